@@ -1,0 +1,115 @@
+/* The results file (HDF5): written by rank 0 while a run goes on, read by report, plot and diff. */
+#ifndef PIPAR_RESULTS_H
+#define PIPAR_RESULTS_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "pipar/config.h"
+#include "pipar/status.h"
+#include "pipar/timeline.h"
+
+typedef struct pp_device_row {
+  int32_t device, group, split, micro_batches;
+  int64_t samples;
+  double busy_s, idle_s;
+  double cause_s[PP_CAUSE_COUNT]; /* columns device_compute_s ... overrun_s */
+  int64_t bytes_up, bytes_down;
+} pp_device_row;
+
+typedef struct pp_server_row {
+  int32_t slot;
+  double busy_s, idle_s;
+  double cause_s[PP_CAUSE_COUNT];
+} pp_server_row;
+
+typedef struct pp_round_row {
+  int32_t round;
+  int64_t iterations;
+  double end_s;
+  double train_loss, train_accuracy, test_accuracy; /* NaN: does not apply */
+  double server_idle_s, device_idle_s;
+  double epsilon;
+} pp_round_row;
+
+typedef struct pp_run_summary {
+  double makespan_s, server_busy_s, server_idle_s, device_idle_s;
+  double train_loss, test_accuracy;
+  int64_t bytes_up, bytes_down;
+  double overrun_s; /* NaN under the virtual clock */
+} pp_run_summary;
+
+/* A provenance attribute of the root: never affects the payload. */
+typedef struct pp_provenance {
+  const char *key;
+  const char *value;
+} pp_provenance;
+
+/* Writer. Local, rank 0 only. While it is open the file is called PATH.part and can be read; what was appended and
+ * flushed survives a kill. pp_results_commit gives it its name. */
+typedef struct pp_results_writer pp_results_writer;
+
+/* Creates PATH.part (replacing one that was left) with the tables of every run of the experiment, so that rows can be
+ * appended while others read. Errors: PATH exists and not `force` (PP_CODE_USAGE), not writable (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
+                                          const pp_provenance *provenance, int provenance_count,
+                                          pp_results_writer **out);
+/* Rows of the run; each append is one write. */
+PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows,
+                                                 int64_t count);
+PP_MUST_CHECK pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows,
+                                               int64_t count);
+PP_MUST_CHECK pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row);
+/* Makes everything appended so far durable and visible to readers. */
+PP_MUST_CHECK pp_status pp_results_flush(pp_results_writer *writer);
+/* Ends a run: its tables, its tensors (model, params, stats may be NULL: none are saved), and its attributes with
+ * status "complete" or "failed". */
+PP_MUST_CHECK pp_status pp_results_end_run(pp_results_writer *writer, int run, const char *status,
+                                           const pp_run_summary *summary, const pp_device_row *devices,
+                                           int64_t device_count, const pp_server_row *server, int64_t slot_count,
+                                           const pp_model *model, const float *params, const float *stats);
+/* Closes PATH.part and renames it to PATH; the writer is gone, whatever is returned. */
+PP_MUST_CHECK pp_status pp_results_commit(pp_results_writer *writer);
+/* Closes and leaves PATH.part with what it holds (NULL is fine). */
+void pp_results_abandon(pp_results_writer *writer);
+
+/* Reader: finished files, .part files, and files being written. */
+typedef struct pp_results pp_results;
+
+/* A setting of a run as the file holds it. */
+typedef struct pp_results_run {
+  int run;
+  char status[16];
+  char method[16], model[64], dataset[64], name[128];
+  uint64_t seed;
+  pp_run_summary summary; /* NaN / -1 while running */
+  int64_t device_count, slot_count, round_count, stage_count, plan_count;
+} pp_results_run;
+
+PP_MUST_CHECK pp_status pp_results_open(const char *path, pp_results **out);
+void pp_results_close(pp_results *results);
+const char *pp_results_path(const pp_results *results);
+int pp_results_run_count(const pp_results *results);
+PP_MUST_CHECK pp_status pp_results_read_run(const pp_results *results, int run, pp_results_run *out);
+/* Every resolved setting of a run (dotted keys), in the file's order: for labels and for finding the `fl` of the same
+ * cell. */
+PP_MUST_CHECK pp_status pp_results_visit_settings(const pp_results *results, int run, pp_setting_visitor visitor,
+                                                  void *context);
+/* Read rows [first, first + count) into caller's arrays. */
+PP_MUST_CHECK pp_status pp_results_read_devices(const pp_results *results, int run, int64_t first, int64_t count,
+                                                pp_device_row *rows);
+PP_MUST_CHECK pp_status pp_results_read_server(const pp_results *results, int run, int64_t first, int64_t count,
+                                               pp_server_row *rows);
+PP_MUST_CHECK pp_status pp_results_read_rounds(const pp_results *results, int run, int64_t first, int64_t count,
+                                               pp_round_row *rows);
+PP_MUST_CHECK pp_status pp_results_read_stages(const pp_results *results, int run, int64_t first, int64_t count,
+                                               pp_stage_record *rows);
+
+/* Compares the payload of two files (NaN equals NaN, everything else to the bit), not the provenance, `name` or
+ * `created`. *same tells; where they differ the first difference is written to `stream` as one line. */
+PP_MUST_CHECK pp_status pp_results_diff(const char *path_a, const char *path_b, FILE *stream, bool *same);
+
+/* The HDF5 library's version, "1.10.8". */
+const char *pp_results_library(void);
+
+#endif
