@@ -61,6 +61,9 @@ pp_shape pp_model_input(const pp_model *model);
 int pp_model_classes(const pp_model *model);
 int pp_model_block_count(const pp_model *model);
 const pp_block_info *pp_model_block(const pp_model *model, int block);
+/* Whether the block has a batch norm that sees one value per channel of each sample, so that a micro-batch of 1 has no
+ * variance: the experiment must refuse it. */
+bool pp_model_needs_two_samples(const pp_model *model, int block);
 /* Names of all networks that can be built, NULL-terminated. */
 const char *const *pp_model_names(void);
 

@@ -1,0 +1,53 @@
+/* What training needs besides a network: loss, optimiser, averaging. */
+#include <math.h>
+
+#include "pipar/nn.h"
+
+double pp_softmax_cross_entropy(int samples, int classes, const float *logits, const int32_t *labels, float scale,
+                                float *dlogits, int64_t *correct) {
+  double total = 0.0;
+  int64_t hits = 0;
+  for (int n = 0; n < samples; n++) {
+    const float *row = logits + (int64_t)n * classes;
+    int best = 0;
+    for (int c = 1; c < classes; c++)
+      if (row[c] > row[best] || (isnan(row[c]) && !isnan(row[best])))
+        best = c;
+    hits += best == labels[n];
+    double sum = 0.0;
+    for (int c = 0; c < classes; c++)
+      sum += exp((double)row[c] - (double)row[best]);
+    double log_sum = log(sum);
+    total += log_sum - ((double)row[labels[n]] - (double)row[best]);
+    if (dlogits == NULL)
+      continue;
+    float *gradient = dlogits + (int64_t)n * classes;
+    for (int c = 0; c < classes; c++) {
+      double softmax = exp((double)row[c] - (double)row[best]) / sum;
+      gradient[c] = (float)((softmax - (c == labels[n] ? 1.0 : 0.0)) * (double)scale);
+    }
+  }
+  if (correct != NULL)
+    *correct = hits;
+  return total;
+}
+
+void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay) {
+  float *restrict w = state->params, *restrict g = state->grads, *restrict m = state->momentum;
+  for (int64_t i = 0; i < count; i++) {
+    float gradient = g[i] + weight_decay * w[i];
+    m[i] = momentum * m[i] + gradient;
+    w[i] -= learning_rate * m[i];
+    g[i] = 0.0F;
+  }
+}
+
+void pp_average_add(double *accumulator, const float *x, double weight, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    accumulator[i] += weight * (double)x[i];
+}
+
+void pp_average_finish(float *out, const double *accumulator, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    out[i] = (float)accumulator[i];
+}

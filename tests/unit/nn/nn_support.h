@@ -1,0 +1,78 @@
+/* What the tests of src/nn share: a model with its buffers, filled with reproducible numbers. */
+#ifndef PP_TESTS_NN_SUPPORT_H
+#define PP_TESTS_NN_SUPPORT_H
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "nn/model.h"
+
+typedef struct fixture {
+  pp_model *model;
+  int64_t parameters, statistics;
+  pp_state state;
+} fixture;
+
+static inline float *floats(int64_t count) {
+  float *x = NULL;
+  ck_assert_ptr_null(pp_alloc((size_t)count, sizeof *x, "test", &x));
+  return x;
+}
+
+static inline void fill_normal(float *x, int64_t count, uint32_t stream, double deviation, double mean) {
+  pp_rng rng = pp_rng_stream(77, PP_RNG_SYNTHETIC, stream, 0, 0);
+  for (int64_t i = 0; i < count; i++)
+    x[i] = (float)(mean + deviation * pp_rng_normal(rng, 0, (uint64_t)i));
+}
+
+/* Initial weights, with the batch norms' factors of both signs and all that is 0 at first moved away from it. */
+static inline void fixture_fill(fixture *f) {
+  pp_model_init(f->model, 5, f->state.params, f->state.stats);
+  for (int t = 0; t < pp_model_tensor_count(f->model); t++) {
+    const pp_tensor_info *tensor = pp_model_tensor(f->model, t);
+    if (tensor->rank == 1 && !tensor->is_statistic)
+      fill_normal(f->state.params + tensor->offset, tensor->elements, (uint32_t)t, 0.7, 0.2);
+  }
+}
+
+static inline void fixture_init(fixture *f, const char *chain, pp_shape input, int classes) {
+  memset(f, 0, sizeof *f);
+  ck_assert_ptr_null(pp_model_create_chain("test", chain, input, classes, &f->model));
+  int blocks = pp_model_block_count(f->model);
+  f->parameters = pp_model_parameter_offset(f->model, blocks);
+  f->statistics = pp_model_statistic_offset(f->model, blocks);
+  f->state = (pp_state){.params = floats(f->parameters),
+                        .stats = floats(f->statistics),
+                        .grads = floats(f->parameters),
+                        .momentum = floats(f->parameters)};
+  fixture_fill(f);
+}
+
+static inline void fixture_fini(fixture *f) {
+  pp_model_destroy(f->model);
+  free(f->state.params);
+  free(f->state.stats);
+  free(f->state.grads);
+  free(f->state.momentum);
+}
+
+static inline pp_net *net_of(const fixture *f, int first, int end, int max_samples, int in_flight, pp_net_use use) {
+  pp_net *net = NULL;
+  ck_assert_ptr_null(pp_net_create(f->model, first, end, max_samples, in_flight, use, &net));
+  return net;
+}
+
+/* The state as a net of blocks from `first` on sees it. */
+static inline pp_state state_from(const fixture *f, int first) {
+  int64_t param = pp_model_parameter_offset(f->model, first), stat = pp_model_statistic_offset(f->model, first);
+  return (pp_state){f->state.params + param, f->state.stats + stat, f->state.grads + param, f->state.momentum + param};
+}
+
+static inline int64_t output_elements(const fixture *f, int block) {
+  return pp_shape_elements(block < 0 ? pp_model_input(f->model) : pp_model_block(f->model, block)->output);
+}
+
+#endif

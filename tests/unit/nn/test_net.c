@@ -1,0 +1,171 @@
+/* Fast layers against the plain ones, and what must not change a bit. */
+#include <math.h>
+
+#include "nn_support.h"
+
+/* Everything one micro-batch leaves behind. */
+typedef struct outcome {
+  float *y, *dx, *grads, *stats;
+} outcome;
+
+static outcome run_whole(fixture *f, pp_net_use use, int samples, int max_samples, int in_flight, int slot) {
+  int blocks = pp_model_block_count(f->model);
+  int64_t in = samples * output_elements(f, -1), out = samples * output_elements(f, blocks - 1);
+  outcome o = {floats(out), floats(in), floats(f->parameters), floats(f->statistics)};
+  float *x = floats(in), *dy = floats(out);
+  fill_normal(x, in, 100, 1.0, 0.3);
+  fill_normal(dy, out, 101, 1.0, 0.0);
+  memset(f->state.grads, 0, (size_t)f->parameters * sizeof(float));
+  fixture_fill(f);
+  pp_net *net = net_of(f, 0, blocks, max_samples, in_flight, use);
+  pp_net_forward(net, &f->state, slot, samples, x, o.y);
+  if (use != PP_NET_EVALUATE)
+    pp_net_backward(net, &f->state, slot, dy, o.dx);
+  memcpy(o.grads, f->state.grads, (size_t)f->parameters * sizeof(float));
+  memcpy(o.stats, f->state.stats, (size_t)f->statistics * sizeof(float));
+  pp_net_destroy(net);
+  free(x);
+  free(dy);
+  return o;
+}
+
+static void outcome_fini(outcome *o) {
+  free(o->y);
+  free(o->dx);
+  free(o->grads);
+  free(o->stats);
+}
+
+static void assert_close(const char *what, const float *a, const float *b, int64_t count, double tolerance) {
+  double difference = 0.0, norm = 0.0;
+  for (int64_t i = 0; i < count; i++) {
+    ck_assert_msg(isfinite(a[i]) && isfinite(b[i]), "%s: not finite", what);
+    difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    norm += (double)b[i] * (double)b[i];
+  }
+  ck_assert_msg(sqrt(difference) <= tolerance * sqrt(norm) + 1e-5, "%s: off by %g of %g", what, sqrt(difference),
+                sqrt(norm));
+}
+
+static void assert_same(const char *what, const float *a, const float *b, int64_t count) {
+  ck_assert_msg(memcmp(a, b, (size_t)count * sizeof *a) == 0, "%s differs", what);
+}
+
+static const struct {
+  const char *chain;
+  pp_shape input;
+  int samples;
+} cases[] = {
+    {"C5 max2, D", {3, 7, 9}, 3},
+    {"C32, C16 max2, D7, D", {1, 8, 8}, 1},
+    {"C32 max2, C64 max2, C64, D128, D", {1, 28, 28}, 2},
+    {"C4N, C6N max2, D", {2, 5, 4}, 4},
+    {"C70, C33 max2, D", {5, 6, 6}, 5},
+    {"C8, C8, D", {3, 1, 2}, 3},
+    {"C12 max2, D", {3, 40, 37}, 2},
+    {"D9, D", {4, 3, 3}, 6},
+    {"C16 max2, C24 max2, C16, D20, D", {3, 12, 12}, 7},
+};
+
+START_TEST(fast_layers_agree_with_the_plain_ones) {
+  fixture f;
+  fixture_init(&f, cases[_i].chain, cases[_i].input, 10);
+  int blocks = pp_model_block_count(f.model), samples = cases[_i].samples;
+  outcome fast = run_whole(&f, PP_NET_TRAIN, samples, samples, 1, 0);
+  outcome plain = run_whole(&f, PP_NET_REFERENCE, samples, samples, 1, 0);
+  assert_close("y", fast.y, plain.y, samples * output_elements(&f, blocks - 1), 1e-5);
+  assert_close("dx", fast.dx, plain.dx, samples * output_elements(&f, -1), 1e-4);
+  assert_close("statistics", fast.stats, plain.stats, f.statistics, 1e-5);
+  for (int t = 0; t < pp_model_tensor_count(f.model); t++) {
+    const pp_tensor_info *tensor = pp_model_tensor(f.model, t);
+    if (strstr(tensor->name, "conv.bias") != NULL && f.model->layers[0].norm) /* cancels: exactly 0 */
+      assert_close(tensor->name, plain.grads + tensor->offset, fast.grads + tensor->offset, tensor->elements, 0.0);
+    else if (!tensor->is_statistic)
+      assert_close(tensor->name, fast.grads + tensor->offset, plain.grads + tensor->offset, tensor->elements, 1e-4);
+  }
+  outcome_fini(&fast);
+  outcome_fini(&plain);
+  fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(room_does_not_change_a_bit_of_an_evaluation) {
+  fixture f;
+  fixture_init(&f, cases[_i].chain, cases[_i].input, 10);
+  int blocks = pp_model_block_count(f.model), samples = cases[_i].samples;
+  outcome a = run_whole(&f, PP_NET_EVALUATE, samples, samples, 1, 0);
+  outcome b = run_whole(&f, PP_NET_EVALUATE, samples, samples + 3, 2, 1);
+  assert_same("y", a.y, b.y, samples * output_elements(&f, blocks - 1));
+  outcome_fini(&a);
+  outcome_fini(&b);
+  fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(slots_and_room_do_not_change_a_bit) {
+  fixture f;
+  fixture_init(&f, cases[_i].chain, cases[_i].input, 10);
+  int blocks = pp_model_block_count(f.model), samples = cases[_i].samples;
+  outcome a = run_whole(&f, PP_NET_TRAIN, samples, samples, 1, 0);
+  outcome b = run_whole(&f, PP_NET_TRAIN, samples, samples + 5, 3, 2);
+  assert_same("y", a.y, b.y, samples * output_elements(&f, blocks - 1));
+  assert_same("dx", a.dx, b.dx, samples * output_elements(&f, -1));
+  assert_same("grads", a.grads, b.grads, f.parameters);
+  assert_same("stats", a.stats, b.stats, f.statistics);
+  outcome_fini(&a);
+  outcome_fini(&b);
+  fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_split_at_any_boundary_gives_the_whole_networks_bits) {
+  fixture f;
+  fixture_init(&f, cases[_i].chain, cases[_i].input, 10);
+  int blocks = pp_model_block_count(f.model), samples = cases[_i].samples;
+  outcome whole = run_whole(&f, PP_NET_TRAIN, samples, samples, 1, 0);
+  for (int split = 0; split <= blocks; split++) {
+    int64_t in = samples * output_elements(&f, -1), out = samples * output_elements(&f, blocks - 1);
+    int64_t middle = samples * output_elements(&f, split - 1);
+    float *x = floats(in), *a = floats(middle), *y = floats(out), *dy = floats(out), *da = floats(middle);
+    float *dx = floats(in);
+    fill_normal(x, in, 100, 1.0, 0.3);
+    fill_normal(dy, out, 101, 1.0, 0.0);
+    memset(f.state.grads, 0, (size_t)f.parameters * sizeof(float));
+    fixture_fill(&f);
+    pp_state upper = state_from(&f, split);
+    pp_net *device = net_of(&f, 0, split, samples, 1, PP_NET_TRAIN);
+    pp_net *server = net_of(&f, split, blocks, samples, 1, PP_NET_TRAIN);
+    pp_net_forward(device, &f.state, 0, samples, x, a);
+    pp_net_forward(server, &upper, 0, samples, a, y);
+    pp_net_backward(server, &upper, 0, dy, da);
+    pp_net_backward(device, &f.state, 0, da, dx);
+    assert_same("y", whole.y, y, out);
+    assert_same("dx", whole.dx, dx, in);
+    assert_same("grads", whole.grads, f.state.grads, f.parameters);
+    assert_same("stats", whole.stats, f.state.stats, f.statistics);
+    pp_net_destroy(device);
+    pp_net_destroy(server);
+    free(x), free(a), free(y), free(dy), free(da), free(dx);
+  }
+  outcome_fini(&whole);
+  fixture_fini(&f);
+}
+END_TEST
+
+int main(void) {
+  int count = (int)(sizeof cases / sizeof cases[0]);
+  pp_nn_set_threads(1);
+  TCase *tests = tcase_create("net");
+  tcase_set_timeout(tests, 60);
+  tcase_add_loop_test(tests, fast_layers_agree_with_the_plain_ones, 0, count);
+  tcase_add_loop_test(tests, room_does_not_change_a_bit_of_an_evaluation, 0, count);
+  tcase_add_loop_test(tests, slots_and_room_do_not_change_a_bit, 0, count);
+  tcase_add_loop_test(tests, a_split_at_any_boundary_gives_the_whole_networks_bits, 0, count);
+  Suite *suite = suite_create("net");
+  suite_add_tcase(suite, tests);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_NORMAL);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
