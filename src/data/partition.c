@@ -1,4 +1,9 @@
-#include "data/dataset.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/source.h"
 
 pp_status pp_partition_shares(const pp_config *config, int64_t *samples) {
   const int64_t total = config->dataset.train_samples;
@@ -36,4 +41,78 @@ pp_status pp_partition_shares(const pp_config *config, int64_t *samples) {
       samples[device++] = g->samples >= 0 ? g->samples : share + (larger-- > 0 ? 1 : 0);
   }
   return NULL;
+}
+
+/* Streams of PP_RNG_PARTITION: what the numbers are for. */
+enum { STREAM_ASSIGN = 0 };
+
+void pp_shuffle(pp_rng rng, uint64_t major, int32_t *values, int64_t count) {
+  for (int64_t last = count - 1; last > 0; last--) {
+    int64_t other = (int64_t)pp_rng_below(rng, major, (uint64_t)last, (uint64_t)last + 1);
+    int32_t moved = values[last];
+    values[last] = values[other];
+    values[other] = moved;
+  }
+}
+
+/* Device k gets the k-th contiguous share of the training set, or of a random order of it. */
+static pp_status assign_iid(const pp_config *config, int64_t train_count, pp_partition *partition) {
+  int32_t *all = NULL; /* (train_count) */
+  PP_TRY(pp_alloc((size_t)train_count, sizeof *all, "the order of the training samples", &all));
+  for (int64_t sample = 0; sample < train_count; sample++)
+    all[sample] = (int32_t)sample;
+  if (config->dataset.shuffle)
+    pp_shuffle(pp_rng_stream(config->seed, PP_RNG_PARTITION, 0, 0, STREAM_ASSIGN), 0, all, train_count);
+  memcpy(partition->samples, all, (size_t)partition->offset[partition->device_count] * sizeof *all);
+  free(all);
+  return NULL;
+}
+
+static pp_status fill_partition(const pp_config *config, const pp_dataset *dataset, pp_partition *partition) {
+  const int devices = partition->device_count;
+  const int64_t train_count = dataset->subsets[PP_SUBSET_TRAIN].count;
+  PP_ASSERT(train_count == config->dataset.train_samples);
+  PP_TRY(pp_alloc((size_t)devices + 1, sizeof *partition->offset, "the partition", &partition->offset));
+  PP_TRY(pp_alloc((size_t)devices, sizeof *partition->epoch, "the partition", &partition->epoch));
+  PP_TRY(pp_partition_shares(config, partition->offset + 1));
+  for (int device = 0; device < devices; device++) {
+    partition->offset[device + 1] += partition->offset[device];
+    partition->epoch[device] = -1;
+  }
+  const size_t total = (size_t)partition->offset[devices];
+  PP_TRY(pp_alloc(total, sizeof *partition->samples, "the partition", &partition->samples));
+  if (partition->shuffle)
+    PP_TRY(pp_alloc(total, sizeof *partition->order, "the order of an epoch", &partition->order));
+  return assign_iid(config, train_count, partition);
+}
+
+pp_status pp_partition_create(const pp_config *config, const pp_dataset *dataset, pp_partition **out) {
+  pp_partition *partition = NULL;
+  PP_TRY(pp_alloc(1, sizeof *partition, "the partition", &partition));
+  for (int group = 0; group < config->group_count; group++)
+    partition->device_count += config->groups[group].count;
+  partition->seed = config->seed;
+  partition->shuffle = config->dataset.shuffle;
+  pp_status status = fill_partition(config, dataset, partition);
+  if (status != NULL) {
+    pp_partition_destroy(partition);
+    return status;
+  }
+  *out = partition;
+  return NULL;
+}
+
+void pp_partition_destroy(pp_partition *partition) {
+  if (partition == NULL)
+    return;
+  free(partition->offset);
+  free(partition->samples);
+  free(partition->order);
+  free(partition->epoch);
+  free(partition);
+}
+
+int64_t pp_partition_samples(const pp_partition *partition, int device) {
+  PP_ASSERT(device >= 0 && device < partition->device_count);
+  return partition->offset[device + 1] - partition->offset[device];
 }
