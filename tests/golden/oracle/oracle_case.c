@@ -1,0 +1,213 @@
+#include "oracle_case.h"
+
+#include <inttypes.h>
+
+uint64_t case_rng_next(case_rng *rng) {
+  uint64_t z = rng->state += UINT64_C(0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return z ^ (z >> 31);
+}
+
+int64_t case_rng_range(case_rng *rng, int64_t lowest, int64_t highest) {
+  return lowest + (int64_t)(case_rng_next(rng) % (uint64_t)(highest - lowest + 1));
+}
+
+static bool one_in(case_rng *rng, int64_t n) { return case_rng_range(rng, 1, n) == 1; }
+
+static oracle_trace trace_of(const case_trace *from) {
+  return (oracle_trace){.count = from->count, .rates = from->rates, .period = from->period};
+}
+
+void case_expand(const oracle_case *from, case_scenario *out) {
+  for (int device = 0; device < from->device_count; device++) {
+    const case_class *class = &from->classes[from->class_of[device]];
+    int count = from->epochs * class->iterations_per_epoch;
+    for (int iteration = 0; iteration < count; iteration++) {
+      bool last_of_epoch = (iteration + 1) % class->iterations_per_epoch == 0;
+      const case_iteration *like = last_of_epoch && class->has_ragged ? &class->ragged : &class->full;
+      out->iterations[device][iteration] = (oracle_iteration){.micro_batch_count = like->micro_batch_count,
+                                                              .micro_batches = like->micro_batches,
+                                                              .device_update = like->device_update,
+                                                              .server_update = like->server_update};
+    }
+    out->devices[device] = (oracle_device){.iteration_count = count,
+                                           .iterations = out->iterations[device],
+                                           .iterations_per_round = class->iterations_per_round,
+                                           .in_flight = class->in_flight,
+                                           .model_upload_bytes = class->model_upload_bytes,
+                                           .model_download_bytes = class->model_download_bytes,
+                                           .up = trace_of(&class->up),
+                                           .down = trace_of(&class->down),
+                                           .up_latency = class->up_latency,
+                                           .down_latency = class->down_latency,
+                                           .half_duplex = class->half_duplex};
+  }
+  out->scenario = (oracle_scenario){.method = from->method,
+                                    .policy = from->policy,
+                                    .slots = from->slots,
+                                    .device_count = from->device_count,
+                                    .devices = out->devices,
+                                    .aggregate = from->aggregate};
+}
+
+/* What the numbers of a random case are drawn from. */
+typedef struct scale {
+  int64_t longest; /* stages */
+  int64_t largest; /* messages, bytes */
+  int64_t rates[4];
+  int64_t longest_latency;
+  int64_t longest_step; /* of a trace */
+} scale;
+
+static const scale scales[] = {
+    /* Nanoseconds and bytes by the handful, a byte a nanosecond: many things happen at the same instant. */
+    {6, 8, {8000000000, 4000000000, 16000000000, 8000000000}, 3, 12},
+    /* The same, and divisions that leave a remainder. */
+    {6, 8, {3000000000, 8000000000, 7000000001, 1000000000}, 2, 12},
+    /* As in experiments: seconds, megabytes, megabits per second. */
+    {2000000000, 2000000, {10000000, 25000000, 50000000, 1234567}, 50000000, 1000000000},
+    /* Hours and terabytes: bits times 10^9 do not fit 64 bits. */
+    {3600000000000, 2000000000000, {1000000000, 100000000000, 3333333333, 700000000}, 1000000000000, 3600000000000},
+    /* The slowest link of all. */
+    {1000000000000, 100, {1, 2, 3, 8}, 1000000000, 100000000000},
+};
+enum { scale_count = sizeof scales / sizeof scales[0] };
+
+static void random_iteration(case_rng *rng, const scale *s, int micro_batch_count, case_iteration *out) {
+  out->micro_batch_count = micro_batch_count;
+  bool alike = one_in(rng, 2);
+  for (int micro_batch = 0; micro_batch < micro_batch_count; micro_batch++)
+    out->micro_batches[micro_batch] =
+        alike && micro_batch > 0 ? out->micro_batches[0]
+                                 : (oracle_micro_batch){.forward = case_rng_range(rng, 1, s->longest),
+                                                        .backward = case_rng_range(rng, 1, s->longest),
+                                                        .server_forward = case_rng_range(rng, 1, s->longest),
+                                                        .server_backward = case_rng_range(rng, 1, s->longest),
+                                                        .server_backward_weight = case_rng_range(rng, 1, s->longest),
+                                                        .upload_bytes = case_rng_range(rng, 1, s->largest),
+                                                        .download_bytes = case_rng_range(rng, 1, s->largest)};
+  out->device_update = case_rng_range(rng, 1, s->longest);
+  /* Now and then so long that the aggregate waits for it. */
+  out->server_update = case_rng_range(rng, 1, one_in(rng, 4) ? 8 * s->longest : s->longest);
+}
+
+static int64_t random_rate(case_rng *rng, const scale *s) { return s->rates[case_rng_range(rng, 0, 3)]; }
+
+static void random_trace(case_rng *rng, const scale *s, case_trace *out) {
+  out->count = one_in(rng, 2) ? 1 : (int)case_rng_range(rng, 2, CASE_RATES);
+  int64_t from = 0;
+  bool flows = false;
+  for (int place = 0; place < out->count; place++) {
+    bool outage = out->count > 1 && one_in(rng, 3);
+    int64_t rate = outage ? 0 : random_rate(rng, s);
+    out->rates[place] = (oracle_rate){from, rate};
+    flows |= rate > 0;
+    from += case_rng_range(rng, 1, s->longest_step);
+  }
+  bool loops = one_in(rng, 2);
+  out->period = loops ? from : 0;
+  if (loops ? !flows : out->rates[out->count - 1].bits_per_second == 0)
+    out->rates[out->count - 1].bits_per_second = s->rates[0];
+}
+
+static void random_class(case_rng *rng, const scale *s, oracle_method method, int iterations_per_epoch,
+                         int iterations_per_round, case_class *out) {
+  bool whole = method == ORACLE_FL || method == ORACLE_SFL || method == ORACLE_SL;
+  int micro_batches = whole ? 1 : (int)case_rng_range(rng, 1, CASE_MICRO_BATCHES);
+  *out = (case_class){.iterations_per_epoch = iterations_per_epoch,
+                      .iterations_per_round = iterations_per_round,
+                      .in_flight = (int)case_rng_range(rng, 1, micro_batches),
+                      .has_ragged = one_in(rng, 2),
+                      .model_upload_bytes = case_rng_range(rng, 1, s->largest),
+                      .model_download_bytes = case_rng_range(rng, 1, s->largest),
+                      .up_latency = one_in(rng, 3) ? 0 : case_rng_range(rng, 0, s->longest_latency),
+                      .down_latency = one_in(rng, 3) ? 0 : case_rng_range(rng, 0, s->longest_latency),
+                      .half_duplex = one_in(rng, 3)};
+  random_iteration(rng, s, micro_batches, &out->full);
+  random_iteration(rng, s, (int)case_rng_range(rng, 1, micro_batches), &out->ragged);
+  random_trace(rng, s, &out->up);
+  random_trace(rng, s, &out->down);
+}
+
+void case_random(uint64_t seed, unsigned methods, oracle_case *out) {
+  case_rng rng = {seed};
+  const scale *s = &scales[one_in(&rng, 2) ? 0 : case_rng_range(&rng, 1, scale_count - 1)];
+  do {
+    /* Most of all the method that this is about. */
+    out->method = one_in(&rng, 2) ? ORACLE_PIPAR : (oracle_method)case_rng_range(&rng, ORACLE_FL, ORACLE_BW_SPLIT);
+  } while ((methods >> out->method & 1) == 0);
+  out->device_count = (int)case_rng_range(&rng, 1, CASE_DEVICES);
+  out->policy = one_in(&rng, 5) ? ORACLE_SPACE_SHARE : ORACLE_FIFO;
+  out->slots = out->policy == ORACLE_SPACE_SHARE ? out->device_count : (int)case_rng_range(&rng, 1, 3);
+  out->epochs = (int)case_rng_range(&rng, 1, 3);
+  out->aggregate = case_rng_range(&rng, 1, s->longest);
+  out->class_count = (int)case_rng_range(&rng, 1, out->device_count);
+  for (int device = 0; device < out->device_count; device++)
+    out->class_of[device] = device < out->class_count ? device : (int)case_rng_range(&rng, 0, out->class_count - 1);
+  bool by_epoch = one_in(&rng, 2);
+  int iterations_per_epoch = (int)case_rng_range(&rng, 1, 4);
+  int iterations_per_round = (int)case_rng_range(&rng, 1, iterations_per_epoch * out->epochs);
+  for (int class = 0; class < out->class_count; class ++) {
+    if (by_epoch)
+      iterations_per_round = iterations_per_epoch = (int)case_rng_range(&rng, 1, 4);
+    random_class(&rng, s, out->method, iterations_per_epoch, iterations_per_round, &out->classes[class]);
+  }
+}
+
+const char *case_method_name(oracle_method method) {
+  static const char *const names[] = {"fl", "sl", "sfl", "pipar", "1f1b", "bw-split"};
+  return names[method];
+}
+
+static void print_iteration(const char *name, const case_iteration *iteration, oracle_method method, FILE *stream) {
+  fprintf(stream, "    %s:", name);
+  for (int micro_batch = 0; micro_batch < iteration->micro_batch_count; micro_batch++) {
+    const oracle_micro_batch *at = &iteration->micro_batches[micro_batch];
+    if (method == ORACLE_FL) {
+      fprintf(stream, " [f %" PRId64 " b %" PRId64 "]", at->forward, at->backward);
+      continue;
+    }
+    fprintf(stream, " [f %" PRId64 " up %" PRId64 " sf %" PRId64 " sb %" PRId64, at->forward, at->upload_bytes,
+            at->server_forward, at->server_backward);
+    if (method == ORACLE_BW_SPLIT)
+      fprintf(stream, " sbw %" PRId64, at->server_backward_weight);
+    fprintf(stream, " down %" PRId64 " b %" PRId64 "]", at->download_bytes, at->backward);
+  }
+  fprintf(stream, " device_update %" PRId64, iteration->device_update);
+  if (method != ORACLE_FL)
+    fprintf(stream, " server_update %" PRId64, iteration->server_update);
+  fprintf(stream, "\n");
+}
+
+static void print_trace(const char *name, const case_trace *trace, int64_t latency, FILE *stream) {
+  fprintf(stream, "    %s:", name);
+  for (int place = 0; place < trace->count; place++)
+    fprintf(stream, " %" PRId64 ":%" PRId64 "bps", trace->rates[place].from, trace->rates[place].bits_per_second);
+  if (trace->period > 0)
+    fprintf(stream, " period %" PRId64, trace->period);
+  fprintf(stream, " latency %" PRId64 "\n", latency);
+}
+
+void case_print(const oracle_case *c, FILE *stream) {
+  fprintf(stream,
+          "%s, %s, %d slots, %d epochs, aggregate %" PRId64 "; class of each device:", case_method_name(c->method),
+          c->policy == ORACLE_FIFO ? "fifo" : "space-share", c->slots, c->epochs, c->aggregate);
+  for (int device = 0; device < c->device_count; device++)
+    fprintf(stream, " %d", c->class_of[device]);
+  fprintf(stream, "\n");
+  for (int class = 0; class < c->class_count; class ++) {
+    const case_class *at = &c->classes[class];
+    fprintf(stream, "  class %d: %d iterations an epoch, %d a round%s, model up %" PRId64 " down %" PRId64, class,
+            at->iterations_per_epoch, at->iterations_per_round, at->half_duplex ? ", half duplex" : "",
+            at->model_upload_bytes, at->model_download_bytes);
+    if (c->method == ORACLE_1F1B)
+      fprintf(stream, ", in flight %d", at->in_flight);
+    fprintf(stream, "\n");
+    print_iteration("full", &at->full, c->method, stream);
+    if (at->has_ragged)
+      print_iteration("ragged", &at->ragged, c->method, stream);
+    print_trace("up", &at->up, at->up_latency, stream);
+    print_trace("down", &at->down, at->down_latency, stream);
+  }
+}

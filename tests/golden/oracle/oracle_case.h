@@ -1,0 +1,66 @@
+/* Small scenarios in one flat struct that can be copied, shrunk and printed: by hand or at random. */
+#ifndef ORACLE_CASE_H
+#define ORACLE_CASE_H
+
+#include "oracle.h"
+
+enum { CASE_DEVICES = 6, CASE_MICRO_BATCHES = 5, CASE_ITERATIONS = 16, CASE_RATES = 6 };
+
+typedef struct case_iteration {
+  int micro_batch_count;
+  oracle_micro_batch micro_batches[CASE_MICRO_BATCHES];
+  int64_t device_update, server_update;
+} case_iteration;
+
+typedef struct case_trace {
+  int count;
+  oracle_rate rates[CASE_RATES];
+  int64_t period;
+} case_trace;
+
+/* Devices that are alike. */
+typedef struct case_class {
+  case_iteration full;
+  bool has_ragged;
+  case_iteration ragged; /* the last of each epoch, where there is one */
+  int iterations_per_epoch, iterations_per_round;
+  int in_flight;
+  int64_t model_upload_bytes, model_download_bytes;
+  case_trace up, down;
+  int64_t up_latency, down_latency;
+  bool half_duplex;
+} case_class;
+
+typedef struct oracle_case {
+  oracle_method method;
+  oracle_policy policy;
+  int slots, epochs;
+  int64_t aggregate;
+  int device_count, class_count;
+  int class_of[CASE_DEVICES];
+  case_class classes[CASE_DEVICES];
+} oracle_case;
+
+/* The case as the oracle takes it; it points into the case. */
+typedef struct case_scenario {
+  oracle_scenario scenario;
+  oracle_device devices[CASE_DEVICES];
+  oracle_iteration iterations[CASE_DEVICES][CASE_ITERATIONS];
+} case_scenario;
+void case_expand(const oracle_case *from, case_scenario *out);
+
+/* A random number generator of our own (SplitMix64: Steele, Lea and Flood, OOPSLA 2014). */
+typedef struct case_rng {
+  uint64_t state;
+} case_rng;
+uint64_t case_rng_next(case_rng *rng);
+/* lowest..highest, both included; the bias of the remainder does not matter here. */
+int64_t case_rng_range(case_rng *rng, int64_t lowest, int64_t highest);
+
+/* The case of that seed. `methods`: the set of methods to draw from, bit 1 << method. */
+void case_random(uint64_t seed, unsigned methods, oracle_case *out);
+
+const char *case_method_name(oracle_method method);
+void case_print(const oracle_case *c, FILE *stream);
+
+#endif
