@@ -115,7 +115,8 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
 
 /* Softmax cross-entropy. logits: (samples, classes); labels: (samples), 0 <= label < classes. Returns the sum over the
  * samples of the loss (double), counts correct argmax predictions in *correct (may be NULL), and where dlogits is not
- * NULL writes (softmax - onehot) * scale into it (scale = 1 / mini-batch for the mini-batch's mean). */
+ * NULL writes (softmax - onehot) * scale into it (scale = 1 / mini-batch for the mini-batch's mean);
+ * dlogits may be logits. */
 double pp_softmax_cross_entropy(int samples, int classes, const float *logits, const int32_t *labels, float scale,
                                 float *dlogits, int64_t *correct);
 

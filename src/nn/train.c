@@ -14,16 +14,15 @@ double pp_softmax_cross_entropy(int samples, int classes, const float *logits, c
       if (row[c] > row[best] || (isnan(row[c]) && !isnan(row[best])))
         best = c;
     hits += best == labels[n];
-    double sum = 0.0;
+    double top = (double)row[best], sum = 0.0;
     for (int c = 0; c < classes; c++)
-      sum += exp((double)row[c] - (double)row[best]);
-    double log_sum = log(sum);
-    total += log_sum - ((double)row[labels[n]] - (double)row[best]);
+      sum += exp((double)row[c] - top);
+    total += log(sum) - ((double)row[labels[n]] - top);
     if (dlogits == NULL)
       continue;
-    float *gradient = dlogits + (int64_t)n * classes;
+    float *gradient = dlogits + (int64_t)n * classes; /* may be the row itself */
     for (int c = 0; c < classes; c++) {
-      double softmax = exp((double)row[c] - (double)row[best]) / sum;
+      double softmax = exp((double)row[c] - top) / sum;
       gradient[c] = (float)((softmax - (c == labels[n] ? 1.0 : 0.0)) * (double)scale);
     }
   }

@@ -38,9 +38,7 @@ static inline void fixture_fill(fixture *f) {
   }
 }
 
-static inline void fixture_init(fixture *f, const char *chain, pp_shape input, int classes) {
-  memset(f, 0, sizeof *f);
-  ck_assert_ptr_null(pp_model_create_chain("test", chain, input, classes, &f->model));
+static inline void fixture_allocate(fixture *f) {
   int blocks = pp_model_block_count(f->model);
   f->parameters = pp_model_parameter_offset(f->model, blocks);
   f->statistics = pp_model_statistic_offset(f->model, blocks);
@@ -48,6 +46,12 @@ static inline void fixture_init(fixture *f, const char *chain, pp_shape input, i
                         .stats = floats(f->statistics),
                         .grads = floats(f->parameters),
                         .momentum = floats(f->parameters)};
+}
+
+static inline void fixture_init(fixture *f, const char *chain, pp_shape input, int classes) {
+  memset(f, 0, sizeof *f);
+  ck_assert_ptr_null(pp_model_create_chain("test", chain, input, classes, &f->model));
+  fixture_allocate(f);
   fixture_fill(f);
 }
 
@@ -73,6 +77,16 @@ static inline pp_state state_from(const fixture *f, int first) {
 
 static inline int64_t output_elements(const fixture *f, int block) {
   return pp_shape_elements(block < 0 ? pp_model_input(f->model) : pp_model_block(f->model, block)->output);
+}
+
+static inline int run_suite(const char *name, TCase *tests) {
+  Suite *suite = suite_create(name);
+  suite_add_tcase(suite, tests);
+  SRunner *runner = srunner_create(suite);
+  srunner_run_all(runner, CK_NORMAL);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

@@ -161,11 +161,5 @@ int main(void) {
   tcase_add_loop_test(tests, room_does_not_change_a_bit_of_an_evaluation, 0, count);
   tcase_add_loop_test(tests, slots_and_room_do_not_change_a_bit, 0, count);
   tcase_add_loop_test(tests, a_split_at_any_boundary_gives_the_whole_networks_bits, 0, count);
-  Suite *suite = suite_create("net");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_suite("net", tests);
 }

@@ -1,0 +1,153 @@
+/* Loss, every gradient and some steps of SGD against what PyTorch computed in double precision, as recorded in
+ * tests/real/pytorch (make_fixture.py there has the format and the formula of the weights). */
+#include <math.h>
+#include <stdio.h>
+
+#include "nn_support.h"
+
+/* A float has 2^-24 = 6e-8 of rounding. A product sums up to 8192 terms, whose roundings add up like a random walk, to
+ * 90 x 6e-8 = 5e-6 of its size, and passes through at most 8 layers forward and 8 back: 9e-5. Four steps of SGD add
+ * roundings of their own. Relative to the root mean square of a tensor. */
+static const double tolerance = 1e-4;
+
+static uint32_t hash(uint32_t tensor, uint32_t i) {
+  uint32_t h = i * 2654435761U + tensor * 40503U + 12345U;
+  h = (h ^ h >> 15) * 2246822519U;
+  return h ^ h >> 13;
+}
+
+static float uniform(uint32_t tensor, int64_t i) { return (float)(hash(tensor, (uint32_t)i) * 0x1p-32 - 0.5); }
+
+static void fill_weights(const fixture *f) {
+  for (int t = 0; t < pp_model_tensor_count(f->model); t++) {
+    const pp_tensor_info *tensor = pp_model_tensor(f->model, t);
+    double fan_in = (double)(tensor->elements / tensor->shape[0]);
+    for (int64_t i = 0; i < tensor->elements; i++) {
+      double u = (double)uniform((uint32_t)t, i);
+      float *value = (tensor->is_statistic ? f->state.stats : f->state.params) + tensor->offset + i;
+      if (tensor->is_statistic)
+        *value = strstr(tensor->name, "running_var") != NULL ? 1.0F : 0.0F;
+      else if (tensor->rank > 1)
+        *value = (float)(u * 2 * sqrt(3 / fan_in));
+      else
+        *value = (float)(strstr(tensor->name, "bn.weight") != NULL ? u + 0.2 : u * 0.2);
+    }
+  }
+}
+
+static void assert_near(const char *what, double ours, double theirs, double scale) {
+  ck_assert_msg(fabs(ours - theirs) <= tolerance * scale + 1e-7, "%s: %.9e, PyTorch has %.9e", what, ours, theirs);
+}
+
+static double norm_of(const float *x, int64_t count) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < count; i++)
+    sum += (double)x[i] * (double)x[i];
+  return sqrt(sum);
+}
+
+static void read_tensor(FILE *file, const fixture *f, const char *kind, const pp_tensor_info *tensor) {
+  char name[64];
+  long elements = 0;
+  double norm = 0.0;
+  char format[64];
+  snprintf(format, sizeof format, " %s %%63s %%ld %%lf", kind);
+  ck_assert_int_eq(fscanf(file, format, name, &elements, &norm), 3);
+  ck_assert_str_eq(name, tensor->name);
+  ck_assert_int_eq(elements, tensor->elements);
+  const float *values = (tensor->is_statistic ? f->state.stats : f->state.grads) + tensor->offset;
+  assert_near(name, norm_of(values, elements), norm, norm);
+  double scale = norm / sqrt((double)elements);
+  for (int entry = 0; entry < (elements < 64 ? elements : 64); entry++) {
+    long index = 0;
+    double value = 0.0;
+    ck_assert_int_eq(fscanf(file, "%ld %lf", &index, &value), 2);
+    ck_assert(index >= 0 && index < elements);
+    char what[128];
+    snprintf(what, sizeof what, "%s[%ld]", name, index);
+    assert_near(what, (double)values[index], value, scale + fabs(value));
+  }
+}
+
+/* One step's forward and backward; the mean loss. */
+static double pass(const fixture *f, pp_net *net, int samples, int64_t *correct) {
+  int classes = pp_model_classes(f->model);
+  int64_t inputs = samples * output_elements(f, -1);
+  float *x = floats(inputs), *logits = floats(samples * classes);
+  int32_t *labels = malloc((size_t)samples * sizeof *labels);
+  ck_assert_ptr_nonnull(labels);
+  for (int64_t i = 0; i < inputs; i++)
+    x[i] = 2 * uniform(1000, i);
+  for (int n = 0; n < samples; n++)
+    labels[n] = (int32_t)(hash(1001, (uint32_t)n) % (uint32_t)classes);
+  pp_net_forward(net, &f->state, 0, samples, x, logits);
+  double loss =
+      pp_softmax_cross_entropy(samples, classes, logits, labels, 1.0F / (float)samples, logits, correct) / samples;
+  pp_net_backward(net, &f->state, 0, logits, NULL);
+  free(x);
+  free(logits);
+  free(labels);
+  return loss;
+}
+
+static const struct {
+  const char *network;
+  pp_net_use use;
+} cases[] = {{"vgg5", PP_NET_TRAIN}, {"vgg5", PP_NET_REFERENCE}, {"vgg8", PP_NET_TRAIN}};
+
+START_TEST(loss_gradients_and_steps_are_pytorchs) {
+  char path[1024], name[64];
+  snprintf(path, sizeof path, "%s/%s.txt", PP_TEST_FIXTURES, cases[_i].network);
+  FILE *file = fopen(path, "r");
+  ck_assert_msg(file != NULL, "%s: cannot be opened", path);
+  pp_shape input;
+  int classes = 0, samples = 0;
+  ck_assert_int_eq(fscanf(file, "network %63s %d %d %d %d %d", name, &input.channels, &input.height, &input.width,
+                          &classes, &samples),
+                   6);
+  fixture f = {0};
+  ck_assert_ptr_null(pp_model_create(name, input, classes, &f.model));
+  fixture_allocate(&f);
+  fill_weights(&f);
+  pp_net *net = net_of(&f, 0, pp_model_block_count(f.model), samples, 1, cases[_i].use);
+
+  double loss = 0.0;
+  long hits = 0;
+  int64_t correct = 0;
+  ck_assert_int_eq(fscanf(file, " loss %lf correct %ld", &loss, &hits), 2);
+  double first_loss = pass(&f, net, samples, &correct);
+  assert_near("loss", first_loss, loss, loss);
+  ck_assert_int_eq(correct, hits);
+  for (int t = 0; t < pp_model_tensor_count(f.model); t++)
+    read_tensor(file, &f, "tensor", pp_model_tensor(f.model, t));
+
+  int steps = 0;
+  float rate = 0, momentum = 0, decay = 0;
+  ck_assert_int_eq(fscanf(file, " steps %d %f %f %f", &steps, &rate, &momentum, &decay), 4);
+  for (int step = 0; step < steps; step++) {
+    double ours = step == 0 ? first_loss : pass(&f, net, samples, NULL);
+    ck_assert_int_eq(fscanf(file, "%lf", &loss), 1);
+    assert_near("loss of a step", ours, loss, loss);
+    pp_sgd_step(&f.state, f.parameters, rate, momentum, decay);
+  }
+  for (int t = 0; t < pp_model_tensor_count(f.model); t++) {
+    const pp_tensor_info *tensor = pp_model_tensor(f.model, t);
+    double norm = 0.0;
+    ck_assert_int_eq(fscanf(file, " after %63s %lf", name, &norm), 2);
+    ck_assert_str_eq(name, tensor->name);
+    const float *values = (tensor->is_statistic ? f.state.stats : f.state.params) + tensor->offset;
+    assert_near(name, norm_of(values, tensor->elements), norm, norm);
+  }
+  fclose(file);
+  pp_net_destroy(net);
+  fixture_fini(&f);
+}
+END_TEST
+
+int main(void) {
+  pp_nn_set_threads(1);
+  TCase *tests = tcase_create("pytorch");
+  tcase_set_timeout(tests, 120);
+  tcase_add_loop_test(tests, loss_gradients_and_steps_are_pytorchs, 0, (int)(sizeof cases / sizeof cases[0]));
+  return run_suite("pytorch", tests);
+}
