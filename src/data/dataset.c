@@ -6,23 +6,32 @@
 
 #include "base/mem.h"
 
-#define ADVICE_MNIST   "fetch the four files of MNIST (train-images-idx3-ubyte.gz, ...)"
-#define ADVICE_FASHION "install Debian's dataset-fashion-mnist"
-
 static const pp_source sources[] = {
     {.name = "fashion-mnist",
      .info = {{1, 28, 28}, 10},
      .mean = {0.2860F},
      .deviation = {0.3530F},
      .package_directory = "/usr/share/datasets/fashion-mnist",
-     .advice = ADVICE_FASHION,
+     .advice = "install Debian's dataset-fashion-mnist",
      .load = pp_idx_load},
     {.name = "mnist",
      .info = {{1, 28, 28}, 10},
      .mean = {0.1307F},
      .deviation = {0.3081F},
-     .advice = ADVICE_MNIST,
+     .advice = "fetch its four files, train-images-idx3-ubyte.gz and so on",
      .load = pp_idx_load},
+    {.name = "cifar-10",
+     .info = {{3, 32, 32}, 10},
+     .mean = {0.4914F, 0.4822F, 0.4465F},
+     .deviation = {0.2470F, 0.2435F, 0.2616F},
+     .advice = "fetch its binary version, cifar-10-binary.tar.gz",
+     .load = pp_cifar_load},
+    {.name = "cifar-100",
+     .info = {{3, 32, 32}, 100},
+     .mean = {0.5071F, 0.4865F, 0.4409F},
+     .deviation = {0.2673F, 0.2564F, 0.2762F},
+     .advice = "fetch its binary version, cifar-100-binary.tar.gz",
+     .load = pp_cifar_load},
     {.name = "synthetic", .mean = {0.5F}, .deviation = {0.25F}, .load = pp_synthetic_load},
 };
 enum { SOURCE_COUNT = sizeof sources / sizeof sources[0] };

@@ -43,9 +43,6 @@ pp_status pp_partition_shares(const pp_config *config, int64_t *samples) {
   return NULL;
 }
 
-/* Streams of PP_RNG_PARTITION: what the numbers are for. */
-enum { STREAM_ASSIGN = 0 };
-
 void pp_shuffle(pp_rng rng, uint64_t major, int32_t *values, int64_t count) {
   for (int64_t last = count - 1; last > 0; last--) {
     int64_t other = (int64_t)pp_rng_below(rng, major, (uint64_t)last, (uint64_t)last + 1);
@@ -62,7 +59,7 @@ static pp_status assign_iid(const pp_config *config, int64_t train_count, pp_par
   for (int64_t sample = 0; sample < train_count; sample++)
     all[sample] = (int32_t)sample;
   if (config->dataset.shuffle)
-    pp_shuffle(pp_rng_stream(config->seed, PP_RNG_PARTITION, 0, 0, STREAM_ASSIGN), 0, all, train_count);
+    pp_shuffle(pp_rng_stream(config->seed, PP_RNG_PARTITION, 0, 0, PP_STREAM_ASSIGN), 0, all, train_count);
   memcpy(partition->samples, all, (size_t)partition->offset[partition->device_count] * sizeof *all);
   free(all);
   return NULL;
@@ -83,6 +80,8 @@ static pp_status fill_partition(const pp_config *config, const pp_dataset *datas
   PP_TRY(pp_alloc(total, sizeof *partition->samples, "the partition", &partition->samples));
   if (partition->shuffle)
     PP_TRY(pp_alloc(total, sizeof *partition->order, "the order of an epoch", &partition->order));
+  if (config->dataset.partition == PP_PARTITION_DIRICHLET)
+    return pp_partition_assign_dirichlet(config, dataset, partition);
   return assign_iid(config, train_count, partition);
 }
 

@@ -73,9 +73,17 @@ PP_MUST_CHECK pp_status pp_sample_pixels(const pp_dataset *dataset, pp_subset su
 PP_MUST_CHECK pp_status pp_subset_check(const pp_dataset_config *config, pp_subset subset, int64_t held,
                                         const char *holder);
 
+/* Streams of PP_RNG_PARTITION: what the numbers are for. */
+enum { PP_STREAM_ASSIGN = 0, PP_STREAM_MIX = 1, PP_STREAM_DRAW = 2 };
+
 /* Fisher-Yates with the draws (major, i) of the stream. */
 void pp_shuffle(pp_rng rng, uint64_t major, int32_t *values, int64_t count);
 
+/* Label skew at the shares of `partition->offset`: fills partition->samples. */
+PP_MUST_CHECK pp_status pp_partition_assign_dirichlet(const pp_config *config, const pp_dataset *dataset,
+                                                      pp_partition *partition);
+
+pp_status pp_cifar_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 pp_status pp_idx_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 pp_status pp_synthetic_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 
