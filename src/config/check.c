@@ -1,0 +1,195 @@
+/* What the settings of a run say together. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/int128.h"
+#include "config/fields.h"
+#include "config/parse.h"
+
+/* The values of a cost table, and which methods have the stage. */
+typedef struct need {
+  const char *key;
+  size_t offset;
+  bool split_only; /* not in fl */
+} need;
+
+#define NEED(name, member, split)                                                                                      \
+  { "cost." name, offsetof(pp_cost_table, member), split }
+static const need needs[] = {
+    NEED("iterations", iterations, false),
+    NEED("device.forward_s", forward_ns, false),
+    NEED("device.backward_s", backward_ns, false),
+    NEED("device.update_s", update_ns, false),
+    NEED("server.forward_s", server_forward_ns, true),
+    NEED("server.backward_s", server_backward_ns, true),
+    NEED("server.update_s", server_update_ns, true),
+    NEED("server.aggregate_s", aggregate_ns, false),
+    NEED("bytes.upload", upload_bytes, true),
+    NEED("bytes.download", download_bytes, true),
+    NEED("bytes.model_upload", model_upload_bytes, false),
+    NEED("bytes.model_download", model_download_bytes, false),
+};
+enum { NEED_COUNT = sizeof needs / sizeof *needs };
+
+static int64_t table_value(const pp_cost_table *table, const need *what) {
+  int64_t value = 0;
+  memcpy(&value, (const char *)table + what->offset, sizeof value);
+  return value;
+}
+
+/* Points at the group's own key where it has one, else at the experiment's. */
+static const pp_node *group_place(const pp_node *root, int group, const char *key) {
+  char whole[128], parent[128];
+  snprintf(whole, sizeof whole, "devices.%d.%s", group, key);
+  snprintf(parent, sizeof parent, "devices.%d", group);
+  const pp_node *own = pp_node_nearest(root, whole);
+  return own != pp_node_nearest(root, parent) ? own : pp_node_nearest(root, key);
+}
+
+static bool has_micro_batches(pp_method method) {
+  return method == PP_METHOD_PIPAR || method == PP_METHOD_1F1B || method == PP_METHOD_BW_SPLIT;
+}
+
+static pp_status check_table(const pp_config *config, const pp_node *root, int group) {
+  const pp_cost_table *table = &config->groups[group].cost.table;
+  char key[128];
+  for (int at = 0; at < NEED_COUNT; at++) {
+    const need *what = &needs[at];
+    if (table_value(table, what) != 0 || (what->split_only && config->method == PP_METHOD_FL) ||
+        (config->compute == PP_COMPUTE_REAL && strcmp(what->key, "cost.iterations") == 0))
+      continue;
+    return pp_fail_at(group_place(root, group, what->key), what->key,
+                      "is missing for device group %d: with `cost: {kind: table}` allowed is a value above 0", group);
+  }
+  const pp_cost_table *first = &config->groups[0].cost.table;
+  if (table->iterations != first->iterations || table->aggregate_ns != first->aggregate_ns) {
+    const char *what = table->iterations != first->iterations ? "cost.iterations" : "cost.server.aggregate_s";
+    snprintf(key, sizeof key, "devices.%d.%s", group, what);
+    return pp_fail_at(group_place(root, group, what), key, "differs from device group 0: allowed is one value for all");
+  }
+  const pp_pipeline_config *pipeline = &config->groups[group].pipeline;
+  if (has_micro_batches(config->method) && pipeline->micro_batches == PP_AUTO)
+    return pp_fail_at(group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
+                      "auto cannot be planned from `cost: {kind: table}`, whose lengths are those of one size of "
+                      "micro-batch: allowed is a number");
+  if (config->method != PP_METHOD_FL && config->compute == PP_COMPUTE_REAL && pipeline->split == PP_AUTO)
+    return pp_fail_at(group_place(root, group, "pipeline.split"), "pipeline.split",
+                      "auto cannot be planned from `cost: {kind: table}`, whose lengths are those of one split: "
+                      "allowed is a number");
+  return NULL;
+}
+
+static pp_status check_group(const pp_config *config, const pp_node *root, int group) {
+  const pp_device_group *g = &config->groups[group];
+  char key[128];
+  if (g->pipeline.micro_batches > config->training.batch_size)
+    return pp_fail_at(group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
+                      "%d is more than the %d samples of a mini-batch: allowed is at most training.batch_size",
+                      g->pipeline.micro_batches, config->training.batch_size);
+  if (g->cost.kind != config->groups[0].cost.kind) {
+    snprintf(key, sizeof key, "devices.%d.cost.kind", group);
+    return pp_fail_at(group_place(root, group, "cost.kind"), key, "%s beside %s: allowed is one kind for all groups",
+                      pp_cost_kind_name(g->cost.kind), pp_cost_kind_name(config->groups[0].cost.kind));
+  }
+  if (g->cost.kind == PP_COST_TABLE)
+    return check_table(config, root, group);
+  for (int at = 0; at < NEED_COUNT; at++)
+    if (table_value(&g->cost.table, &needs[at]) != 0)
+      return pp_fail_at(group_place(root, group, needs[at].key), needs[at].key,
+                        "is of use with `cost: {kind: table}` alone, and kind is %s", pp_cost_kind_name(g->cost.kind));
+  if (g->device.memory_gbs == 0) {
+    snprintf(key, sizeof key, "devices.%d.device", group);
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "is missing: allowed is a device preset (`pipar presets`) or a mapping");
+  }
+  return NULL;
+}
+
+/* Every device has samples, and where rounds are counted in iterations all devices have as many. */
+static pp_status check_samples(const pp_config *config, const pp_node *root) {
+  bool table = config->groups[0].cost.kind == PP_COST_TABLE;
+  if (config->compute == PP_COMPUTE_NONE && table)
+    return NULL;
+  const pp_node *place = pp_node_nearest(root, "dataset.train_samples");
+  pp_int128 given = 0;
+  int64_t sharing = 0, total = config->dataset.train_samples;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *g = &config->groups[group];
+    if (g->samples < 0)
+      sharing += g->count;
+    else
+      given += (pp_int128)g->count * g->samples;
+  }
+  if (given > total)
+    return pp_fail_at(place, "dataset.train_samples", "%" PRId64 " are fewer than the device groups' `samples` ask for",
+                      total);
+  int64_t rest = total - (int64_t)given;
+  if (rest < sharing)
+    return pp_fail_at(place, "dataset.train_samples",
+                      "%" PRId64 " leave %" PRId64 " for %" PRId64 " devices: allowed is at least one for each", total,
+                      rest, sharing);
+  /* With a share in [low, high] samples, iterations an epoch: */
+  int64_t batch = config->training.batch_size, fewest = INT64_MAX, most = 0;
+  for (int group = 0; group < config->group_count; group++) {
+    int64_t low = config->groups[group].samples, high = low;
+    if (low < 0) {
+      low = rest / sharing;
+      high = low + (rest % sharing != 0);
+    }
+    int64_t first = (low + batch - 1) / batch, last = (high + batch - 1) / batch;
+    fewest = first < fewest ? first : fewest;
+    most = last > most ? last : most;
+  }
+  if (config->training.aggregate_every > 0 && fewest != most)
+    return pp_fail_at(pp_node_nearest(root, "training.aggregate_every"), "training.aggregate_every",
+                      "%" PRId64 " needs as many iterations an epoch on all devices, which have %" PRId64 " to %" PRId64
+                      ": allowed is epoch, or equal shares",
+                      config->training.aggregate_every, fewest, most);
+  int64_t iterations = config->groups[0].cost.table.iterations;
+  if (table && iterations > 0 && (fewest != iterations || most != iterations))
+    return pp_fail_at(pp_node_nearest(root, "cost.iterations"), "cost.iterations",
+                      "%" PRId64 " is not what the training samples give, %" PRId64 " to %" PRId64
+                      ": allowed is that, or none",
+                      iterations, fewest, most);
+  return NULL;
+}
+
+static int dataset_channels(const pp_dataset_config *dataset) {
+  if (strcmp(dataset->name, "synthetic") == 0)
+    return dataset->shape[0];
+  return strstr(dataset->name, "mnist") != NULL ? 1 : 3;
+}
+
+static pp_status check_dataset(const pp_config *config, const pp_node *root) {
+  const pp_dataset_config *dataset = &config->dataset;
+  int channels = dataset_channels(dataset);
+  if (dataset->normalize_channels > 0 && dataset->normalize_channels != channels)
+    return pp_fail_at(pp_node_nearest(root, "dataset.normalize"), "dataset.normalize",
+                      "%d values, and %s has %d channels: allowed is one a channel", dataset->normalize_channels,
+                      dataset->name, channels);
+  static const char *const synthetic_only[] = {"shape", "classes"};
+  const pp_node *section = pp_node_find(root, "dataset", NULL);
+  for (int at = 0; at < 2; at++) {
+    const pp_entry *entry = NULL;
+    char key[64];
+    if (strcmp(dataset->name, "synthetic") == 0 || pp_node_find(section, synthetic_only[at], &entry) == NULL)
+      continue;
+    snprintf(key, sizeof key, "dataset.%s", synthetic_only[at]);
+    return pp_fail_at(entry->key, key, "is of use with the data set synthetic alone: %s has its own", dataset->name);
+  }
+  return NULL;
+}
+
+pp_status pp_config_check(const pp_config *config, const pp_node *root) {
+  if (config->clock == PP_CLOCK_WALL && config->compute == PP_COMPUTE_NONE)
+    return pp_fail_at(pp_node_nearest(root, "clock"), "clock",
+                      "wall contradicts `compute: none`: allowed is virtual, or `compute: real`");
+  if (config->record_model && config->compute == PP_COMPUTE_NONE)
+    return pp_fail_at(pp_node_nearest(root, "record.model"), "record.model",
+                      "true contradicts `compute: none`, which trains no network: allowed is false");
+  for (int group = 0; group < config->group_count; group++)
+    PP_TRY(check_group(config, root, group));
+  PP_TRY(check_dataset(config, root));
+  return check_samples(config, root);
+}

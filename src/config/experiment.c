@@ -1,0 +1,335 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "config/fields.h"
+#include "config/presets.h"
+#include "pipar/config.h"
+
+enum { MOST_RUNS = 10000, MOST_AXES = 64 };
+#define MOST_FILE_BYTES ((size_t)8 << 20)
+/* Of all that an experiment holds in memory: its tree, its runs' groups and traces. */
+#define MOST_EXPERIMENT_BYTES ((size_t)1 << 30)
+
+struct pp_experiment {
+  pp_arena arena;
+  const char *text; /* the file's */
+  char name[128];
+  int run_count;
+  pp_config *runs; /* (run_count) */
+};
+
+/* A `--set`, its value parsed. */
+typedef struct setting {
+  const char *key;
+  pp_node place; /* says "--set KEY=VALUE" */
+  const pp_node *value;
+} setting;
+
+/* What is needed while an experiment is loaded. */
+typedef struct loader {
+  pp_experiment *experiment;
+  const char *path;   /* as given */
+  const char *source; /* as errors show it */
+  pp_presets presets;
+  int setting_count;
+  setting *settings;
+  const pp_node *root; /* without `sweep` */
+  int axis_count;
+  const pp_entry *axes[MOST_AXES];
+} loader;
+
+/* ---- The file ---- */
+
+static pp_status read_all(loader *l, int file, size_t *length, char **out) {
+  size_t capacity = 64 * 1024, used = 0;
+  char *text = malloc(capacity);
+  pp_status status = text == NULL ? pp_fail_memory("the experiment file", capacity) : NULL;
+  while (status == NULL) {
+    if (used == capacity) {
+      char *larger = realloc(text, 2 * capacity);
+      if (larger == NULL) {
+        status = pp_fail_memory("the experiment file", 2 * capacity);
+        break;
+      }
+      text = larger;
+      capacity *= 2;
+    }
+    ssize_t got = read(file, text + used, capacity - used);
+    if (got == 0)
+      break;
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      status = pp_fail(PP_CODE_INPUT, "%s: cannot be read: %s", l->source, strerror(errno));
+    else
+      used += (size_t)got;
+    if (status == NULL && used > MOST_FILE_BYTES)
+      status = pp_fail(PP_CODE_INPUT, "%s: is too large: allowed are %zu MiB", l->source, MOST_FILE_BYTES >> 20);
+  }
+  if (status != NULL) {
+    free(text);
+    return status;
+  }
+  *length = used;
+  *out = text;
+  return NULL;
+}
+
+static pp_status read_file(loader *l, size_t *length) {
+  struct stat info;
+  char *text = NULL;
+  int file = open(l->path, O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return pp_fail(PP_CODE_INPUT, "%s: cannot be opened: %s", l->source, strerror(errno));
+  pp_status status = NULL;
+  if (fstat(file, &info) == 0 && S_ISDIR(info.st_mode))
+    status = pp_fail(PP_CODE_INPUT, "%s: is a directory: allowed is an experiment file", l->source);
+  else
+    status = read_all(l, file, length, &text);
+  close(file);
+  PP_TRY(status);
+  status = pp_arena_copy(&l->experiment->arena, text, *length, &l->experiment->text);
+  free(text);
+  return status;
+}
+
+/* ---- --set ---- */
+
+static pp_status read_settings(loader *l, const pp_override *overrides, int count) {
+  pp_arena *arena = &l->experiment->arena;
+  PP_TRY(pp_arena_alloc(arena, (size_t)count, sizeof *l->settings, &l->settings));
+  for (int at = 0; at < count; at++) {
+    char shown[PP_SHOWN_VALUE], source[PP_SHOWN_VALUE + 8];
+    setting *to = &l->settings[at];
+    pp_escape(shown, sizeof shown, false, overrides[at]);
+    const char *equals = strchr(overrides[at], '=');
+    if (equals == NULL || equals == overrides[at])
+      return pp_fail(PP_CODE_USAGE, "--set %s: allowed is KEY=VALUE", shown);
+    snprintf(source, sizeof source, "--set %s", shown);
+    to->place = pp_node_scalar("", "");
+    PP_TRY(pp_arena_copy(arena, source, strlen(source), &to->place.source));
+    PP_TRY(pp_arena_copy(arena, overrides[at], (size_t)(equals - overrides[at]), &to->key));
+    PP_TRY(pp_node_parse(arena, to->place.source, false, equals + 1, strlen(equals + 1), &to->value));
+    if (to->value == NULL)
+      return pp_fail_at(&to->place, NULL, "the value is missing: allowed is KEY=VALUE");
+    l->setting_count++;
+  }
+  return NULL;
+}
+
+/* Whether `above` is the key or holds it: devices.0 holds devices.0.network. */
+static bool key_holds(const char *above, const char *key) {
+  size_t length = strlen(above);
+  return strncmp(above, key, length) == 0 && (key[length] == '\0' || key[length] == '.');
+}
+
+/* ---- The sweep ---- */
+
+static pp_status check_axis(const loader *l, const pp_entry *axis) {
+  char key[PP_SHOWN_VALUE + 8] = "sweep.", shown[PP_SHOWN_VALUE];
+  pp_escape(key + 6, PP_SHOWN_VALUE, false, axis->key->text);
+  const char *name = axis->key->text;
+  if (key_holds("sweep", name) || key_holds("name", name))
+    return pp_fail_at(axis->key, key, "cannot be swept: allowed is any other key");
+  if (axis->value->kind != PP_NODE_LIST || axis->value->count == 0)
+    return pp_fail_at(axis->value, key, "%s is not a list of values: allowed is [value, ...]",
+                      axis->value->kind == PP_NODE_LIST ? "an empty list" : pp_node_show(axis->value, shown));
+  for (int other = 0; other < l->axis_count; other++)
+    if (key_holds(name, l->axes[other]->key->text) || key_holds(l->axes[other]->key->text, name))
+      return pp_fail_at(axis->key, key, "and %s overlap: allowed are keys apart",
+                        pp_node_show(l->axes[other]->key, shown));
+  return NULL;
+}
+
+static bool sets_sweep(const setting *set) { return key_holds("sweep", set->key); }
+
+/* `--set sweep=...` and `--set sweep.KEY=...`, where KEY has dots of its own. */
+static pp_status set_sweep(loader *l, const pp_node **tree) {
+  pp_arena *arena = &l->experiment->arena;
+  for (int at = 0; at < l->setting_count; at++) {
+    const setting *set = &l->settings[at];
+    if (!sets_sweep(set))
+      continue;
+    pp_node *key = NULL, *empty = NULL;
+    PP_TRY(pp_arena_alloc(arena, 1, sizeof *key, &key));
+    *key = set->place;
+    const pp_node *sweep = set->value;
+    if (set->key[5] == '.') {
+      key->text = set->key + 6;
+      sweep = pp_node_find(*tree, "sweep", NULL);
+      if (sweep == NULL || sweep->kind != PP_NODE_MAP) {
+        PP_TRY(pp_arena_alloc(arena, 1, sizeof *empty, &empty));
+        *empty = (pp_node){.kind = PP_NODE_MAP, .source = set->place.source};
+        sweep = empty;
+      }
+      PP_TRY(pp_node_with_entry(arena, sweep, key, set->value, &sweep));
+      PP_TRY(pp_arena_alloc(arena, 1, sizeof *key, &key));
+      *key = set->place;
+    }
+    key->text = "sweep";
+    PP_TRY(pp_node_with_entry(arena, *tree, key, sweep, tree));
+  }
+  return NULL;
+}
+
+/* Takes the sweep off the tree; axes that a --set fixes are dropped. */
+static pp_status read_sweep(loader *l, const pp_node *tree) {
+  PP_TRY(set_sweep(l, &tree));
+  const pp_node *sweep = pp_node_find(tree, "sweep", NULL);
+  l->root = tree;
+  l->experiment->run_count = 1;
+  if (sweep == NULL)
+    return NULL;
+  if (sweep->kind != PP_NODE_MAP)
+    return pp_fail_at(sweep, "sweep", "allowed is a mapping of keys to lists, {method: [fl, pipar]}");
+  PP_TRY(pp_node_without(&l->experiment->arena, tree, "sweep", &l->root));
+  int64_t runs = 1;
+  for (int at = 0; at < sweep->count; at++) {
+    const pp_entry *axis = &sweep->entries[at];
+    PP_TRY(check_axis(l, axis));
+    bool fixed = false;
+    for (int set = 0; set < l->setting_count; set++)
+      fixed = fixed || key_holds(l->settings[set].key, axis->key->text);
+    if (fixed)
+      continue;
+    if (l->axis_count == MOST_AXES)
+      return pp_fail_at(axis->key, "sweep", "more than %d keys", MOST_AXES);
+    l->axes[l->axis_count++] = axis;
+    runs *= axis->value->count;
+    if (runs > MOST_RUNS)
+      return pp_fail_at(sweep, "sweep", "more than %d runs: allowed are fewer values", MOST_RUNS);
+  }
+  l->experiment->run_count = (int)runs;
+  return NULL;
+}
+
+static pp_status load_run(loader *l, int run, pp_arena *scratch) {
+  const pp_node *root = l->root;
+  for (int axis = l->axis_count - 1, left = run; axis >= 0; axis--) {
+    const pp_node *values = l->axes[axis]->value, *key = l->axes[axis]->key;
+    PP_TRY(pp_node_with(scratch, root, key->text, key, values->items[left % values->count], &root));
+    left /= values->count;
+  }
+  for (int at = 0; at < l->setting_count; at++) {
+    const setting *set = &l->settings[at];
+    if (!sets_sweep(set))
+      PP_TRY(pp_node_with(scratch, root, set->key, &set->place, set->value, &root));
+  }
+  pp_config *config = &l->experiment->runs[run];
+  PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, root, config));
+  return pp_config_check(config, root);
+}
+
+/* ---- Names ---- */
+
+/* The file's own name less its suffix, checked as if the file gave it. */
+static pp_status default_name(const loader *l, char *out, size_t size) {
+  const char *base = strrchr(l->path, '/');
+  base = base == NULL ? l->path : base + 1;
+  size_t length = strlen(base);
+  const char *dot = strrchr(base, '.');
+  if (dot != NULL && dot > base && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0))
+    length = (size_t)(dot - base);
+  char *text = strndup(base, length);
+  if (text == NULL)
+    return pp_fail_memory("a name", length);
+  bool fits =
+      length > 0 && length < size && strcmp(text, ".") != 0 && strcmp(text, "..") != 0 && pp_text_is_plain(text);
+  if (fits)
+    snprintf(out, size, "%s", text);
+  free(text);
+  if (!fits)
+    return pp_fail(PP_CODE_INPUT, "%s: name: the file's own name is not fit to be one: give `name:`", l->source);
+  return NULL;
+}
+
+static pp_status set_names(loader *l) {
+  pp_experiment *experiment = l->experiment;
+  char *name = experiment->name;
+  strcpy(name, experiment->runs[0].name);
+  if (name[0] == '\0')
+    PP_TRY(default_name(l, name, sizeof experiment->name));
+  for (int run = 0; run < experiment->run_count; run++)
+    strcpy(experiment->runs[run].name, name);
+  return NULL;
+}
+
+/* ---- Together ---- */
+
+static pp_status load(loader *l, const pp_override *overrides, int override_count) {
+  pp_experiment *experiment = l->experiment;
+  pp_arena *arena = &experiment->arena;
+  char shown[PP_SHOWN_PATH];
+  size_t length = 0;
+  pp_escape(shown, sizeof shown, true, l->path);
+  PP_TRY(pp_arena_copy(arena, shown, strlen(shown), &l->source));
+  PP_TRY(read_file(l, &length));
+  const pp_node *tree = NULL;
+  PP_TRY(pp_node_parse(arena, l->source, true, experiment->text, length, &tree));
+  if (tree == NULL || pp_node_is_null(tree))
+    return pp_fail(PP_CODE_INPUT, "%s: is empty: at least `method` and `devices` are needed", l->source);
+  if (tree->kind != PP_NODE_MAP)
+    return pp_fail_at(tree, NULL, "%s is not an experiment: allowed is a mapping with `method` and `devices`",
+                      pp_node_show(tree, shown));
+  PP_TRY(pp_presets_load(arena, &l->presets));
+  PP_TRY(read_settings(l, overrides, override_count));
+  PP_TRY(read_sweep(l, tree));
+  PP_TRY(pp_arena_alloc(arena, (size_t)experiment->run_count, sizeof *experiment->runs, &experiment->runs));
+  for (int run = 0; run < experiment->run_count; run++) {
+    pp_arena scratch = {.limit_bytes = MOST_EXPERIMENT_BYTES};
+    pp_status status = load_run(l, run, &scratch);
+    pp_arena_fini(&scratch);
+    PP_TRY(status);
+  }
+  return set_names(l);
+}
+
+pp_status pp_experiment_load(const char *path, const pp_override *overrides, int override_count, pp_experiment **out) {
+  pp_experiment *experiment = NULL;
+  PP_TRY(pp_alloc(1, sizeof *experiment, "the experiment", &experiment));
+  experiment->arena.limit_bytes = MOST_EXPERIMENT_BYTES;
+  loader l = {.experiment = experiment, .path = path};
+  pp_status status = load(&l, overrides, override_count);
+  if (status != NULL)
+    pp_experiment_destroy(experiment);
+  else
+    *out = experiment;
+  return status;
+}
+
+void pp_experiment_destroy(pp_experiment *experiment) {
+  if (experiment == NULL)
+    return;
+  pp_arena_fini(&experiment->arena);
+  free(experiment);
+}
+
+const char *pp_experiment_name(const pp_experiment *experiment) { return experiment->name; }
+const char *pp_experiment_text(const pp_experiment *experiment) { return experiment->text; }
+int pp_experiment_run_count(const pp_experiment *experiment) { return experiment->run_count; }
+
+const pp_config *pp_experiment_run(const pp_experiment *experiment, int run) {
+  PP_ASSERT(run >= 0 && run < experiment->run_count);
+  return &experiment->runs[run];
+}
+
+int pp_config_device_count(const pp_config *config) {
+  int devices = 0;
+  for (int group = 0; group < config->group_count; group++)
+    devices += config->groups[group].count;
+  return devices;
+}
+
+int pp_config_group_of(const pp_config *config, int device) {
+  int group = 0;
+  for (; group < config->group_count && device >= config->groups[group].count; group++)
+    device -= config->groups[group].count;
+  PP_ASSERT(device >= 0 && group < config->group_count);
+  return group;
+}
