@@ -104,6 +104,8 @@ PP_MUST_CHECK pp_status pp_results_read_rounds(const pp_results *results, int ru
                                                pp_round_row *rows);
 PP_MUST_CHECK pp_status pp_results_read_stages(const pp_results *results, int run, int64_t first, int64_t count,
                                                pp_stage_record *rows);
+PP_MUST_CHECK pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first, int64_t count,
+                                             pp_plan_row *rows);
 
 /* Compares the payload of two files (NaN equals NaN, everything else to the bit), not the provenance, `name` or
  * `created`. *same tells; where they differ the first difference is written to `stream` as one line. */

@@ -1,0 +1,537 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "pipar/results.h"
+#include "trace/h5.h"
+#include "trace/table.h"
+
+enum {
+  FORMAT_VERSION = 1,
+  STATUS_ROOM = 16,
+  /* A longer setting would leave the object header, where a run's summary can be changed while others read. The whole
+   * text of the experiment is in the root. */
+  LONGEST_SETTING = 32000,
+  LOCK_ATTEMPTS = 100,
+  LOCK_PAUSE_NS = 20000000,
+  SYNC_EVERY_S = 1,
+};
+
+/* Stage rows are compressed where a round brings many chunks: a partial chunk that is written again takes new space. */
+enum { STAGE_CHUNK = 16384, SMALLEST_CHUNK = 64, CHUNKS_TO_COMPRESS = 8 };
+
+typedef struct pending_round {
+  int run;
+  pp_round_row row;
+} pending_round;
+
+struct pp_results_writer {
+  char *path, *part;
+  bool force;
+  /* A write failed. What is on disk stays as it is and can be read; closing would mark the file as finished, with an
+   * end that is not there. So HDF5 keeps it open. */
+  bool broken;
+  int lock_fd;   /* of the file: says to other writers and to readers what goes on; also to sync it */
+  bool own_lock; /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
+  hid_t file;
+  int run_count;
+  int open_run; /* whose tables are open; -1: none */
+  hid_t tables[PP_TABLE_COUNT];
+  hid_t memory_types[PP_TABLE_COUNT];
+  /* Rows of rounds wait until all that belongs to the round is in the file: a round that is there is complete. */
+  int64_t pending_count, pending_capacity;
+  pending_round *pending;
+  struct timespec last_sync;
+};
+
+/* Waits a moment for readers to go; a file system without locks goes without. */
+static bool lock_file(const pp_results_writer *writer, int mode, int attempts) {
+  if (!writer->own_lock)
+    return true;
+  for (int attempt = 0; attempt < attempts; attempt++) {
+    if (flock(writer->lock_fd, mode | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+      return true;
+    if (attempt + 1 < attempts)
+      nanosleep(&(struct timespec){0, LOCK_PAUSE_NS}, NULL);
+  }
+  return false;
+}
+
+static pp_status create_access(const pp_results_writer *writer, hid_t *out) {
+  PP_H5_AUTO access = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_RUN, "create", writer->part, access = H5Pcreate(H5P_FILE_ACCESS));
+  PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST));
+  PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
+#if H5_VERSION_GE(1, 10, 7)
+  if (writer->own_lock)
+    PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_file_locking(access, false, true));
+#endif
+  *out = access;
+  access = H5I_INVALID_HID;
+  return NULL;
+}
+
+static pp_status reopen(pp_results_writer *writer, unsigned flags) {
+  PP_H5_AUTO access = H5I_INVALID_HID;
+  PP_TRY(create_access(writer, &access));
+  PP_TRY_H5(PP_CODE_RUN, "open", writer->part, writer->file = H5Fopen(writer->part, flags, access));
+  return NULL;
+}
+
+/* Rows of stages that a round of the run will have, roughly: decides about chunks alone. */
+static double expected_stages_per_round(const pp_config *config) {
+  enum { guessed_micro_batches = 8 };
+  if (!config->record_stages)
+    return 0;
+  double rows = 0;
+  int devices = pp_config_device_count(config);
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *of = &config->groups[group];
+    double share = of->samples >= 0 ? (double)of->samples : (double)config->dataset.train_samples / devices;
+    double iterations =
+        of->cost.kind == PP_COST_TABLE ? (double)of->cost.table.iterations : ceil(share / config->training.batch_size);
+    if (config->training.aggregate_every > 0)
+      iterations = (double)config->training.aggregate_every;
+    int micro_batches = of->pipeline.micro_batches == PP_AUTO ? guessed_micro_batches : of->pipeline.micro_batches;
+    double stages = config->method == PP_METHOD_FL ? 3 : config->method == PP_METHOD_SFL ? 8 : 6 * micro_batches + 2;
+    rows += of->count * (iterations * stages + 2);
+  }
+  return rows;
+}
+
+static hsize_t chunk_for(double rows, int largest) {
+  hsize_t chunk = SMALLEST_CHUNK;
+  while (chunk < (hsize_t)largest && (double)chunk < rows)
+    chunk *= 2;
+  return chunk;
+}
+
+static pp_status create_table(const pp_results_writer *writer, hid_t group, pp_table_id id, const pp_config *config) {
+  const pp_table *table = pp_table_of(id);
+  const char *path = writer->part;
+  PP_H5_AUTO type = H5I_INVALID_HID;
+  PP_H5_AUTO space = H5I_INVALID_HID;
+  PP_H5_AUTO properties = H5I_INVALID_HID;
+  PP_H5_AUTO dataset = H5I_INVALID_HID;
+  double stages = expected_stages_per_round(config);
+  const hsize_t chunks[PP_TABLE_COUNT] = {
+      [PP_TABLE_DEVICES] = chunk_for(pp_config_device_count(config), 8192),
+      [PP_TABLE_SERVER] = chunk_for(config->server.slots, 8192),
+      [PP_TABLE_ROUNDS] = SMALLEST_CHUNK,
+      [PP_TABLE_STAGES] = chunk_for(stages, STAGE_CHUNK),
+      [PP_TABLE_PLAN] = SMALLEST_CHUNK,
+  };
+  PP_TRY(pp_table_file_type(table, path, &type));
+  PP_TRY_H5(PP_CODE_RUN, "write", path,
+            space = H5Screate_simple(1, (const hsize_t[]){0}, (const hsize_t[]){H5S_UNLIMITED}));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, properties = H5Pcreate(H5P_DATASET_CREATE));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_chunk(properties, 1, &chunks[id]));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_fill_time(properties, H5D_FILL_TIME_ALLOC));
+  if (id == PP_TABLE_STAGES && stages >= (double)STAGE_CHUNK * CHUNKS_TO_COMPRESS &&
+      H5Zfilter_avail(H5Z_FILTER_DEFLATE) > 0) {
+    PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_shuffle(properties));
+    PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_deflate(properties, 1));
+  }
+  PP_TRY_H5(PP_CODE_RUN, "write", path,
+            dataset = H5Dcreate2(group, table->name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT));
+  const char *units[32];
+  PP_ASSERT(table->column_count <= (int)(sizeof units / sizeof units[0]));
+  for (int column = 0; column < table->column_count; column++)
+    units[column] = table->columns[column].unit;
+  return pp_h5_attribute_texts(dataset, path, "units", table->column_count, units);
+}
+
+typedef struct settings_target {
+  hid_t group;
+  const char *path;
+} settings_target;
+
+static pp_status write_setting(const pp_setting *setting, void *context) {
+  const settings_target *target = context;
+  switch (setting->type) {
+  case PP_SETTING_INT:
+    return pp_h5_attribute_integer(target->group, target->path, setting->key, setting->integer);
+  case PP_SETTING_REAL:
+    return pp_h5_attribute_real(target->group, target->path, setting->key, setting->real);
+  case PP_SETTING_BOOL:
+    return pp_h5_attribute_bool(target->group, target->path, setting->key, setting->integer != 0);
+  case PP_SETTING_TEXT:
+    break;
+  }
+  if (strlen(setting->text) <= LONGEST_SETTING)
+    return pp_h5_attribute_text(target->group, target->path, setting->key, setting->text, 0);
+  char *cut = NULL;
+  PP_TRY(pp_alloc(LONGEST_SETTING + 4, 1, setting->key, &cut));
+  memcpy(cut, setting->text, LONGEST_SETTING);
+  memcpy(cut + LONGEST_SETTING, "...", 3);
+  pp_status status = pp_h5_attribute_text(target->group, target->path, setting->key, cut, 0);
+  free(cut);
+  return status;
+}
+
+/* Summaries come first and all attributes stay in the object header: there they can change under readers' eyes. */
+static pp_status create_run(const pp_results_writer *writer, hid_t runs, int run, const pp_config *config) {
+  enum { most_attributes = 65535 };
+  const char *path = writer->part;
+  char name[16];
+  snprintf(name, sizeof name, "%d", run);
+  PP_H5_AUTO properties = H5I_INVALID_HID;
+  PP_H5_AUTO group = H5I_INVALID_HID;
+  PP_H5_AUTO model = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_RUN, "write", path, properties = H5Pcreate(H5P_GROUP_CREATE));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_attr_phase_change(properties, most_attributes, most_attributes));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, group = H5Gcreate2(runs, name, H5P_DEFAULT, properties, H5P_DEFAULT));
+  PP_TRY(pp_h5_attribute_text(group, path, "status", "running", STATUS_ROOM));
+  for (int real = 0; real < (int)(sizeof pp_summary_reals / sizeof pp_summary_reals[0]); real++)
+    PP_TRY(pp_h5_attribute_real(group, path, pp_summary_reals[real], NAN));
+  for (int integer = 0; integer < (int)(sizeof pp_summary_integers / sizeof pp_summary_integers[0]); integer++)
+    PP_TRY(pp_h5_attribute_integer(group, path, pp_summary_integers[integer], -1));
+  PP_TRY(pp_config_visit(config, write_setting, &(settings_target){group, path}));
+  for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++)
+    PP_TRY(create_table(writer, group, id, config));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, model = H5Gcreate2(group, "model", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  return NULL;
+}
+
+static pp_status create_contents(pp_results_writer *writer, const pp_experiment *experiment,
+                                 const pp_provenance *provenance, int provenance_count) {
+  const char *path = writer->part;
+  PP_H5_AUTO access = H5I_INVALID_HID;
+  PP_TRY(create_access(writer, &access));
+  /* Objects of a run lie together, and making thousands of them costs few writes. */
+  PP_TRY_H5(PP_CODE_RUN, "create", path, H5Pset_meta_block_size(access, 65536));
+  PP_TRY_H5(PP_CODE_RUN, "create", path, writer->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access));
+  PP_H5_AUTO root = H5I_INVALID_HID;
+  PP_H5_AUTO runs = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_RUN, "write", path, root = H5Gopen2(writer->file, "/", H5P_DEFAULT));
+  PP_TRY(pp_h5_attribute_text(root, path, "format", "pipar-results", 0));
+  PP_TRY(pp_h5_attribute_integer(root, path, "format_version", FORMAT_VERSION));
+  char created[32];
+  time_t now = time(NULL);
+  struct tm utc;
+  strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  PP_TRY(pp_h5_attribute_text(root, path, "created", created, 0));
+  PP_TRY(pp_h5_attribute_text(root, path, "experiment", pp_experiment_text(experiment), 0));
+  for (int entry = 0; entry < provenance_count; entry++)
+    PP_TRY(pp_h5_attribute_text(root, path, provenance[entry].key, provenance[entry].value, 0));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, runs = H5Gcreate2(root, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  for (int run = 0; run < writer->run_count; run++)
+    PP_TRY(create_run(writer, runs, run, pp_experiment_run(experiment, run)));
+  return NULL;
+}
+
+static void close_tables(pp_results_writer *writer) {
+  for (int table = 0; table < PP_TABLE_COUNT; table++)
+    pp_h5_close(&writer->tables[table]);
+  writer->open_run = -1;
+}
+
+static void destroy(pp_results_writer *writer) {
+  if (writer == NULL)
+    return;
+  for (int table = 0; table < PP_TABLE_COUNT; table++)
+    pp_h5_close(&writer->memory_types[table]);
+  if (writer->lock_fd >= 0)
+    close(writer->lock_fd);
+  free(writer->pending);
+  free(writer->path);
+  free(writer->part);
+  free(writer);
+}
+
+/* Takes PATH.part for ourselves. */
+static pp_status claim(pp_results_writer *writer) {
+  writer->lock_fd = open(writer->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (writer->lock_fd < 0)
+    return pp_fail(PP_CODE_RUN, "cannot create %s: %s", writer->part, strerror(errno));
+  if (!lock_file(writer, LOCK_EX, LOCK_ATTEMPTS / 10))
+    return pp_fail(PP_CODE_RUN, "cannot create %s: another process is writing it", writer->part);
+  return NULL;
+}
+
+pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
+                            const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
+  if (!force && access(path, F_OK) == 0)
+    return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
+  pp_h5_begin();
+  pp_results_writer *writer = NULL;
+  PP_TRY(pp_alloc(1, sizeof *writer, "the results file", &writer));
+  pp_status status = NULL;
+  writer->force = force;
+  writer->lock_fd = -1;
+  writer->file = H5I_INVALID_HID;
+  writer->open_run = -1;
+  writer->run_count = pp_experiment_run_count(experiment);
+#if H5_VERSION_GE(1, 10, 7)
+  writer->own_lock = getenv("HDF5_USE_FILE_LOCKING") == NULL;
+#endif
+  for (int table = 0; table < PP_TABLE_COUNT; table++)
+    writer->tables[table] = writer->memory_types[table] = H5I_INVALID_HID;
+  writer->path = strdup(path);
+  if (writer->path == NULL || asprintf(&writer->part, "%s.part", path) < 0) {
+    writer->part = NULL;
+    status = pp_fail_memory("the results file's name", strlen(path));
+    goto fail;
+  }
+  PP_TRY_GOTO(status, claim(writer), fail);
+  for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++)
+    PP_TRY_GOTO(status, pp_table_memory_type(pp_table_of(id), writer->part, &writer->memory_types[id]), fail);
+  PP_TRY_GOTO(status, create_contents(writer, experiment, provenance, provenance_count), fail_made);
+  PP_TRY_GOTO(status, pp_h5_file_close(&writer->file, writer->part), fail_made);
+  PP_TRY_GOTO(status, reopen(writer, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE), fail_made);
+  lock_file(writer, LOCK_SH, 1);
+  *out = writer;
+  return NULL;
+fail_made:
+  status = pp_status_first(status, pp_h5_file_close(&writer->file, writer->part));
+  unlink(writer->part);
+fail:
+  destroy(writer);
+  return status;
+}
+
+static pp_status open_tables(pp_results_writer *writer, int run) {
+  PP_ASSERT(run >= 0 && run < writer->run_count);
+  if (writer->open_run == run)
+    return NULL;
+  close_tables(writer);
+  for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++) {
+    char name[64];
+    snprintf(name, sizeof name, "/runs/%d/%s", run, pp_table_of(id)->name);
+    PP_TRY_H5(PP_CODE_RUN, "write", writer->part, writer->tables[id] = H5Dopen2(writer->file, name, H5P_DEFAULT));
+  }
+  writer->open_run = run;
+  return NULL;
+}
+
+static pp_status append_rows(pp_results_writer *writer, int run, pp_table_id id, const void *rows, int64_t count) {
+  if (count == 0)
+    return NULL;
+  const char *path = writer->part;
+  PP_TRY(open_tables(writer, run));
+  hid_t dataset = writer->tables[id];
+  PP_H5_AUTO before = H5I_INVALID_HID;
+  PP_H5_AUTO space = H5I_INVALID_HID;
+  PP_H5_AUTO memory = H5I_INVALID_HID;
+  hsize_t length = (hsize_t)count, first = 0;
+  PP_TRY_H5(PP_CODE_RUN, "write", path, before = H5Dget_space(dataset));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Sget_simple_extent_dims(before, &first, NULL));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Dset_extent(dataset, (const hsize_t[]){first + length}));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, space = H5Dget_space(dataset));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Sselect_hyperslab(space, H5S_SELECT_SET, &first, NULL, &length, NULL));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, memory = H5Screate_simple(1, &length, NULL));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Dwrite(dataset, writer->memory_types[id], memory, space, H5P_DEFAULT, rows));
+  return NULL;
+}
+
+/* After a failure nothing more is written: a later success would hide the gap. */
+static pp_status guard(const pp_results_writer *writer) {
+  return writer->broken ? pp_fail(PP_CODE_RUN, "cannot write %s: an earlier write failed", writer->part) : NULL;
+}
+
+static pp_status guarded(pp_results_writer *writer, pp_status status) {
+  writer->broken = writer->broken || status != NULL;
+  return status;
+}
+
+pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows, int64_t count) {
+  PP_TRY(guard(writer));
+  return guarded(writer, append_rows(writer, run, PP_TABLE_STAGES, rows, count));
+}
+
+pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows, int64_t count) {
+  PP_TRY(guard(writer));
+  return guarded(writer, append_rows(writer, run, PP_TABLE_PLAN, rows, count));
+}
+
+pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row) {
+  PP_TRY(guard(writer));
+  PP_ASSERT(run >= 0 && run < writer->run_count);
+  if (writer->pending_count == writer->pending_capacity) {
+    int64_t capacity = writer->pending_capacity == 0 ? 16 : 2 * writer->pending_capacity;
+    pending_round *grown = realloc(writer->pending, (size_t)capacity * sizeof *grown);
+    if (grown == NULL)
+      return pp_fail_memory("rows of rounds", (size_t)capacity * sizeof *grown);
+    writer->pending = grown;
+    writer->pending_capacity = capacity;
+  }
+  writer->pending[writer->pending_count++] = (pending_round){run, *row};
+  return NULL;
+}
+
+/* Against a crash of the machine; a killed process loses nothing that HDF5 has flushed. */
+static pp_status sync_file(pp_results_writer *writer, bool now) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  if (!now && time.tv_sec - writer->last_sync.tv_sec < SYNC_EVERY_S)
+    return NULL;
+  writer->last_sync = time;
+  if (fdatasync(writer->lock_fd) != 0 && errno != EINVAL && errno != EROFS)
+    return pp_fail(PP_CODE_RUN, "cannot write %s: %s", writer->part, strerror(errno));
+  return NULL;
+}
+
+static pp_status flush(pp_results_writer *writer, bool sync_now) {
+  PP_TRY_H5(PP_CODE_RUN, "write", writer->part, H5Fflush(writer->file, H5F_SCOPE_GLOBAL));
+  for (int64_t round = 0; round < writer->pending_count; round++) {
+    const pending_round *pending = &writer->pending[round];
+    PP_TRY(append_rows(writer, pending->run, PP_TABLE_ROUNDS, &pending->row, 1));
+  }
+  if (writer->pending_count > 0)
+    PP_TRY_H5(PP_CODE_RUN, "write", writer->part, H5Fflush(writer->file, H5F_SCOPE_GLOBAL));
+  writer->pending_count = 0;
+  return sync_file(writer, sync_now);
+}
+
+pp_status pp_results_flush(pp_results_writer *writer) {
+  PP_TRY(guard(writer));
+  return guarded(writer, flush(writer, false));
+}
+
+static pp_status write_tensor(const pp_results_writer *writer, hid_t group, const pp_tensor_info *tensor,
+                              const float *values) {
+  const char *path = writer->part;
+  PP_H5_AUTO space = H5I_INVALID_HID;
+  PP_H5_AUTO dataset = H5I_INVALID_HID;
+  hsize_t shape[4];
+  for (int axis = 0; axis < tensor->rank; axis++)
+    shape[axis] = (hsize_t)tensor->shape[axis];
+  PP_TRY_H5(PP_CODE_RUN, "write", path, space = H5Screate_simple(tensor->rank, shape, NULL));
+  PP_TRY_H5(PP_CODE_RUN, "write", path,
+            dataset = H5Dcreate2(group, tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values));
+  return NULL;
+}
+
+static pp_status write_tensors(pp_results_writer *writer, int run, const pp_model *model, const float *params,
+                               const float *stats) {
+  char name[64];
+  snprintf(name, sizeof name, "/runs/%d/model", run);
+  PP_H5_AUTO group = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_RUN, "write", writer->part, group = H5Gopen2(writer->file, name, H5P_DEFAULT));
+  for (int tensor = 0; tensor < pp_model_tensor_count(model); tensor++) {
+    const pp_tensor_info *info = pp_model_tensor(model, tensor);
+    const float *buffer = info->is_statistic ? stats : params;
+    if (buffer != NULL)
+      PP_TRY(write_tensor(writer, group, info, buffer + info->offset));
+  }
+  return NULL;
+}
+
+/* Objects cannot be made while others may read: closes, adds the tensors, and opens for all again. */
+static pp_status save_model(pp_results_writer *writer, int run, const pp_model *model, const float *params,
+                            const float *stats) {
+  PP_TRY(flush(writer, true));
+  close_tables(writer);
+  PP_TRY(pp_h5_file_close(&writer->file, writer->part));
+  lock_file(writer, LOCK_EX, LOCK_ATTEMPTS);
+  PP_TRY(reopen(writer, H5F_ACC_RDWR));
+  PP_TRY(write_tensors(writer, run, model, params, stats));
+  PP_TRY(pp_h5_file_close(&writer->file, writer->part));
+  PP_TRY(reopen(writer, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE));
+  lock_file(writer, LOCK_SH, 1);
+  return NULL;
+}
+
+static pp_status write_summary(pp_results_writer *writer, int run, const char *run_status,
+                               const pp_run_summary *summary) {
+  const char *path = writer->part;
+  char name[32];
+  snprintf(name, sizeof name, "/runs/%d", run);
+  pp_run_summary values = *summary;
+  PP_H5_AUTO group = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_RUN, "write", path, group = H5Gopen2(writer->file, name, H5P_DEFAULT));
+  for (int real = 0; real < (int)(sizeof pp_summary_reals / sizeof pp_summary_reals[0]); real++)
+    PP_TRY(pp_h5_attribute_set_real(group, path, pp_summary_reals[real], *pp_summary_real(&values, real)));
+  for (int integer = 0; integer < (int)(sizeof pp_summary_integers / sizeof pp_summary_integers[0]); integer++)
+    PP_TRY(
+        pp_h5_attribute_set_integer(group, path, pp_summary_integers[integer], *pp_summary_integer(&values, integer)));
+  return pp_h5_attribute_set_text(group, path, "status", run_status);
+}
+
+static pp_status end_run(pp_results_writer *writer, int run, const char *run_status, const pp_run_summary *summary,
+                         const pp_device_row *devices, int64_t device_count, const pp_server_row *server,
+                         int64_t slot_count, const pp_model *model, const float *params, const float *stats) {
+  PP_TRY(append_rows(writer, run, PP_TABLE_DEVICES, devices, device_count));
+  PP_TRY(append_rows(writer, run, PP_TABLE_SERVER, server, slot_count));
+  if (model != NULL && (params != NULL || stats != NULL))
+    PP_TRY(save_model(writer, run, model, params, stats));
+  /* The tables are on disk before the run is said to be complete. */
+  PP_TRY(flush(writer, false));
+  PP_TRY(write_summary(writer, run, run_status, summary));
+  return flush(writer, false);
+}
+
+pp_status pp_results_end_run(pp_results_writer *writer, int run, const char *status, const pp_run_summary *summary,
+                             const pp_device_row *devices, int64_t device_count, const pp_server_row *server,
+                             int64_t slot_count, const pp_model *model, const float *params, const float *stats) {
+  PP_TRY(guard(writer));
+  return guarded(
+      writer, end_run(writer, run, status, summary, devices, device_count, server, slot_count, model, params, stats));
+}
+
+/* The name itself is durable once its directory is. */
+static void sync_directory(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *directory = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+  if (directory == NULL)
+    return;
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    fsync(fd);
+    close(fd);
+  }
+  free(directory);
+}
+
+static pp_status take_name(const pp_results_writer *writer) {
+  int failed = writer->force ? rename(writer->part, writer->path)
+                             : renameat2(AT_FDCWD, writer->part, AT_FDCWD, writer->path, RENAME_NOREPLACE);
+  if (failed && !writer->force && (errno == EINVAL || errno == ENOSYS)) {
+    /* Some network file systems cannot do it in one step; a link does not replace either. */
+    failed = link(writer->part, writer->path);
+    if (!failed)
+      failed = unlink(writer->part);
+    else if (errno == EPERM || errno == EOPNOTSUPP)
+      failed = rename(writer->part, writer->path);
+  }
+  if (failed)
+    return pp_fail(PP_CODE_RUN, "cannot rename %s to %s: %s", writer->part, writer->path, strerror(errno));
+  sync_directory(writer->path);
+  return NULL;
+}
+
+static pp_status finish_file(pp_results_writer *writer) {
+  PP_TRY(guard(writer));
+  PP_TRY(flush(writer, false));
+  close_tables(writer);
+  PP_TRY(pp_h5_file_close(&writer->file, writer->part));
+  return sync_file(writer, true);
+}
+
+pp_status pp_results_commit(pp_results_writer *writer) {
+  pp_status status = guarded(writer, finish_file(writer));
+  if (status == NULL)
+    status = take_name(writer);
+  destroy(writer);
+  return status;
+}
+
+void pp_results_abandon(pp_results_writer *writer) {
+  if (writer == NULL)
+    return;
+  if (!writer->broken) {
+    pp_error_free(flush(writer, true));
+    close_tables(writer);
+    pp_error_free(pp_h5_file_close(&writer->file, writer->part));
+  }
+  destroy(writer);
+}
