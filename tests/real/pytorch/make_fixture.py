@@ -26,14 +26,15 @@ import sys
 try:
     import numpy as np
     import torch
+    from networks import NETWORKS, build
     from torch import nn
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
-NETWORKS = {  # name: chain, channels, height, width, classes, samples
-    "vgg5": ("C32 max2, C64 max2, C64, D128, D", 1, 28, 28, 10, 6),
-    "vgg8": ("C32, C32 max2, C64, C64 max2, C128, C128, D128, D", 3, 32, 32, 10, 4),
+FIXTURES = {  # channels, height, width, classes, samples
+    "vgg5": (1, 28, 28, 10, 6),
+    "vgg8": (3, 32, 32, 10, 4),
 }
 STEPS, RATE, MOMENTUM, DECAY = 4, 0.01, 0.9, 0.001
 ENTRIES = 64
@@ -48,42 +49,6 @@ def hashes(tensor, count):
 def uniform(tensor, shape):
     values = hashes(tensor, int(np.prod(shape))).astype(np.float64) / 2**32 - 0.5
     return torch.tensor(values.reshape(shape).astype(np.float32).astype(np.float64))
-
-
-class Conv(nn.Sequential):
-    def __init__(self, inputs, outputs, pool):
-        super().__init__()
-        self.add_module("conv", nn.Conv2d(inputs, outputs, 3, padding=1))
-        self.add_module("bn", nn.BatchNorm2d(outputs))
-        self.add_module("relu", nn.ReLU())
-        if pool:
-            self.add_module("pool", nn.MaxPool2d(2))
-
-
-class Dense(nn.Sequential):
-    def __init__(self, inputs, outputs, relu):
-        super().__init__()
-        self.add_module("flatten", nn.Flatten())
-        self.add_module("linear", nn.Linear(inputs, outputs))
-        if relu:
-            self.add_module("relu", nn.ReLU())
-
-
-def build(chain, channels, height, width, classes):
-    model = nn.Sequential()
-    features = None
-    for number, words in enumerate(chain.split(", ")):
-        size, pool = words[1:].split(" ")[0], "max2" in words
-        if words[0] == "C":
-            block = Conv(channels, int(size), pool)
-            channels = int(size)
-            height, width = (height // 2, width // 2) if pool else (height, width)
-        else:
-            features = features or channels * height * width
-            block = Dense(features, int(size or classes), relu=bool(size))
-            features = int(size or classes)
-        model.add_module(f"block{number}", block)
-    return model.double()
 
 
 def tensors_of(model):
@@ -106,8 +71,8 @@ def fill(model):
 
 
 def lines_of(network):
-    chain, channels, height, width, classes, samples = NETWORKS[network]
-    model = build(chain, channels, height, width, classes)
+    channels, height, width, classes, samples = FIXTURES[network]
+    model = build(NETWORKS[network], channels, height, width, classes).double()
     fill(model)
     x = 2 * uniform(1000, (samples, channels, height, width))
     labels = torch.tensor((hashes(1001, samples) % classes).astype(np.int64))
@@ -154,7 +119,7 @@ def same(ours, theirs):
 
 
 def main():
-    if len(sys.argv) not in (2, 4) or sys.argv[1] not in NETWORKS:
+    if len(sys.argv) not in (2, 4) or sys.argv[1] not in FIXTURES:
         sys.exit(__doc__)
     torch.set_num_threads(1)
     lines = list(lines_of(sys.argv[1]))

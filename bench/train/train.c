@@ -1,0 +1,175 @@
+/* Speed of training steps on one thread, beside PyTorch's and beside the machine's matrix product: ratios within one
+ * run. Each figure is the best of several turns, which alternate, since other load only ever makes a turn slower. */
+#include <cblas.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "pipar/nn.h"
+
+enum { BATCH = 100, CLASSES = 10, TURNS = 3, STEPS = 12, SGEMM = 2048 };
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *floats(int64_t count, double deviation) {
+  float *x = NULL;
+  pp_status status = pp_alloc((size_t)count, sizeof *x, "benchmark", &x);
+  if (status != NULL) {
+    fprintf(stderr, "%s\n", pp_error_message(status));
+    exit(EXIT_FAILURE);
+  }
+  pp_rng rng = pp_rng_stream(1, PP_RNG_SYNTHETIC, 0, 0, 0);
+  for (int64_t i = 0; i < count && deviation > 0; i++)
+    x[i] = (float)(deviation * pp_rng_normal(rng, 0, (uint64_t)i));
+  return x;
+}
+
+static void check(pp_status status) {
+  if (status == NULL)
+    return;
+  fprintf(stderr, "%s\n", pp_error_message(status));
+  exit(EXIT_FAILURE);
+}
+
+/* GFLOP/s of a 2048^3 matrix product: the best of `turns`. */
+static double sgemm_rate(int turns) {
+  float *a = floats((int64_t)SGEMM * SGEMM, 1), *b = floats((int64_t)SGEMM * SGEMM, 1);
+  float *c = floats((int64_t)SGEMM * SGEMM, 0);
+  double best = 1e9;
+  for (int turn = 0; turn < turns; turn++) {
+    double start = now();
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SGEMM, SGEMM, SGEMM, 1.0F, a, SGEMM, b, SGEMM, 0.0F, c,
+                SGEMM);
+    double length = now() - start;
+    best = length < best ? length : best;
+  }
+  free(a);
+  free(b);
+  free(c);
+  return 2.0 * SGEMM * SGEMM * SGEMM / best * 1e-9;
+}
+
+typedef struct trainer {
+  pp_model *model;
+  pp_net *net;
+  pp_state state;
+  int64_t parameters;
+  float *x, *logits;
+  int32_t labels[BATCH];
+} trainer;
+
+static void trainer_init(trainer *t, const char *network, pp_shape shape) {
+  check(pp_model_create(network, shape, CLASSES, &t->model));
+  int blocks = pp_model_block_count(t->model);
+  check(pp_net_create(t->model, 0, blocks, BATCH, 1, PP_NET_TRAIN, &t->net));
+  t->parameters = pp_model_parameter_offset(t->model, blocks);
+  t->state = (pp_state){.params = floats(t->parameters, 0),
+                        .stats = floats(pp_model_statistic_offset(t->model, blocks), 0),
+                        .grads = floats(t->parameters, 0),
+                        .momentum = floats(t->parameters, 0)};
+  pp_model_init(t->model, 1994, t->state.params, t->state.stats);
+  t->x = floats(BATCH * pp_shape_elements(shape), 1);
+  t->logits = floats((int64_t)BATCH * CLASSES, 0);
+  for (int n = 0; n < BATCH; n++)
+    t->labels[n] = n % CLASSES;
+}
+
+static void trainer_fini(trainer *t) {
+  pp_net_destroy(t->net);
+  pp_model_destroy(t->model);
+  free(t->state.params);
+  free(t->state.stats);
+  free(t->state.grads);
+  free(t->state.momentum);
+  free(t->x);
+  free(t->logits);
+}
+
+/* Seconds of one training step, the best of `steps`. */
+static double best_step(trainer *t, int steps) {
+  double best = 1e9;
+  for (int step = 0; step < steps; step++) {
+    double start = now();
+    pp_net_forward(t->net, &t->state, 0, BATCH, t->x, t->logits);
+    pp_softmax_cross_entropy(BATCH, CLASSES, t->logits, t->labels, 1.0F / BATCH, t->logits, NULL);
+    pp_net_backward(t->net, &t->state, 0, t->logits, NULL);
+    pp_sgd_step(&t->state, t->parameters, 0.01F, 0.9F, 0.0F);
+    double length = now() - start;
+    best = length < best ? length : best;
+  }
+  return best;
+}
+
+/* GFLOP of a step: three times the forward pass, less the first layer's input gradient; 2 FLOP a MAC. */
+static double step_gflop(const pp_model *model) {
+  int64_t macs = 0;
+  for (int block = 0; block < pp_model_block_count(model); block++) {
+    const pp_block_info *info = pp_model_block(model, block);
+    for (int layer = 0; layer < info->layer_count; layer++)
+      macs += (block == 0 && layer == 0 ? 2 : 3) * info->layers[layer].macs;
+  }
+  return 2e-9 * (double)macs * BATCH;
+}
+
+/* PyTorch's best steps in seconds, channels first and last; false where there is none. */
+static bool pytorch_steps(const char *script, const char *network, pp_shape shape, double best[2]) {
+  char command[2048];
+  snprintf(command, sizeof command, "/usr/bin/python3 '%s' %s %d %d %d %d %d", script, network, shape.channels,
+           shape.height, shape.width, BATCH, STEPS);
+  FILE *pipe = popen(command, "r");
+  if (pipe == NULL)
+    return false;
+  double first = 0, last = 0;
+  bool read = fscanf(pipe, "%lf %lf", &first, &last) == 2;
+  if (pclose(pipe) != 0 || !read)
+    return false;
+  best[0] = first * 1e-3 < best[0] ? first * 1e-3 : best[0];
+  best[1] = last * 1e-3 < best[1] ? last * 1e-3 : best[1];
+  return true;
+}
+
+static void compare(const char *script, const char *network, pp_shape shape) {
+  trainer t = {0};
+  trainer_init(&t, network, shape);
+  best_step(&t, 2); /* warm up */
+  double ours = 1e9, theirs[2] = {1e9, 1e9}, rate = 0;
+  bool beside = true;
+  for (int turn = 0; turn < TURNS; turn++) {
+    double length = best_step(&t, STEPS), r = sgemm_rate(2);
+    ours = length < ours ? length : ours;
+    rate = r > rate ? r : rate;
+    beside = beside && script != NULL && pytorch_steps(script, network, shape, theirs);
+  }
+  double gflops = step_gflop(t.model) / ours;
+  printf("%-8s %dx%dx%d: %7.2f ms, %6.0f samples/s, %5.1f GFLOP/s = %3.0f %% of sgemm's %.0f", network, shape.height,
+         shape.width, shape.channels, ours * 1e3, BATCH / ours, gflops, 100 * gflops / rate, rate);
+  if (beside)
+    printf("; PyTorch %.2f ms (channels last %.2f): ratio %.2f (%.2f)\n", theirs[0] * 1e3, theirs[1] * 1e3,
+           theirs[0] / ours, theirs[1] / ours);
+  else
+    printf("; no PyTorch to compare with\n");
+  fflush(stdout);
+  trainer_fini(&t);
+}
+
+int main(int argc, char **argv) {
+  const char *script = argc > 1 ? argv[1] : NULL;
+  pp_nn_set_threads(1);
+  printf("training steps of %d samples, one thread; %s\n", BATCH, pp_nn_library());
+  for (const char *const *name = pp_model_names(); *name != NULL; name++) {
+    if (argc > 2 && strcmp(argv[2], *name) != 0)
+      continue;
+    compare(script, *name, (pp_shape){3, 32, 32});
+    compare(script, *name, (pp_shape){1, 28, 28});
+  }
+  return EXIT_SUCCESS;
+}
