@@ -1,17 +1,18 @@
-/* Convolution 3x3, padding 1, with the batch norm, ReLU and 2x2 max pool that follow it. The convolution is lowered to
- * OpenBLAS in chunks of image rows whose size follows from the shape alone, so that a micro-batch's bits depend on
- * nothing else.
+/* Convolution 3x3, padding 1, with the batch norm, ReLU and 2x2 max pool that follow it. Images are taken in groups of
+ * a size that follows from the shape alone; a group is copied into a zero-padded buffer and stays in the second-level
+ * cache for everything that is done with it. Pooling happens before the normalisation, which then runs on a quarter of
+ * the values; in the backward pass no gradient of z is ever written but for one group.
  *
  * In training the bias cancels in the batch norm: it enters the running mean only and its gradient is exactly 0. */
 #include "nn/layer.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
 enum {
   TAPS = 9,
-  CHUNK_PIXELS = 512, /* of a chunk, about: its matrix should stay in the second-level cache */
+  GROUP_PIXELS = 256, /* of a group, at least */
+  PART_PIXELS = 256,  /* whose sums are taken in float before they are joined in double */
 };
 
 pp_layer_size pp_conv_setup(pp_layer *layer, pp_shape input, int channels, bool norm, bool pool) {
@@ -39,16 +40,19 @@ pp_layer_size pp_conv_setup(pp_layer *layer, pp_shape input, int channels, bool 
 }
 
 static int64_t pixels_of(pp_shape shape) { return (int64_t)shape.height * shape.width; }
+static int64_t padded_pixels(pp_shape shape) { return ((int64_t)shape.height + 2) * (shape.width + 2); }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Image rows of one chunk, counted over all samples. */
-static int64_t chunk_rows(const pp_layer *layer) {
-  int64_t rows = CHUNK_PIXELS / layer->middle.width;
-  return rows < 1 ? 1 : rows;
+/* Images of one group. */
+static int64_t group_of(const pp_layer *layer) {
+  int64_t pixels = pixels_of(layer->middle);
+  return (GROUP_PIXELS + pixels - 1) / pixels;
 }
 
 /* What is kept from forward to backward. */
 typedef struct conv_kept {
   float *z;       /* (N, H, W, O): the convolution without its bias */
+  float *m;       /* (N, H/2, W/2, O): what pooling chose of it; without pooling z itself */
   float *mean;    /* (O) of z over the micro-batch; without batch norm 0 */
   float *inverse; /* (O) 1 / deviation */
   float *scale;   /* (O) gamma / deviation; without batch norm 1 */
@@ -58,6 +62,7 @@ typedef struct conv_kept {
 static conv_kept cut_kept(const pp_layer *layer, int64_t samples, pp_cutter *cutter) {
   int64_t channels = layer->middle.channels;
   conv_kept kept = {.z = pp_cut(cutter, samples * pp_shape_elements(layer->middle))};
+  kept.m = layer->pool ? pp_cut(cutter, samples * pp_shape_elements(layer->output)) : kept.z;
   kept.mean = pp_cut(cutter, channels);
   kept.inverse = pp_cut(cutter, channels);
   kept.scale = pp_cut(cutter, channels);
@@ -65,324 +70,279 @@ static conv_kept cut_kept(const pp_layer *layer, int64_t samples, pp_cutter *cut
   return kept;
 }
 
+/* G is the images of a group, panels are as kernels.h has them. */
 typedef struct conv_scratch {
-  float *weights; /* (taps, C, O) forward, (taps, O, C) turned by 180 degrees backward */
-  float *dweight; /* (taps, C, O) */
-  float *matrix;  /* (pixels of a chunk, taps, C or O) */
-  float *dz;      /* (N, H, W, O); training only */
-  float *sums;    /* (2, O) */
+  float *weights;  /* (panels of O, 3, 3 x C) forward; (panels of C, 3, 3 x O), turned by 180 degrees, backward */
+  float *dweights; /* (panels of O, 3, 3 x C) */
+  float *x, *dz;   /* (G, H + 2, W + 2, C or O), zero at the edges */
+  int32_t *x_first, *dz_first, *dz_middle; /* (G x H x W): where a pixel's taps begin in x and dz, and itself in dz */
+  float *part[2];                          /* (O) */
+  double *whole[2];                        /* (O) */
+  float *slope, *offset;                   /* (O) */
 } conv_scratch;
 
-static conv_scratch cut_scratch(const pp_layer *layer, int64_t samples, bool training, pp_cutter *cutter) {
-  int64_t in = layer->input.channels, out = layer->middle.channels;
-  int64_t widest = training && out > in ? out : in;
-  conv_scratch scratch = {.weights = pp_cut(cutter, TAPS * in * out)};
-  scratch.dweight = pp_cut(cutter, training ? TAPS * in * out : 0);
-  scratch.matrix = pp_cut(cutter, chunk_rows(layer) * layer->middle.width * TAPS * widest);
-  scratch.dz = pp_cut(cutter, training ? samples * pp_shape_elements(layer->middle) : 0);
-  scratch.sums = pp_cut(cutter, 2 * out);
+static int64_t panel_elements(int64_t outputs, int64_t inputs, const pp_kernels *kernels) {
+  return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * TAPS * inputs;
+}
+
+static conv_scratch cut_scratch(const pp_layer *layer, const pp_layer_request *request, pp_cutter *cutter) {
+  int64_t in = layer->input.channels, out = layer->middle.channels, group = group_of(layer);
+  int64_t forward = panel_elements(out, in, request->kernels), backward = panel_elements(in, out, request->kernels);
+  bool training = request->training;
+  conv_scratch scratch = {.weights = pp_cut(cutter, training && backward > forward ? backward : forward)};
+  scratch.dweights = pp_cut(cutter, training ? forward : 0);
+  scratch.x = pp_cut(cutter, group * padded_pixels(layer->input) * in + PP_KERNEL_SLACK);
+  scratch.dz = pp_cut(cutter, training ? group * padded_pixels(layer->middle) * out + PP_KERNEL_SLACK : 0);
+  scratch.x_first = (int32_t *)pp_cut(cutter, group * pixels_of(layer->middle));
+  scratch.dz_first = (int32_t *)pp_cut(cutter, training ? group * pixels_of(layer->middle) : 0);
+  scratch.dz_middle = (int32_t *)pp_cut(cutter, training ? group * pixels_of(layer->middle) : 0);
+  for (int i = 0; i < 2; i++) {
+    scratch.part[i] = pp_cut(cutter, out);
+    scratch.whole[i] = (double *)pp_cut(cutter, 2 * out);
+  }
+  scratch.slope = pp_cut(cutter, out);
+  scratch.offset = pp_cut(cutter, out);
   return scratch;
 }
 
-static void plan(const pp_layer *layer, int max_samples, bool training, pp_layer_plan *out) {
+static pp_layer_request request_of(const pp_layer_run *run) {
+  return (pp_layer_request){.max_samples = run->max_samples, .training = run->training, .kernels = run->kernels};
+}
+
+/* In evaluation only one group's z is held, in the scratch. */
+static void plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   pp_cutter kept = {0}, scratch = {0};
-  cut_scratch(layer, max_samples, training, &scratch);
-  cut_kept(layer, max_samples, training ? &kept : &scratch);
+  cut_scratch(layer, request, &scratch);
+  if (request->training)
+    cut_kept(layer, request->max_samples, &kept);
+  else
+    cut_kept(layer, group_of(layer), &scratch);
   out->kept = kept.used;
   out->scratch = scratch.used;
 }
 
-/* The 3x3 neighbourhoods of image rows [first, first + rows): matrix (rows x W, taps, C). */
-static void lower(const float *x, pp_shape shape, int64_t first, int64_t rows, float *matrix) {
-  int64_t height = shape.height, width = shape.width, channels = shape.channels;
-  size_t pixel_bytes = (size_t)channels * sizeof *x;
-  for (int64_t row = first; row < first + rows; row++) {
-    int64_t y = row % height;
-    for (int64_t column = 0; column < width; column++) {
-      for (int64_t ky = -1; ky <= 1; ky++, matrix += 3 * channels) {
-        if (y + ky < 0 || y + ky >= height) {
-          memset(matrix, 0, 3 * pixel_bytes);
-          continue;
-        }
-        const float *from = x + ((row + ky) * width + column) * channels; /* the middle tap */
-        if (column > 0 && column < width - 1) {
-          memcpy(matrix, from - channels, 3 * pixel_bytes);
-          continue;
-        }
-        memcpy(matrix + channels, from, pixel_bytes);
-        if (column > 0)
-          memcpy(matrix, from - channels, pixel_bytes);
-        else
-          memset(matrix, 0, pixel_bytes);
-        if (column < width - 1)
-          memcpy(matrix + 2 * channels, from + channels, pixel_bytes);
-        else
-          memset(matrix + 2 * channels, 0, pixel_bytes);
-      }
-    }
-  }
-}
-
-/* z = convolution of x with weights (taps, C, O), over all rows. */
-static void convolve(const pp_layer *layer, int samples, pp_shape from, int64_t to_channels, const float *x,
-                     const float *weights, float *matrix, float *z) {
-  int64_t total = (int64_t)samples * from.height, step = chunk_rows(layer), depth = TAPS * (int64_t)from.channels;
-  for (int64_t row = 0; row < total; row += step) {
-    int64_t rows = total - row < step ? total - row : step;
-    lower(x, from, row, rows, matrix);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)(rows * from.width), (int)to_channels, (int)depth, 1.0F,
-                matrix, (int)depth, weights, (int)to_channels, 0.0F, z + row * from.width * to_channels,
-                (int)to_channels);
-  }
-}
-
-static void pack_forward(const pp_layer *layer, const float *weight, float *packed) {
+/* Packs weights (O, C, 3, 3) into panels of output channels; `turned` swaps inputs and outputs and reverses the taps,
+ * for the gradient of the input. */
+static void pack(const pp_layer *layer, const float *weight, bool turned, int64_t panel, float *packed) {
   int64_t in = layer->input.channels, out = layer->middle.channels;
-  for (int64_t o = 0; o < out; o++)
+  int64_t from = turned ? out : in, to = turned ? in : out;
+  int64_t from_step = turned ? in * TAPS : TAPS, to_step = turned ? TAPS : in * TAPS;
+  for (int64_t first = 0; first < to; first += panel)
+    for (int64_t tap = 0; tap < TAPS; tap++)
+      for (int64_t f = 0; f < from; f++, packed += panel) {
+        const float *source = weight + f * from_step + first * to_step + (turned ? TAPS - 1 - tap : tap);
+        int64_t width = least(to - first, panel);
+        for (int64_t t = 0; t < width; t++)
+          packed[t] = source[t * to_step];
+        for (int64_t t = width; t < panel; t++)
+          packed[t] = 0.0F;
+      }
+}
+
+/* Adds the packed gradients to the weights' own. */
+static void unpack_add(const pp_layer *layer, const float *packed, int64_t panel, float *dweight) {
+  int64_t in = layer->input.channels, out = layer->middle.channels;
+  for (int64_t o = 0; o < out; o++) {
+    const float *from = packed + o / panel * panel * TAPS * in + o % panel;
     for (int64_t c = 0; c < in; c++)
       for (int64_t tap = 0; tap < TAPS; tap++)
-        packed[(tap * in + c) * out + o] = weight[(o * in + c) * TAPS + tap];
-}
-
-static void pack_backward(const pp_layer *layer, const float *weight, float *packed) {
-  int64_t in = layer->input.channels, out = layer->middle.channels;
-  for (int64_t o = 0; o < out; o++)
-    for (int64_t c = 0; c < in; c++)
-      for (int64_t tap = 0; tap < TAPS; tap++)
-        packed[(tap * out + o) * in + c] = weight[(o * in + c) * TAPS + TAPS - 1 - tap];
-}
-
-/* Mean and mean square deviation per channel over all pixels: each chunk in float around its own mean, chunks joined in
- * double (Chan, Golub and LeVeque, 1983, eq. 2.1), so that no digits are lost where the mean is large. */
-static void statistics(const pp_layer *layer, int samples, const float *z, float *sums, float *mean, float *variance) {
-  int64_t channels = layer->middle.channels, pixels = samples * pixels_of(layer->middle);
-  enum { PART = 256 }; /* pixels */
-  for (int64_t c0 = 0; c0 < channels; c0 += 64) {
-    int64_t width = channels - c0 < 64 ? channels - c0 : 64;
-    double means[64] = {0}, squares[64] = {0};
-    for (int64_t first = 0; first < pixels; first += PART) {
-      int64_t count = pixels - first < PART ? pixels - first : PART;
-      const float *part = z + first * channels + c0;
-      float *sum = sums, *square = sums + width;
-      memset(sums, 0, (size_t)(2 * width) * sizeof *sums);
-      for (int64_t p = 0; p < count; p++)
-        for (int64_t c = 0; c < width; c++)
-          sum[c] += part[p * channels + c];
-      for (int64_t c = 0; c < width; c++)
-        sum[c] /= (float)count;
-      for (int64_t p = 0; p < count; p++)
-        for (int64_t c = 0; c < width; c++) {
-          float difference = part[p * channels + c] - sum[c];
-          square[c] += difference * difference;
-        }
-      double before = (double)first, both = (double)(first + count);
-      for (int64_t c = 0; c < width; c++) {
-        double delta = (double)sum[c] - means[c];
-        means[c] += delta * (double)count / both;
-        squares[c] += (double)square[c] + delta * delta * before * (double)count / both;
-      }
-    }
-    for (int64_t c = 0; c < width; c++) {
-      mean[c0 + c] = (float)means[c];
-      variance[c0 + c] = (float)(squares[c] / (double)pixels);
-    }
+        dweight[(o * in + c) * TAPS + tap] += from[(tap * in + c) * panel];
   }
 }
 
-/* The normalisation y = (z - mean) x scale + shift, from the micro-batch or from the running statistics. */
-static void normalisation(const pp_layer_run *run, conv_kept *kept, float *sums, const float *z) {
-  const pp_layer *layer = run->layer;
-  int64_t channels = layer->middle.channels, values = run->samples * pixels_of(layer->middle);
-  const float *gamma = run->params + layer->gamma, *beta = run->params + layer->beta;
-  const float *bias = run->params + layer->bias;
-  float *running_mean = run->stats + layer->mean, *running_variance = run->stats + layer->variance;
-  if (!run->training) {
+/* Where pixel (g, y, x) of a group begins in a padded buffer, `by` pixels further on. */
+static void fill_offsets(pp_shape shape, int64_t group, int64_t by, int32_t *offsets) {
+  int64_t pitch = shape.width + 2;
+  for (int64_t g = 0; g < group; g++)
+    for (int64_t y = 0; y < shape.height; y++)
+      for (int64_t x = 0; x < shape.width; x++)
+        *offsets++ = (int32_t)((g * padded_pixels(shape) + y * pitch + x + by) * shape.channels);
+}
+
+static pp_window window_of(pp_shape shape, const int32_t *offsets, int64_t images) {
+  return (pp_window){
+      .offsets = offsets,
+      .pixels = images * pixels_of(shape),
+      .runs = 3,
+      .run_length = 3 * (int64_t)shape.channels,
+      .run_stride = ((int64_t)shape.width + 2) * shape.channels,
+  };
+}
+
+static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
+
+static void copy_padded(pp_shape shape, int64_t images, const float *x, float *padded) {
+  int64_t row = (int64_t)shape.width * shape.channels, pitch = row + 2 * (int64_t)shape.channels;
+  for (int64_t g = 0; g < images; g++) {
+    float *to = padded + g * padded_pixels(shape) * shape.channels + pitch + shape.channels;
+    for (int64_t y = 0; y < shape.height; y++, x += row, to += pitch)
+      memcpy(to, x, (size_t)row * sizeof *x);
+  }
+}
+
+/* Joins the moments of `pixels` more pixels after `before` to the whole's: parts in float around their own mean, joined
+ * in double, so that no digits are lost where the mean is large (Chan, Golub and LeVeque, 1983, eq. 2.1). */
+static void add_moments(const pp_layer_run *run, const conv_scratch *s, const float *z, int64_t before,
+                        int64_t pixels) {
+  int64_t channels = run->layer->middle.channels;
+  for (int64_t first = 0; first < pixels; first += PART_PIXELS) {
+    int64_t count = least(pixels - first, PART_PIXELS);
+    run->kernels->moments(z + first * channels, count, channels, s->part[0], s->part[1]);
+    double a = (double)(before + first), b = (double)count;
     for (int64_t c = 0; c < channels; c++) {
-      kept->mean[c] = running_mean[c] - bias[c];
-      kept->scale[c] = gamma[c] / sqrtf(running_variance[c] + layer->epsilon);
-      kept->shift[c] = beta[c];
+      double delta = (double)s->part[0][c] - s->whole[0][c];
+      s->whole[0][c] += delta * (b / (a + b));
+      s->whole[1][c] += (double)s->part[1][c] + delta * delta * (a * b / (a + b));
     }
-    return;
-  }
-  PP_ASSERT(values > 1);
-  float *variance = kept->inverse; /* until it is replaced below */
-  statistics(layer, run->samples, z, sums, kept->mean, variance);
-  float unbiased = (float)((double)values / (double)(values - 1));
-  for (int64_t c = 0; c < channels; c++) {
-    running_mean[c] += layer->momentum * (kept->mean[c] + bias[c] - running_mean[c]);
-    running_variance[c] += layer->momentum * (variance[c] * unbiased - running_variance[c]);
-    kept->inverse[c] = 1.0F / sqrtf(variance[c] + layer->epsilon);
-    kept->scale[c] = gamma[c] * kept->inverse[c];
-    kept->shift[c] = beta[c];
   }
 }
 
-/* NaN stays in both. */
-static inline float relu(float v) { return 0.0F > v ? 0.0F : v; }
-static inline float larger(float best, float v) { return best > v || best != best ? best : v; }
-
-/* y = pooled ReLU of (z - mean) x scale + shift. */
-static void activate(const pp_layer *layer, int samples, const conv_kept *kept, const float *z, float *y) {
-  int64_t channels = layer->middle.channels, width = layer->middle.width;
-  const float *restrict mean = kept->mean, *restrict scale = kept->scale, *restrict shift = kept->shift;
-  if (!layer->pool) {
-    for (int64_t p = 0; p < samples * pixels_of(layer->middle); p++)
-      for (int64_t c = 0; c < channels; c++)
-        y[p * channels + c] = relu((z[p * channels + c] - mean[c]) * scale[c] + shift[c]);
-    return;
+/* The normalisation y = (z - mean) x scale + shift from the micro-batch's moments; moves the running statistics. */
+static void normalise_batch(const pp_layer_run *run, const conv_scratch *s, conv_kept *kept) {
+  const pp_layer *layer = run->layer;
+  int64_t values = run->samples * pixels_of(layer->middle);
+  const float *gamma = run->params + layer->gamma, *bias = run->params + layer->bias;
+  float *running_mean = run->stats + layer->mean, *running_variance = run->stats + layer->variance;
+  PP_ASSERT(values > 1);
+  for (int64_t c = 0; c < layer->middle.channels; c++) {
+    float mean = (float)s->whole[0][c], variance = (float)(s->whole[1][c] / (double)values);
+    float unbiased = (float)(s->whole[1][c] / (double)(values - 1));
+    running_mean[c] += layer->momentum * (mean + bias[c] - running_mean[c]);
+    running_variance[c] += layer->momentum * (unbiased - running_variance[c]);
+    kept->mean[c] = mean;
+    kept->inverse[c] = 1.0F / sqrtf(variance + layer->epsilon);
+    kept->scale[c] = gamma[c] * kept->inverse[c];
   }
-  for (int n = 0; n < samples; n++)
-    for (int64_t row = 0; row < layer->output.height; row++)
-      for (int64_t column = 0; column < layer->output.width; column++, y += channels) {
-        const float *a = z + (((int64_t)n * layer->middle.height + 2 * row) * width + 2 * column) * channels;
-        const float *b = a + width * channels;
-        for (int64_t c = 0; c < channels; c++) {
-          float top = larger((a[c] - mean[c]) * scale[c] + shift[c], (a[c + channels] - mean[c]) * scale[c] + shift[c]);
-          float bottom =
-              larger((b[c] - mean[c]) * scale[c] + shift[c], (b[c + channels] - mean[c]) * scale[c] + shift[c]);
-          y[c] = relu(larger(top, bottom));
-        }
-      }
+}
+
+/* What is known of the normalisation before any value is: all of it in evaluation and without batch norm; the sign of
+ * scale in any case, which pooling needs. */
+static void normalise_before(const pp_layer_run *run, conv_kept *kept) {
+  const pp_layer *layer = run->layer;
+  for (int64_t c = 0; c < layer->middle.channels; c++) {
+    float bias = run->params[layer->bias + c];
+    kept->mean[c] = 0.0F;
+    kept->scale[c] = 1.0F;
+    kept->shift[c] = bias;
+    if (!layer->norm)
+      continue;
+    kept->scale[c] = run->params[layer->gamma + c];
+    kept->shift[c] = run->params[layer->beta + c];
+    if (run->training)
+      continue;
+    kept->mean[c] = run->stats[layer->mean + c] - bias;
+    kept->scale[c] /= sqrtf(run->stats[layer->variance + c] + layer->epsilon);
+  }
 }
 
 static void forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
-  int64_t channels = layer->middle.channels;
+  const pp_kernels *kernels = run->kernels;
+  pp_shape middle = layer->middle, output = layer->output;
+  int64_t group = group_of(layer), channels = middle.channels;
+  pp_layer_request request = request_of(run);
   pp_cutter cutter = {.base = run->scratch};
-  conv_scratch scratch = cut_scratch(layer, run->max_samples, run->training, &cutter);
-  conv_kept kept = cut_kept(layer, run->max_samples, run->training ? &(pp_cutter){.base = run->kept} : &cutter);
-  pack_forward(layer, run->params + layer->weight, scratch.weights);
-  convolve(layer, run->samples, layer->input, channels, x, scratch.weights, scratch.matrix, kept.z);
-  if (layer->norm) {
-    normalisation(run, &kept, scratch.sums, kept.z);
-  } else {
-    const float *bias = run->params + layer->bias;
-    for (int64_t c = 0; c < channels; c++) {
-      kept.scale[c] = 1.0F;
-      kept.shift[c] = bias[c];
-      kept.mean[c] = 0.0F;
-    }
+  conv_scratch s = cut_scratch(layer, &request, &cutter);
+  conv_kept kept = run->training ? cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept})
+                                 : cut_kept(layer, group, &cutter);
+  normalise_before(run, &kept);
+  pack(layer, run->params + layer->weight, false, kernels->panel, s.weights);
+  fill_offsets(layer->input, group, 0, s.x_first);
+  clear(s.x, group * padded_pixels(layer->input) * layer->input.channels);
+  memset(s.whole[0], 0, (size_t)channels * sizeof(double));
+  memset(s.whole[1], 0, (size_t)channels * sizeof(double));
+  for (int64_t first = 0; first < run->samples; first += group) {
+    int64_t images = least(run->samples - first, group), kept_first = run->training ? first : 0;
+    float *z = kept.z + kept_first * pp_shape_elements(middle), *m = kept.m + kept_first * pp_shape_elements(output);
+    pp_window window = window_of(layer->input, s.x_first, images);
+    copy_padded(layer->input, images, x + first * pp_shape_elements(layer->input), s.x);
+    kernels->convolve(&window, s.x, s.weights, channels, z);
+    if (run->training && layer->norm)
+      add_moments(run, &s, z, first * pixels_of(middle), images * pixels_of(middle));
+    for (int64_t g = 0; g < images && layer->pool; g++)
+      kernels->pool(z + g * pp_shape_elements(middle), middle.height, middle.width, channels, kept.scale,
+                    m + g * pp_shape_elements(output));
+    if (!run->training)
+      kernels->activate(m, images * pixels_of(output), channels, kept.mean, kept.scale, kept.shift,
+                        y + first * pp_shape_elements(output));
   }
-  activate(layer, run->samples, &kept, kept.z, y);
-}
-
-/* dz = the gradient before pooling and ReLU: that of the normalised values, zero where another value was the largest.
- */
-static void deactivate(const pp_layer *layer, int samples, const conv_kept *kept, const float *dy, float *dz) {
-  int64_t channels = layer->middle.channels, width = layer->middle.width;
-  const float *restrict z = kept->z, *restrict mean = kept->mean;
-  const float *restrict scale = kept->scale, *restrict shift = kept->shift;
-  if (!layer->pool) {
-    for (int64_t p = 0; p < samples * pixels_of(layer->middle); p++)
-      for (int64_t c = 0; c < channels; c++)
-        dz[p * channels + c] =
-            (z[p * channels + c] - mean[c]) * scale[c] + shift[c] <= 0.0F ? 0.0F : dy[p * channels + c];
+  if (!run->training)
     return;
-  }
-  memset(dz, 0, (size_t)(samples * pp_shape_elements(layer->middle)) * sizeof *dz);
-  for (int n = 0; n < samples; n++)
-    for (int64_t row = 0; row < layer->output.height; row++)
-      for (int64_t column = 0; column < layer->output.width; column++, dy += channels) {
-        int64_t at = (((int64_t)n * layer->middle.height + 2 * row) * width + 2 * column) * channels;
-        const float *a = z + at, *b = a + width * channels;
-        float *da = dz + at, *db = da + width * channels;
-        for (int64_t c = 0; c < channels; c++) {
-          float v0 = (a[c] - mean[c]) * scale[c] + shift[c], v1 = (a[c + channels] - mean[c]) * scale[c] + shift[c];
-          float v2 = (b[c] - mean[c]) * scale[c] + shift[c], v3 = (b[c + channels] - mean[c]) * scale[c] + shift[c];
-          float best = larger(larger(v0, v1), larger(v2, v3)), gradient = best <= 0.0F ? 0.0F : dy[c];
-          bool is0 = v0 == best || v0 != v0, is1 = !is0 && (v1 == best || v1 != v1);
-          bool is2 = !is0 && !is1 && (v2 == best || v2 != v2), is3 = !is0 && !is1 && !is2;
-          da[c] = is0 ? gradient : 0.0F;
-          da[c + channels] = is1 ? gradient : 0.0F;
-          db[c] = is2 ? gradient : 0.0F;
-          db[c + channels] = is3 ? gradient : 0.0F;
-        }
-      }
+  if (layer->norm)
+    normalise_batch(run, &s, &kept);
+  kernels->activate(kept.m, run->samples * pixels_of(output), channels, kept.mean, kept.scale, kept.shift, y);
 }
 
-/* Sums over all pixels of dz and of dz x (z - mean), per channel: fixed parts in float, joined in double. */
-static void gradient_sums(const pp_layer *layer, int samples, const conv_kept *kept, const float *dz, float *sums,
-                          double *plain, double *product, int64_t c0, int64_t width) {
-  int64_t channels = layer->middle.channels, pixels = samples * pixels_of(layer->middle);
-  enum { PART = 256 };
-  memset(plain, 0, (size_t)width * sizeof *plain);
-  memset(product, 0, (size_t)width * sizeof *product);
-  for (int64_t first = 0; first < pixels; first += PART) {
-    int64_t count = pixels - first < PART ? pixels - first : PART;
-    const float *dpart = dz + first * channels + c0, *part = kept->z + first * channels + c0;
-    const float *restrict mean = kept->mean + c0;
-    float *restrict a = sums, *restrict b = sums + width;
-    memset(sums, 0, (size_t)(2 * width) * sizeof *sums);
-    for (int64_t p = 0; p < count; p++)
-      for (int64_t c = 0; c < width; c++) {
-        a[c] += dpart[p * channels + c];
-        b[c] += dpart[p * channels + c] * (part[p * channels + c] - mean[c]);
-      }
-    for (int64_t c = 0; c < width; c++) {
-      plain[c] += (double)a[c];
-      product[c] += (double)b[c];
+/* Gradients of gamma and beta, or of the bias, and what the gradient of z needs of them (Ioffe and Szegedy, 2015): dz =
+ * scale x (dy - mean(dy) - (z - mean) x inverse^2 x mean(dy x (z - mean))). */
+static void gradient_sums(const pp_layer_run *run, const conv_kept *kept, const conv_scratch *s, const float *dy) {
+  const pp_layer *layer = run->layer;
+  int64_t channels = layer->middle.channels, pixels = run->samples * pixels_of(layer->output);
+  memset(s->whole[0], 0, (size_t)channels * sizeof(double));
+  memset(s->whole[1], 0, (size_t)channels * sizeof(double));
+  for (int64_t first = 0; first < pixels; first += PART_PIXELS) {
+    run->kernels->gradient_sums(dy + first * channels, kept->m + first * channels, least(pixels - first, PART_PIXELS),
+                                channels, kept->mean, kept->scale, kept->shift, s->part[0], s->part[1]);
+    for (int64_t c = 0; c < channels; c++) {
+      s->whole[0][c] += (double)s->part[0][c];
+      s->whole[1][c] += (double)s->part[1][c];
     }
   }
-}
-
-/* Through batch norm: dz becomes the convolution's gradient; gamma's and beta's (or the bias's) are added. */
-static void denormalise(const pp_layer_run *run, const conv_kept *kept, float *sums, float *dz) {
-  const pp_layer *layer = run->layer;
-  int64_t channels = layer->middle.channels, pixels = run->samples * pixels_of(layer->middle);
-  for (int64_t c0 = 0; c0 < channels; c0 += 64) {
-    int64_t width = channels - c0 < 64 ? channels - c0 : 64;
-    double plain[64], product[64];
-    gradient_sums(layer, run->samples, kept, dz, sums, plain, product, c0, width);
+  double values = (double)(run->samples * pixels_of(layer->middle));
+  for (int64_t c = 0; c < channels; c++) {
+    double plain = s->whole[0][c], product = s->whole[1][c];
+    s->slope[c] = s->offset[c] = 0.0F;
     if (!layer->norm) {
-      for (int64_t c = 0; c < width; c++)
-        run->grads[layer->bias + c0 + c] += (float)plain[c];
+      run->grads[layer->bias + c] += (float)plain;
       continue;
     }
-    /* dz = scale x (dy - mean(dy) - (z - mean) x inverse^2 x mean(dy x (z - mean))): Ioffe and Szegedy, 2015 */
-    float slope[64], offset[64], factor[64];
-    for (int64_t c = 0; c < width; c++) {
-      double scale = (double)kept->scale[c0 + c];
-      double inverse = (double)kept->inverse[c0 + c];
-      run->grads[layer->gamma + c0 + c] += (float)(product[c] * inverse);
-      run->grads[layer->beta + c0 + c] += (float)plain[c];
-      double along = -scale * inverse * inverse * product[c] / (double)pixels;
-      factor[c] = (float)scale;
-      slope[c] = (float)along;
-      offset[c] = (float)(-scale * plain[c] / (double)pixels);
-    }
-    for (int64_t p = 0; p < pixels; p++) {
-      float *restrict d = dz + p * channels + c0;
-      const float *restrict v = kept->z + p * channels + c0, *restrict mean = kept->mean + c0;
-      for (int64_t c = 0; c < width; c++)
-        d[c] = d[c] * factor[c] + ((v[c] - mean[c]) * slope[c] + offset[c]);
-    }
+    double scale = (double)kept->scale[c], inverse = (double)kept->inverse[c];
+    run->grads[layer->gamma + c] += (float)(product * inverse);
+    run->grads[layer->beta + c] += (float)plain;
+    s->slope[c] = (float)(-scale * inverse * inverse * product / values);
+    s->offset[c] = (float)(-scale * plain / values);
   }
 }
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
-  int64_t in = layer->input.channels, out = layer->middle.channels;
-  conv_scratch scratch = cut_scratch(layer, run->max_samples, true, &(pp_cutter){.base = run->scratch});
+  const pp_kernels *kernels = run->kernels;
+  pp_shape input = layer->input, middle = layer->middle, output = layer->output;
+  int64_t group = group_of(layer), pitch = ((int64_t)middle.width + 2) * middle.channels;
+  pp_layer_request request = request_of(run);
+  conv_scratch s = cut_scratch(layer, &request, &(pp_cutter){.base = run->scratch});
   conv_kept kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
-  deactivate(layer, run->samples, &kept, dy, scratch.dz);
-  denormalise(run, &kept, scratch.sums, scratch.dz);
-  int64_t total = (int64_t)run->samples * layer->input.height, step = chunk_rows(layer), depth = TAPS * in;
-  for (int64_t row = 0; row < total; row += step) {
-    int64_t rows = total - row < step ? total - row : step;
-    lower(x, layer->input, row, rows, scratch.matrix);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)depth, (int)out, (int)(rows * layer->input.width), 1.0F,
-                scratch.matrix, (int)depth, scratch.dz + row * layer->input.width * out, (int)out,
-                row == 0 ? 0.0F : 1.0F, scratch.dweight, (int)out);
+  gradient_sums(run, &kept, &s, dy);
+  pp_undo undo = {kept.mean, kept.scale, kept.shift, s.slope, s.offset};
+  if (dx != NULL)
+    pack(layer, run->params + layer->weight, true, kernels->panel, s.weights);
+  fill_offsets(input, group, 0, s.x_first);
+  fill_offsets(middle, group, 0, s.dz_first);
+  fill_offsets(middle, group, middle.width + 3, s.dz_middle);
+  clear(s.x, group * padded_pixels(input) * input.channels);
+  clear(s.dz, group * padded_pixels(middle) * middle.channels);
+  clear(s.dweights, panel_elements(middle.channels, input.channels, kernels));
+  for (int64_t first = 0; first < run->samples; first += group) {
+    int64_t images = least(run->samples - first, group);
+    for (int64_t g = 0; g < images; g++) {
+      const float *z = kept.z + (first + g) * pp_shape_elements(middle);
+      const float *from = dy + (first + g) * pp_shape_elements(output);
+      float *dz = s.dz + g * padded_pixels(middle) * middle.channels + pitch + middle.channels;
+      if (layer->pool)
+        kernels->undo_pool(from, z, kept.m + (first + g) * pp_shape_elements(output), middle.height, middle.width,
+                           middle.channels, &undo, pitch, dz);
+      else
+        kernels->undo(from, z, middle.height, middle.width, middle.channels, &undo, pitch, dz);
+    }
+    copy_padded(input, images, x + first * pp_shape_elements(input), s.x);
+    pp_window window = window_of(input, s.x_first, images);
+    kernels->weight_gradient(&window, s.x, s.dz, s.dz_middle, middle.channels, s.dweights);
+    if (dx == NULL)
+      continue;
+    window = window_of(middle, s.dz_first, images);
+    kernels->convolve(&window, s.dz, s.weights, input.channels, dx + first * pp_shape_elements(input));
   }
-  float *dweight = run->grads + layer->weight;
-  for (int64_t o = 0; o < out; o++)
-    for (int64_t c = 0; c < in; c++)
-      for (int64_t tap = 0; tap < TAPS; tap++)
-        dweight[(o * in + c) * TAPS + tap] += scratch.dweight[(tap * in + c) * out + o];
-  if (dx == NULL)
-    return;
-  pack_backward(layer, run->params + layer->weight, scratch.weights);
-  convolve(layer, run->samples, layer->middle, in, scratch.dz, scratch.weights, scratch.matrix, dx);
+  unpack_add(layer, s.dweights, kernels->panel, run->grads + layer->weight);
 }
 
 static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nn/kernels.h"
 #include "pipar/nn.h"
 
 typedef struct pp_layer_type pp_layer_type;
@@ -36,16 +37,22 @@ typedef struct pp_layer_run {
   float *grads;
   float *kept;    /* of the slot, from forward to backward */
   float *scratch; /* of the net, holds nothing between calls */
+  const pp_kernels *kernels;
 } pp_layer_run;
 
-/* Floats a net sets aside for a layer. */
+/* Floats a net sets aside for a layer, and for what. */
 typedef struct pp_layer_plan {
   int64_t kept, scratch;
 } pp_layer_plan;
+typedef struct pp_layer_request {
+  int max_samples;
+  bool training;
+  const pp_kernels *kernels;
+} pp_layer_request;
 
 /* How a layer computes: the fast way and the plain one are two of these. */
 typedef struct pp_layer_ops {
-  void (*plan)(const pp_layer *layer, int max_samples, bool training, pp_layer_plan *plan);
+  void (*plan)(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *plan);
   void (*forward)(const pp_layer_run *run, const float *x, float *y);
   /* Adds to run->grads; overwrites dx, or leaves it out where it is NULL; may overwrite dy. */
   void (*backward)(const pp_layer_run *run, const float *x, float *dy, float *dx);

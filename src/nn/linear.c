@@ -34,12 +34,12 @@ static linear_kept cut_kept(const pp_layer *layer, int64_t samples, pp_cutter *c
   return kept;
 }
 
-static void plan(const pp_layer *layer, int max_samples, bool training, pp_layer_plan *out) {
+static void plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   pp_cutter kept = {0}, scratch = {0};
-  if (training)
-    cut_kept(layer, max_samples, &kept);
+  if (request->training)
+    cut_kept(layer, request->max_samples, &kept);
   if (turns(layer)) /* the turned input, or its gradient */
-    pp_cut(&scratch, max_samples * pp_shape_elements(layer->input));
+    pp_cut(&scratch, request->max_samples * pp_shape_elements(layer->input));
   out->kept = kept.used;
   out->scratch = scratch.used;
 }

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "nn/model.h"
+#include "nn/net.h"
 
 /* Of one micro-batch in flight, or of the one in evaluation. */
 typedef struct net_slot {
@@ -21,6 +22,7 @@ struct pp_net {
   int64_t pass_elements;           /* per sample, of what a net without blocks copies */
   int max_samples, slot_count;
   bool training, reference;
+  const pp_kernels *kernels;
   net_slot *slots;     /* (slot_count) */
   float **pointers;    /* (slot_count, 2, layer count): the slots' */
   float *gradients[2]; /* between layers, in turns */
@@ -41,9 +43,10 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
   int64_t samples = net->max_samples, widest = 0, scratch = 0;
   bool turns = net->first_layer == 0 && net->layer_count > 0;
+  pp_layer_request request = {.max_samples = net->max_samples, .training = net->training, .kernels = net->kernels};
   for (int layer = 0; layer < net->layer_count; layer++) {
     pp_layer_plan plan;
-    ops_of(net, layer)->plan(layer_of(net, layer), net->max_samples, net->training, &plan);
+    ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
     scratch = larger(scratch, plan.scratch);
     if (layer > 0 || turns)
       widest = larger(widest, samples * pp_shape_elements(layer_of(net, layer)->input));
@@ -57,7 +60,7 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
       net->slots[slot].image = image;
     for (int layer = 0; layer < net->layer_count; layer++) {
       pp_layer_plan plan;
-      ops_of(net, layer)->plan(layer_of(net, layer), net->max_samples, true, &plan);
+      ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
       float *kept = pp_cut(cutter, plan.kept), *output = NULL;
       if (layer < net->layer_count - 1)
         output = pp_cut(cutter, samples * pp_shape_elements(layer_of(net, layer)->output));
@@ -69,7 +72,8 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
   }
 }
 
-static pp_net describe(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use) {
+static pp_net describe(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
+                       const pp_kernels *kernels) {
   PP_ASSERT(first >= 0 && first <= end && end <= model->block_count);
   PP_ASSERT(max_samples >= 1 && in_flight >= 1);
   pp_net net = {
@@ -81,6 +85,7 @@ static pp_net describe(const pp_model *model, int first, int end, int max_sample
       .slot_count = use == PP_NET_EVALUATE ? 1 : in_flight,
       .training = use != PP_NET_EVALUATE,
       .reference = use == PP_NET_REFERENCE,
+      .kernels = kernels,
   };
   if (first < end) {
     net.first_layer = model->blocks[first].first_layer;
@@ -92,7 +97,7 @@ static pp_net describe(const pp_model *model, int first, int end, int max_sample
 static size_t pointer_count(const pp_net *net) { return (size_t)net->slot_count * 2 * (size_t)net->layer_count; }
 
 size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use) {
-  pp_net net = describe(model, first, end, max_samples, in_flight, use);
+  pp_net net = describe(model, first, end, max_samples, in_flight, use, pp_kernels_best());
   pp_cutter cutter = {0};
   cut_arena(&net, &cutter);
   return (size_t)cutter.used * sizeof(float) + sizeof net + (size_t)net.slot_count * sizeof(net_slot) +
@@ -101,10 +106,15 @@ size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples,
 
 pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
                         pp_net **out) {
+  return pp_net_create_with(model, first, end, max_samples, in_flight, use, pp_kernels_best(), out);
+}
+
+pp_status pp_net_create_with(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
+                             const pp_kernels *kernels, pp_net **out) {
   pp_status status = NULL;
   pp_net *net = NULL;
   PP_TRY(pp_alloc(1, sizeof *net, "a net", &net));
-  *net = describe(model, first, end, max_samples, in_flight, use);
+  *net = describe(model, first, end, max_samples, in_flight, use, kernels);
   size_t slots = (size_t)net->slot_count, layers = (size_t)net->layer_count;
   pp_cutter cutter = {0};
   cut_arena(net, &cutter);
@@ -162,6 +172,7 @@ static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_s
       .grads = state->grads == NULL ? NULL : state->grads + param,
       .kept = net->training ? slot->kept[layer] : NULL,
       .scratch = net->scratch,
+      .kernels = net->kernels,
   };
 }
 

@@ -31,10 +31,10 @@ static conv_tensors conv_cut(const pp_layer *layer, int64_t samples, pp_cutter *
   return t;
 }
 
-static void conv_plan(const pp_layer *layer, int max_samples, bool training, pp_layer_plan *out) {
+static void conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   pp_cutter cutter = {0};
-  conv_cut(layer, max_samples, &cutter);
-  *out = training ? (pp_layer_plan){.kept = cutter.used} : (pp_layer_plan){.scratch = cutter.used};
+  conv_cut(layer, request->max_samples, &cutter);
+  *out = request->training ? (pp_layer_plan){.kept = cutter.used} : (pp_layer_plan){.scratch = cutter.used};
 }
 
 /* Of the weight (O, C, 3, 3). */
@@ -185,8 +185,9 @@ const pp_layer_ops pp_conv_reference = {.plan = conv_plan, .forward = conv_forwa
 /* ---- linear, ReLU ---- */
 
 /* Keeps y, whose sign the ReLU's gradient needs. */
-static void linear_plan(const pp_layer *layer, int max_samples, bool training, pp_layer_plan *out) {
-  *out = (pp_layer_plan){.kept = training ? pp_cut_round((int64_t)max_samples * layer->output.channels) : 0};
+static void linear_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
+  *out = (pp_layer_plan){
+      .kept = request->training ? pp_cut_round((int64_t)request->max_samples * layer->output.channels) : 0};
 }
 
 /* Where the input's element number i in (H, W, C) stands among the weights' columns, (C, H, W). */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "nn/model.h"
+#include "nn/net.h"
 
 typedef struct fixture {
   pp_model *model;
@@ -66,6 +67,14 @@ static inline void fixture_fini(fixture *f) {
 static inline pp_net *net_of(const fixture *f, int first, int end, int max_samples, int in_flight, pp_net_use use) {
   pp_net *net = NULL;
   ck_assert_ptr_null(pp_net_create(f->model, first, end, max_samples, in_flight, use, &net));
+  return net;
+}
+
+static inline pp_net *net_with(const fixture *f, int max_samples, int in_flight, pp_net_use use,
+                               const pp_kernels *kernels) {
+  pp_net *net = NULL;
+  int blocks = pp_model_block_count(f->model);
+  ck_assert_ptr_null(pp_net_create_with(f->model, 0, blocks, max_samples, in_flight, use, kernels, &net));
   return net;
 }
 
