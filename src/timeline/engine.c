@@ -1,0 +1,163 @@
+#include "timeline/engine.h"
+
+void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_program *program) {
+  pp_resource_times *times = &timeline->device_times[device];
+  times->busy_ns = pp_later(timeline, times->busy_ns, program->device_busy_ns);
+  times->bytes_up = pp_later(timeline, times->bytes_up, program->bytes_up);
+  times->bytes_down = pp_later(timeline, times->bytes_down, program->bytes_down);
+  timeline->device_busy += program->device_busy_ns;
+  timeline->stage_count += program->count;
+}
+
+void pp_engine_finish_device(pp_timeline *timeline, int64_t device) {
+  pp_device_state *state = &timeline->devices[device];
+  const pp_class_plan *plan = &timeline->plans[state->plan];
+  int64_t bytes = plan->class->full->model_upload_bytes;
+  pp_ns start = state->compute_free > state->up_free ? state->compute_free : state->up_free;
+  pp_ns end = pp_link_finish(&plan->up, start, bytes);
+  timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
+  timeline->model_up[device] = (pp_span){start, end};
+  state->up_free = end;
+  pp_resource_times *times = &timeline->device_times[device];
+  times->bytes_up = pp_later(timeline, times->bytes_up, bytes);
+  pp_ns arrival = pp_later(timeline, end, plan->up_latency_ns);
+  if (arrival > timeline->last_arrival || (arrival == timeline->last_arrival && device < timeline->last_device)) {
+    timeline->last_arrival = arrival;
+    timeline->last_device = device;
+  }
+  timeline->unfinished--;
+}
+
+/* Walks a device's list from where it stands until its next micro-batch has to wait for a slot, or the round is over.
+ * With `dispatched` the micro-batch it stands at starts now. */
+static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
+  pp_device_state *state = &timeline->devices[device];
+  const pp_class_plan *plan = &timeline->plans[state->plan];
+  const int64_t iterations = timeline->round_iterations[state->plan];
+  for (; state->iteration < iterations; state->iteration++, state->next = 0) {
+    const pp_program *program = pp_round_program(timeline, device, state->iteration);
+    pp_span *spans = pp_iteration_spans(timeline, device, state->iteration);
+    for (int index = state->next; index < program->count; index++) {
+      const pp_step *step = &program->steps[index];
+      pp_ns start = 0, end = 0;
+      switch ((pp_resource)step->resource) {
+      case PP_RESOURCE_DEVICE:
+        start = state->compute_free;
+        if (step->source >= 0) {
+          pp_ns arrival = pp_later(timeline, spans[step->source].end_ns, plan->down_latency_ns);
+          if (arrival > start) {
+            pp_causes_device_gap(timeline, device, state->iteration, index, start, arrival);
+            start = arrival;
+          }
+        }
+        end = pp_later(timeline, start, step->length_ns);
+        state->compute_free = end;
+        pp_count_early(timeline, &timeline->early_device_busy, start, end);
+        break;
+      case PP_RESOURCE_UPLINK:
+        start = spans[step->source].end_ns > state->up_free ? spans[step->source].end_ns : state->up_free;
+        end = pp_transfer_end(timeline, &plan->up, step, start);
+        state->up_free = end;
+        break;
+      case PP_RESOURCE_DOWNLINK:
+        start = spans[step->source].end_ns > state->down_free ? spans[step->source].end_ns : state->down_free;
+        end = pp_transfer_end(timeline, &plan->down, step, start);
+        state->down_free = end;
+        break;
+      case PP_RESOURCE_SERVER:
+        start = state->replica_free;
+        if (step->starts_piece && !dispatched) {
+          state->next = index;
+          state->arrival = pp_later(timeline, spans[step->source].end_ns, plan->up_latency_ns);
+          pp_queue_push(&timeline->instants, state->arrival > start ? state->arrival : start, device);
+          return;
+        }
+        if (step->starts_piece) {
+          dispatched = false;
+          start = timeline->now;
+        }
+        end = pp_later(timeline, start, step->length_ns);
+        state->replica_free = end;
+        if (timeline->slot_of != NULL)
+          timeline->slot_of[&spans[index] - timeline->spans] = timeline->dispatch_slot;
+        break;
+      }
+      spans[index] = (pp_span){start, end};
+    }
+    pp_engine_count_iteration(timeline, device, program);
+  }
+  pp_engine_finish_device(timeline, device);
+}
+
+static void dispatch(pp_timeline *timeline) {
+  int64_t device = pp_queue_pop(&timeline->waiting).id;
+  int slot = (int)pp_queue_pop(&timeline->free_slots).key;
+  pp_device_state *state = &timeline->devices[device];
+  pp_ns now = timeline->now;
+  timeline->dispatch_slot = slot;
+  bool event_driven = timeline->plans[state->plan].event_driven;
+  if (timeline->slot_free[slot] < now) {
+    int index = state->next;
+    if (event_driven)
+      index = pp_round_program(timeline, device, state->iteration)
+                  ->lane[PP_LANE_SERVER][timeline->lanes[device].next[PP_LANE_SERVER]];
+    pp_causes_slot_gap(timeline, slot, device, state->iteration, index, now);
+  }
+  if (event_driven)
+    pp_reactive_dispatch(timeline, device);
+  else
+    advance(timeline, device, true);
+  pp_ns end = state->replica_free;
+  timeline->slot_free[slot] = end;
+  timeline->slot_times[slot].busy_ns += end - now;
+  timeline->server_busy += end - now;
+  pp_count_early(timeline, &timeline->early_server_busy, now, end);
+  pp_queue_push(&timeline->busy_slots, end, slot);
+}
+
+void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
+  for (;;) {
+    pp_ns now = timeline->instants.count > 0 ? timeline->instants.entries[0].key : PP_NS_NEVER;
+    if (timeline->waiting.count > 0 && timeline->busy_slots.entries[0].key < now)
+      now = timeline->busy_slots.entries[0].key;
+    if (now >= limit)
+      return;
+    timeline->now = now;
+    /* First everything that ends or arrives now has ended or arrived ... */
+    while (timeline->busy_slots.count > 0 && timeline->busy_slots.entries[0].key <= now)
+      pp_queue_push(&timeline->free_slots, pp_queue_pop(&timeline->busy_slots).id, 0);
+    while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now) {
+      int64_t device = pp_queue_pop(&timeline->instants).id;
+      const pp_device_state *state = &timeline->devices[device];
+      if (timeline->plans[state->plan].event_driven)
+        pp_reactive_wake(timeline, device, now);
+      else
+        pp_queue_push(&timeline->waiting, state->arrival, device);
+    }
+    /* ... then the lowest-numbered free slot takes what arrived first, and so on. */
+    while (timeline->waiting.count > 0 && timeline->free_slots.count > 0)
+      dispatch(timeline);
+  }
+}
+
+void pp_engine_begin_round(pp_timeline *timeline) {
+  const pp_scenario *scenario = timeline->scenario;
+  for (int index = 0; index < scenario->class_count; index++) {
+    const pp_device_class *class = &scenario->classes[index];
+    int64_t left = class->iterations - timeline->round * class->iterations_per_round;
+    timeline->round_iterations[index] = left < class->iterations_per_round ? left : class->iterations_per_round;
+  }
+  timeline->unfinished = timeline->device_count;
+  timeline->last_arrival = -1;
+  timeline->last_device = -1;
+  timeline->device_busy = timeline->server_busy = 0;
+  timeline->early_device_busy = timeline->early_server_busy = 0;
+  for (int64_t device = 0; device < timeline->device_count; device++) {
+    pp_device_state *state = &timeline->devices[device];
+    state->iteration = state->next = 0;
+    if (timeline->plans[state->plan].event_driven)
+      pp_reactive_begin_round(timeline, device);
+    else
+      advance(timeline, device, false);
+  }
+}

@@ -1,0 +1,147 @@
+/* The state of the emulated-time interpreter, shared by the files of this folder.
+ *
+ * What a device does between two visits to the server follows from its own schedule, so it is worked out at once, by
+ * walking the list (pp_device_advance); where the order on a resource depends on time, the device is woken at each
+ * instant at which it has to choose (reactive.c). The server alone needs a global order: a queue of instants, and a
+ * queue of micro-batches that wait for a slot. */
+#ifndef PP_TIMELINE_ENGINE_H
+#define PP_TIMELINE_ENGINE_H
+
+#include "base/int128.h"
+#include "timeline/program.h"
+#include "timeline/queue.h"
+
+/* When a stage happened. */
+typedef struct pp_span {
+  pp_ns start_ns, end_ns;
+} pp_span;
+
+typedef struct pp_device_state {
+  pp_ns compute_free, up_free, down_free; /* down_free is not used where the link is shared */
+  pp_ns replica_free;
+  pp_ns arrival;     /* of the upload that the replica takes next */
+  int64_t base;      /* its first span of the round */
+  int32_t iteration; /* in the round */
+  int32_t next;      /* operation of the iteration, for devices whose order is static */
+  int32_t plan;
+} pp_device_state;
+
+/* Of a device that is woken to choose. */
+typedef struct pp_device_lanes {
+  int32_t next[PP_LANE_COUNT];
+  bool waits_for_slot; /* its next micro-batch is in the queue of the server */
+  bool finished;       /* its round's last operation has started */
+  pp_ns wake;
+} pp_device_lanes;
+
+struct pp_timeline {
+  const pp_scenario *scenario;
+  int64_t device_count;
+  int slot_count;
+  pp_class_plan *plans; /* (class_count) */
+  pp_device_state *devices;
+  pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
+
+  /* The round that is being worked out. */
+  int64_t round;
+  int64_t *round_iterations; /* (class_count) */
+  pp_span *spans;            /* by device, iteration of the round, operation */
+  int64_t span_count;
+  int32_t *slot_of; /* (span_count) of server stages; NULL unless recording */
+  /* What was observed; NULL under the virtual clock: when the transfers of spans arrived, when a stage could have
+   * started by what really preceded it, and when the models arrived at the server. */
+  pp_ns *arrivals, *due;          /* (span_count) */
+  pp_ns *model_up_arrivals;       /* (device_count) */
+  pp_span *model_up, *model_down; /* (device_count) model_down is what the round began with */
+  int64_t unfinished;             /* devices */
+  pp_ns last_arrival;             /* of a model */
+  int64_t last_device;
+  pp_ns round_start;     /* end of the previous round's aggregate */
+  pp_ns previous_end_ns; /* of the previous round: its last model's arrival */
+
+  /* The server. */
+  pp_queue instants, waiting, busy_slots, free_slots;
+  pp_ns *slot_free;                      /* (slot_count) end of the slot's last stage */
+  pp_ns (*slot_pending)[PP_CAUSE_COUNT]; /* (slot_count) causes of an open gap up to round_start */
+  pp_ns now;
+  int32_t dispatch_slot;
+
+  /* Busy time of the round's stages, and the part of it before the end of the previous round. */
+  pp_int128 device_busy, server_busy, early_device_busy, early_server_busy;
+  bool overflow;
+
+  pp_resource_times *device_times, *slot_times;
+  int64_t stage_count;
+  pp_ns makespan;
+  bool record_stages;
+  pp_stage_record *records;
+  int64_t record_count, record_room;
+};
+
+static inline pp_ns pp_later(pp_timeline *timeline, pp_ns time, pp_ns length) {
+  pp_ns later;
+  if (__builtin_expect(__builtin_add_overflow(time, length, &later), 0)) {
+    timeline->overflow = true;
+    later = PP_NS_NEVER;
+  }
+  return later;
+}
+
+static inline pp_span *pp_iteration_spans(const pp_timeline *timeline, int64_t device, int64_t iteration) {
+  const pp_device_state *state = &timeline->devices[device];
+  return timeline->spans + state->base + iteration * timeline->plans[state->plan].stride;
+}
+
+/* The program of the device's iteration of this round. */
+static inline const pp_program *pp_round_program(const pp_timeline *timeline, int64_t device, int64_t iteration) {
+  const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
+  return pp_class_program(plan, timeline->round * plan->class->iterations_per_round + iteration);
+}
+
+static inline pp_ns pp_transfer_end(pp_timeline *timeline, const pp_link *link, const pp_step *step, pp_ns start) {
+  if (step->length_ns > 0)
+    return pp_later(timeline, start, step->length_ns);
+  pp_ns end = pp_link_finish(link, start, step->bytes);
+  timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
+  return end;
+}
+
+/* engine.c */
+void pp_engine_begin_round(pp_timeline *timeline);
+/* Works out everything that is decided before `limit`. */
+void pp_engine_run(pp_timeline *timeline, pp_ns limit);
+/* Everything of an iteration is known: adds it up. */
+void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_program *program);
+/* The device's last update of the round is known: uploads its model. */
+void pp_engine_finish_device(pp_timeline *timeline, int64_t device);
+/* A compute stage of a device that lies before the end of the previous round. */
+static inline void pp_count_early(pp_timeline *timeline, pp_int128 *early, pp_ns start, pp_ns end) {
+  if (__builtin_expect(start < timeline->previous_end_ns, 0))
+    *early += (end < timeline->previous_end_ns ? end : timeline->previous_end_ns) - start;
+}
+
+/* reactive.c: devices that are woken to choose. */
+void pp_reactive_begin_round(pp_timeline *timeline, int64_t device);
+void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now);
+/* The replica's next micro-batch starts at timeline->now on timeline->dispatch_slot. */
+void pp_reactive_dispatch(pp_timeline *timeline, int64_t device);
+
+/* causes.c: each adds the causes of one gap to those of its resource. */
+/* The device computed nothing from `from` until operation `index` of the round's iteration started at `start`. */
+void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iteration, int index, pp_ns from, pp_ns start);
+/* From the device's last update until its model came back. */
+void pp_causes_model_gap(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns arrival, pp_span aggregate,
+                         pp_ns aggregate_due);
+/* A slot was idle until operation `index` started at `start`. */
+void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start);
+/* Every slot was idle before the aggregate, slot 0 until it and the others still are. */
+void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns aggregate_due);
+/* Fills in drain and idle, and checks that busy and causes add up to the makespan. */
+void pp_causes_finish(pp_timeline *timeline);
+
+/* records.c */
+PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
+/* The stages of the round, in order. */
+void pp_records_fill(pp_timeline *timeline, pp_span aggregate);
+
+#endif

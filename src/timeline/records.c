@@ -1,0 +1,75 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "timeline/engine.h"
+
+/* By start, then end, device, stage: no two stages of a run agree in all four. */
+static int compare_records(const void *a, const void *b) {
+  const pp_stage_record *left = a, *right = b;
+  if (left->start_ns != right->start_ns)
+    return left->start_ns < right->start_ns ? -1 : 1;
+  if (left->end_ns != right->end_ns)
+    return left->end_ns < right->end_ns ? -1 : 1;
+  if (left->device != right->device)
+    return left->device < right->device ? -1 : 1;
+  return (left->stage > right->stage) - (left->stage < right->stage);
+}
+
+pp_status pp_records_reserve(pp_timeline *timeline) {
+  int64_t count = 2 * timeline->device_count + 1;
+  for (int64_t device = 0; device < timeline->device_count; device++) {
+    const pp_device_state *state = &timeline->devices[device];
+    count += timeline->plans[state->plan].stride * timeline->round_iterations[state->plan];
+  }
+  if (count <= timeline->record_room)
+    return NULL;
+  free(timeline->records);
+  timeline->records = NULL;
+  timeline->record_room = 0;
+  PP_TRY(pp_alloc((size_t)count, sizeof *timeline->records, "the stage records of a round", &timeline->records));
+  timeline->record_room = count;
+  return NULL;
+}
+
+static void add(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, int64_t bytes) {
+  timeline->records[timeline->record_count++] = (pp_stage_record){.device = (int32_t)device,
+                                                                  .slot = -1,
+                                                                  .round = (int32_t)timeline->round,
+                                                                  .iteration = -1,
+                                                                  .micro_batch = -1,
+                                                                  .stage = (int32_t)stage,
+                                                                  .start_ns = span.start_ns,
+                                                                  .end_ns = span.end_ns,
+                                                                  .bytes = bytes};
+}
+
+static void add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration) {
+  const pp_device_class *class = timeline->plans[timeline->devices[device].plan].class;
+  const pp_program *program = pp_round_program(timeline, device, iteration);
+  const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
+  for (int index = 0; index < program->count; index++) {
+    const pp_op *op = &program->schedule->ops[index];
+    add(timeline, device, op->stage, spans[index], program->steps[index].bytes);
+    pp_stage_record *record = &timeline->records[timeline->record_count - 1];
+    record->iteration = (int32_t)(timeline->round * class->iterations_per_round + iteration);
+    record->micro_batch = op->micro_batch;
+    if (program->steps[index].resource == PP_RESOURCE_SERVER)
+      record->slot = timeline->slot_of[&spans[index] - timeline->spans];
+  }
+}
+
+void pp_records_fill(pp_timeline *timeline, pp_span aggregate) {
+  timeline->record_count = 0;
+  for (int64_t device = 0; device < timeline->device_count; device++) {
+    int32_t plan = timeline->devices[device].plan;
+    const pp_schedule *schedule = timeline->plans[plan].class->full;
+    for (int64_t iteration = 0; iteration < timeline->round_iterations[plan]; iteration++)
+      add_iteration(timeline, device, iteration);
+    add(timeline, device, PP_STAGE_MODEL_UPLOAD, timeline->model_up[device], schedule->model_upload_bytes);
+    add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], schedule->model_download_bytes);
+  }
+  add(timeline, -1, PP_STAGE_AGGREGATE, aggregate, 0);
+  timeline->records[timeline->record_count - 1].slot = 0;
+  PP_ASSERT(timeline->record_count <= timeline->record_room);
+  qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
+}

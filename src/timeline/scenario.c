@@ -1,0 +1,350 @@
+#include "timeline/scenario.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/dataset.h"
+
+typedef struct pp_scenario_storage {
+  pp_scenario_inputs *inputs; /* owned; NULL where the planner lends them */
+  pp_device_class *classes;
+  pp_schedule **schedules; /* (2 x class_count) */
+  pp_plan_row *plan;
+} pp_scenario_storage;
+
+bool pp_method_splits(pp_method method) { return method != PP_METHOD_FL; }
+
+bool pp_method_pipelines(pp_method method) {
+  return method == PP_METHOD_PIPAR || method == PP_METHOD_1F1B || method == PP_METHOD_BW_SPLIT;
+}
+
+/* Iterations of an epoch: given by the table, or what the device's share of the data takes. */
+static pp_status count_iterations(const pp_config *config, pp_device_class *class) {
+  const pp_device_group *group = &config->groups[class->group];
+  int64_t batch = config->training.batch_size;
+  int64_t table = group->cost.kind == PP_COST_TABLE ? group->cost.table.iterations : 0;
+  int64_t data = (class->samples + batch - 1) / batch;
+  if (table > 0 && config->compute == PP_COMPUTE_REAL && table != data)
+    return pp_fail(PP_CODE_INPUT,
+                   "devices.%d: cost.iterations is %lld, but %lld samples in batches of %lld are %lld iterations an "
+                   "epoch: with compute: real they must agree",
+                   class->group, (long long)table, (long long)class->samples, (long long)batch, (long long)data);
+  class->iterations_per_epoch = table > 0 ? table : data;
+  if (__builtin_mul_overflow(class->iterations_per_epoch, (int64_t)config->training.epochs, &class->iterations) ||
+      class->iterations > INT32_MAX)
+    return pp_fail(PP_CODE_INPUT, "devices.%d: %lld iterations an epoch in %d epochs are too many: at most %d in all",
+                   class->group, (long long)class->iterations_per_epoch, config->training.epochs, INT32_MAX);
+  class->iterations_per_round =
+      config->training.aggregate_every > 0 ? config->training.aggregate_every : class->iterations_per_epoch;
+  return NULL;
+}
+
+static bool needs_data(const pp_config *config) {
+  if (config->compute == PP_COMPUTE_REAL)
+    return true;
+  for (int group = 0; group < config->group_count; group++)
+    if (config->groups[group].cost.kind != PP_COST_TABLE || config->groups[group].cost.table.iterations == 0)
+      return true;
+  return false;
+}
+
+/* Finds or adds the class of devices of a group with so many samples. */
+static pp_status classify(pp_scenario_inputs *inputs, int group, int64_t samples, int *room, int32_t *out) {
+  for (int index = inputs->class_count - 1; index >= 0 && inputs->classes[index].group == group; index--)
+    if (inputs->classes[index].samples == samples) {
+      *out = index;
+      return NULL;
+    }
+  if (inputs->class_count == *room) {
+    pp_device_class *classes = NULL;
+    PP_TRY(pp_alloc((size_t)(*room * 2 + 4), sizeof *classes, "the classes of devices", &classes));
+    if (inputs->class_count > 0)
+      memcpy(classes, inputs->classes, (size_t)inputs->class_count * sizeof *classes);
+    free(inputs->classes);
+    inputs->classes = classes;
+    *room = *room * 2 + 4;
+  }
+  pp_device_class *class = &inputs->classes[inputs->class_count];
+  *class = (pp_device_class){.group = group, .samples = samples, .network = &inputs->config->groups[group].network};
+  PP_TRY(count_iterations(inputs->config, class));
+  *out = inputs->class_count++;
+  return NULL;
+}
+
+static pp_status classify_devices(pp_scenario_inputs *inputs, const int64_t *samples) {
+  const pp_config *config = inputs->config;
+  int room = 0, device = 0;
+  for (int group = 0; group < config->group_count; group++)
+    for (int member = 0; member < config->groups[group].count; member++, device++) {
+      int64_t share = config->groups[group].samples > 0 ? config->groups[group].samples : 0;
+      PP_TRY(classify(inputs, group, samples != NULL ? samples[device] : share, &room, &inputs->class_of[device]));
+    }
+  return NULL;
+}
+
+static pp_status count_rounds(pp_scenario_inputs *inputs) {
+  const pp_config *config = inputs->config;
+  const pp_device_class *first = &inputs->classes[0];
+  int64_t every = config->training.aggregate_every;
+  inputs->rounds = every > 0 ? (first->iterations + every - 1) / every : config->training.epochs;
+  if (every == 0)
+    return NULL;
+  for (int index = 1; index < inputs->class_count; index++)
+    if (inputs->classes[index].iterations_per_epoch != first->iterations_per_epoch)
+      return pp_fail(PP_CODE_INPUT,
+                     "training.aggregate_every: %lld needs the same iterations an epoch on all devices, but devices.%d "
+                     "has %lld and devices.%d %lld; allowed is epoch",
+                     (long long)every, first->group, (long long)first->iterations_per_epoch,
+                     inputs->classes[index].group, (long long)inputs->classes[index].iterations_per_epoch);
+  return NULL;
+}
+
+static pp_status check_tables(const pp_config *config) {
+  const pp_cost_config *first = &config->groups[0].cost;
+  for (int group = 1; group < config->group_count; group++) {
+    const pp_cost_config *cost = &config->groups[group].cost;
+    if (cost->kind != PP_COST_TABLE || first->kind != PP_COST_TABLE)
+      continue;
+    if (cost->table.iterations != first->table.iterations)
+      return pp_fail(PP_CODE_INPUT, "devices.%d: cost.iterations is %lld, but %lld for devices.0: they must be equal",
+                     group, (long long)cost->table.iterations, (long long)first->table.iterations);
+    if (cost->table.aggregate_ns != first->table.aggregate_ns)
+      return pp_fail(PP_CODE_INPUT,
+                     "devices.%d: cost.server.aggregate_s is %g, but %g for devices.0: they must be equal", group,
+                     pp_seconds(cost->table.aggregate_ns), pp_seconds(first->table.aggregate_ns));
+  }
+  return NULL;
+}
+
+static pp_status take_network(pp_scenario_inputs *inputs, const pp_model *model) {
+  if (model == NULL) {
+    for (int group = 0; group < inputs->config->group_count; group++)
+      if (inputs->config->groups[group].cost.kind != PP_COST_TABLE)
+        return pp_fail(PP_CODE_INPUT, "devices.%d: cost.kind: %s needs a network; without one only table is allowed",
+                       group, pp_cost_kind_name(inputs->config->groups[group].cost.kind));
+    return NULL;
+  }
+  inputs->block_count = pp_model_block_count(model);
+  inputs->classes_of_data = pp_model_classes(model);
+  PP_TRY(pp_alloc((size_t)inputs->block_count, sizeof *inputs->blocks, "the blocks of the network", &inputs->blocks));
+  for (int block = 0; block < inputs->block_count; block++)
+    inputs->blocks[block] = pp_model_block(model, block);
+  return NULL;
+}
+
+static pp_status init_inputs(pp_scenario_inputs *inputs, const pp_model *model, int64_t **samples) {
+  const pp_config *config = inputs->config;
+  PP_ASSERT(config->group_count > 0);
+  inputs->device_count = pp_config_device_count(config);
+  PP_TRY(check_tables(config));
+  PP_TRY(take_network(inputs, model));
+  PP_TRY(pp_alloc((size_t)inputs->device_count, sizeof *inputs->class_of, "the devices", &inputs->class_of));
+  if (needs_data(config)) {
+    PP_TRY(pp_alloc((size_t)inputs->device_count, sizeof **samples, "the devices", samples));
+    PP_TRY(pp_partition_shares(config, *samples));
+  }
+  PP_TRY(classify_devices(inputs, *samples));
+  return count_rounds(inputs);
+}
+
+pp_status pp_scenario_inputs_init(pp_scenario_inputs *inputs, const pp_config *config, const pp_model *model) {
+  *inputs = (pp_scenario_inputs){.config = config};
+  int64_t *samples = NULL;
+  pp_status status = init_inputs(inputs, model, &samples);
+  free(samples);
+  if (status != NULL)
+    pp_scenario_inputs_fini(inputs);
+  return status;
+}
+
+void pp_scenario_inputs_fini(pp_scenario_inputs *inputs) {
+  free(inputs->blocks);
+  free(inputs->classes);
+  free(inputs->class_of);
+  *inputs = (pp_scenario_inputs){0};
+}
+
+pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int group) {
+  const pp_config *config = inputs->config;
+  return (pp_cost_inputs){.cost = &config->groups[group].cost,
+                          .device = &config->groups[group].device,
+                          .server = &config->server.device,
+                          .block_count = inputs->block_count,
+                          .blocks = inputs->blocks,
+                          .classes = inputs->classes_of_data,
+                          .group = group};
+}
+
+/* A batch norm that sees one value per channel has no variance. */
+static pp_status check_batch_norms(const pp_scenario_inputs *inputs, int group, const pp_schedule *schedule) {
+  int smallest = pp_micro_batch_size(schedule->batch, schedule->micro_batches, schedule->micro_batches - 1);
+  for (int block = 0; block < inputs->block_count; block++)
+    for (int index = 0; index < inputs->blocks[block]->layer_count; index++) {
+      const pp_layer_info *layer = &inputs->blocks[block]->layers[index];
+      int64_t channels = layer->parameters / 2; /* a scale and a shift each */
+      if (strcmp(layer->name, "bn") == 0 && smallest == 1 && layer->outputs == channels)
+        return pp_fail(PP_CODE_INPUT,
+                       "devices.%d: a micro-batch of 1 sample gives the batch norm of block %d (%s) one value a "
+                       "channel, which has no variance: use fewer micro-batches or another batch size",
+                       group, block, inputs->blocks[block]->name);
+    }
+  return NULL;
+}
+
+static pp_status create_schedule(const pp_scenario_inputs *inputs, int group, int batch, pp_group_plan plan,
+                                 pp_schedule **out) {
+  const pp_config *config = inputs->config;
+  int blocks = inputs->block_count > 0 ? inputs->block_count : plan.split + 1;
+  PP_TRY(pp_schedule_create(config->method, batch, plan.micro_batches, plan.split,
+                            config->groups[group].pipeline.in_flight, blocks, out));
+  PP_TRY(check_batch_norms(inputs, group, *out));
+  pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, group);
+  return pp_cost_fill(&costs, *out);
+}
+
+static pp_status create_schedules(const pp_scenario_inputs *inputs, pp_device_class *class, pp_group_plan plan,
+                                  pp_schedule **schedules) {
+  int64_t batch = inputs->config->training.batch_size;
+  const pp_cost_config *cost = &inputs->config->groups[class->group].cost;
+  bool from_data =
+      cost->kind != PP_COST_TABLE || cost->table.iterations == 0 || inputs->config->compute == PP_COMPUTE_REAL;
+  int64_t left = from_data ? class->samples % batch : 0;
+  if (from_data && class->samples < batch) {
+    batch = class->samples;
+    left = 0;
+  }
+  PP_TRY(create_schedule(inputs, class->group, (int)batch, plan, &schedules[0]));
+  if (left > 0)
+    PP_TRY(create_schedule(inputs, class->group, (int)left, plan, &schedules[1]));
+  class->full = schedules[0];
+  class->ragged = left > 0 ? schedules[1] : schedules[0];
+  class->split = class->full->split;
+  class->micro_batches = pp_method_pipelines(inputs->config->method) ? plan.micro_batches : 1;
+  return NULL;
+}
+
+static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
+                       pp_scenario *scenario) {
+  const pp_config *config = inputs->config;
+  pp_scenario_storage *storage = scenario->storage;
+  size_t count = (size_t)inputs->class_count;
+  PP_TRY(pp_alloc(count, sizeof *storage->classes, "the classes of devices", &storage->classes));
+  PP_TRY(pp_alloc(2 * count, sizeof *storage->schedules, "the schedules of devices", &storage->schedules));
+  memcpy(storage->classes, inputs->classes, count * sizeof *storage->classes);
+  scenario->method = config->method;
+  scenario->policy = config->server.policy;
+  scenario->slots = config->server.slots;
+  scenario->device_count = inputs->device_count;
+  scenario->class_count = inputs->class_count;
+  scenario->class_of = inputs->class_of;
+  scenario->rounds = horizon > 0 ? 1 : inputs->rounds;
+  for (size_t index = 0; index < count; index++) {
+    pp_device_class *class = &storage->classes[index];
+    PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[2 * index]));
+    if (horizon > 0) {
+      if (class->iterations > class->iterations_per_round)
+        class->iterations = class->iterations_per_round;
+      if (class->iterations > horizon)
+        class->iterations = horizon;
+      class->iterations_per_round = class->iterations;
+    }
+  }
+  scenario->classes = storage->classes;
+  pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
+  return pp_cost_aggregate(&costs, inputs->device_count, &scenario->aggregate_ns);
+}
+
+pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
+                            pp_scenario **out) {
+  pp_scenario *scenario = NULL;
+  pp_scenario_storage *storage = NULL;
+  PP_TRY(pp_alloc(1, sizeof *scenario, "the scenario", &scenario));
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc(1, sizeof *storage, "the scenario", &storage), fail);
+  scenario->storage = storage;
+  PP_TRY_GOTO(status, build(inputs, plans, horizon, scenario), fail);
+  *out = scenario;
+  return NULL;
+fail:
+  pp_scenario_destroy(scenario);
+  return status;
+}
+
+static pp_status check_plan(const pp_scenario_inputs *inputs, int group, pp_group_plan plan) {
+  const pp_config *config = inputs->config;
+  if (pp_method_splits(config->method) && inputs->block_count > 0 && plan.split > inputs->block_count)
+    return pp_fail(PP_CODE_INPUT, "devices.%d: pipeline.split is %d, but %s has %d blocks: allowed are 1 to %d", group,
+                   plan.split, config->model, inputs->block_count, inputs->block_count);
+  if (pp_method_pipelines(config->method) && plan.micro_batches > config->training.batch_size)
+    return pp_fail(PP_CODE_INPUT,
+                   "devices.%d: pipeline.micro_batches is %d, more than the %d samples of a mini-batch: allowed are 1 "
+                   "to %d",
+                   group, plan.micro_batches, config->training.batch_size, config->training.batch_size);
+  return NULL;
+}
+
+static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
+  const pp_config *config = inputs->config;
+  if (config->server.policy != PP_POLICY_FIFO)
+    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed is fifo",
+                   pp_policy_name(config->server.policy));
+  pp_group_plan *plans = NULL;
+  pp_plan_row *rows = NULL;
+  int64_t row_count = 0;
+  PP_TRY(pp_alloc((size_t)config->group_count, sizeof *plans, "the plans of the groups", &plans));
+  for (int group = 0; group < config->group_count; group++)
+    plans[group] = (pp_group_plan){config->groups[group].pipeline.split, config->groups[group].pipeline.micro_batches};
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_planner_resolve(inputs, plans, &rows, &row_count), done);
+  for (int group = 0; group < config->group_count; group++)
+    PP_TRY_GOTO(status, check_plan(inputs, group, plans[group]), done);
+  PP_TRY_GOTO(status, pp_scenario_build(inputs, plans, 0, out), done);
+  pp_scenario_storage *storage = (*out)->storage;
+  storage->plan = rows;
+  (*out)->plan = rows;
+  (*out)->plan_count = row_count;
+  rows = NULL;
+done:
+  free(rows);
+  free(plans);
+  return status;
+}
+
+pp_status pp_scenario_create(const pp_config *config, const pp_model *model, pp_scenario **out) {
+  pp_scenario_inputs *inputs = NULL;
+  PP_TRY(pp_alloc(1, sizeof *inputs, "the scenario", &inputs));
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_scenario_inputs_init(inputs, config, model), fail);
+  PP_TRY_GOTO(status, create(inputs, out), fail);
+  ((pp_scenario_storage *)(*out)->storage)->inputs = inputs;
+  return NULL;
+fail:
+  pp_scenario_inputs_fini(inputs);
+  free(inputs);
+  return status;
+}
+
+void pp_scenario_destroy(pp_scenario *scenario) {
+  if (scenario == NULL)
+    return;
+  pp_scenario_storage *storage = scenario->storage;
+  if (storage != NULL) {
+    if (storage->schedules != NULL)
+      for (int index = 0; index < 2 * scenario->class_count; index++)
+        pp_schedule_destroy(storage->schedules[index]);
+    free(storage->schedules);
+    free(storage->classes);
+    free(storage->plan);
+    if (storage->inputs != NULL)
+      pp_scenario_inputs_fini(storage->inputs);
+    free(storage->inputs);
+    free(storage);
+  }
+  free(scenario);
+}
+
+const pp_schedule *pp_scenario_schedule(const pp_scenario *scenario, int device, int64_t iteration) {
+  const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
+  return (iteration + 1) % class->iterations_per_epoch == 0 ? class->ragged : class->full;
+}
