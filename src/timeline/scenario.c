@@ -136,6 +136,7 @@ static pp_status take_network(pp_scenario_inputs *inputs, const pp_model *model)
 static pp_status init_inputs(pp_scenario_inputs *inputs, const pp_model *model, int64_t **samples) {
   const pp_config *config = inputs->config;
   PP_ASSERT(config->group_count > 0);
+  PP_TRY(pp_timeline_check_policy(config->server.policy));
   inputs->device_count = pp_config_device_count(config);
   PP_TRY(check_tables(config));
   PP_TRY(take_network(inputs, model));
@@ -286,9 +287,6 @@ static pp_status check_plan(const pp_scenario_inputs *inputs, int group, pp_grou
 
 static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   const pp_config *config = inputs->config;
-  if (config->server.policy != PP_POLICY_FIFO)
-    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed is fifo",
-                   pp_policy_name(config->server.policy));
   pp_group_plan *plans = NULL;
   pp_plan_row *rows = NULL;
   int64_t row_count = 0;

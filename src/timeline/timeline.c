@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "timeline/engine.h"
+#include "timeline/scenario.h"
 
 const char *pp_cause_name(pp_cause cause) {
   static const char *const names[PP_CAUSE_COUNT] = {
@@ -87,7 +88,14 @@ static pp_status create_parts(pp_timeline *timeline) {
   return NULL;
 }
 
+pp_status pp_timeline_check_policy(pp_policy policy) {
+  if (policy != PP_POLICY_FIFO)
+    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed is fifo", pp_policy_name(policy));
+  return NULL;
+}
+
 pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp_timeline **out) {
+  PP_TRY(pp_timeline_check_policy(scenario->policy));
   pp_timeline *timeline = NULL;
   PP_TRY(pp_alloc(1, sizeof *timeline, "the timeline", &timeline));
   timeline->scenario = scenario;
@@ -163,6 +171,7 @@ static pp_ns return_models(pp_timeline *timeline, pp_span aggregate, pp_ns due) 
     pp_resource_times *times = &timeline->device_times[device];
     int64_t bytes = plan->class->full->model_download_bytes;
     pp_span span = {aggregate.end_ns, pp_link_finish(&plan->down, aggregate.end_ns, bytes)};
+    timeline->overflow = timeline->overflow || span.end_ns == PP_NS_NEVER;
     pp_ns arrival = pp_later(timeline, span.end_ns, plan->down_latency_ns);
     times->bytes_down = pp_later(timeline, times->bytes_down, bytes);
     timeline->model_down[device] = span;
