@@ -71,6 +71,10 @@ pp_status pp_batch_fill(const pp_dataset *dataset, const pp_partition *partition
     arrange_epoch(partition, device, iteration / iterations);
   const int32_t *own = (partition->shuffle ? partition->order : partition->samples) + partition->offset[device];
   const int32_t *wanted = own + iteration % iterations * batch + first;
+  /* These samples and as many again are wanted soon, as far as the epoch goes. */
+  const int64_t soon = partition->offset[device + 1] - partition->offset[device] - (wanted - own);
+  for (int64_t place = 0; place < 2 * (int64_t)count && place < soon && dataset->maker.ahead != NULL; place++)
+    dataset->maker.ahead(dataset->maker.state, PP_SUBSET_TRAIN, wanted[place]);
   const pp_rng rng = pp_rng_stream(partition->seed, PP_RNG_AUGMENT, (uint32_t)device, (uint32_t)iteration, 0);
   for (int place = 0; place < count; place++) {
     const uint8_t *pixels = NULL;
@@ -85,6 +89,9 @@ pp_status pp_batch_fill(const pp_dataset *dataset, const pp_partition *partition
 pp_status pp_dataset_test_fill(const pp_dataset *dataset, int64_t first, int count, float *x, int32_t *labels) {
   const pp_samples *samples = &dataset->subsets[PP_SUBSET_TEST];
   PP_ASSERT(first >= 0 && count >= 0 && first + count <= samples->count);
+  for (int64_t sample = first; sample < first + 2 * (int64_t)count && sample < samples->count; sample++)
+    if (dataset->maker.ahead != NULL)
+      dataset->maker.ahead(dataset->maker.state, PP_SUBSET_TEST, sample);
   for (int place = 0; place < count; place++) {
     const uint8_t *pixels = NULL;
     PP_TRY(pp_sample_pixels(dataset, PP_SUBSET_TEST, first + place, &pixels));

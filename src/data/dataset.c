@@ -5,6 +5,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/ahead.h"
+
+/* Images decoded ahead, and twice a photograph with its file. */
+#define WORKING_BYTES_IMAGENET (PP_AHEAD_IMAGES * 3 * 224 * 224 + 2 * 1024 * 1024)
+enum { NAME_BYTES = 56 }; /* of a file that is opened when used: pointer, name, allocation */
 
 static const pp_source sources[] = {
     {.name = "fashion-mnist",
@@ -32,6 +37,28 @@ static const pp_source sources[] = {
      .deviation = {0.2673F, 0.2564F, 0.2762F},
      .advice = "fetch its binary version, cifar-100-binary.tar.gz",
      .load = pp_cifar_load},
+    {.name = "svhn",
+     .info = {{3, 32, 32}, 10},
+     .mean = {0.4377F, 0.4438F, 0.4728F},
+     .deviation = {0.1980F, 0.2010F, 0.1970F},
+     .advice = "fetch its cropped digits, train_32x32.mat and test_32x32.mat",
+#ifdef PP_WITH_MATIO
+     .load = pp_svhn_load},
+#else
+     .missing_library = "libmatio (Debian: libmatio-dev, then meson configure -Dsvhn=enabled and build again)"},
+#endif
+    {.name = "imagenet",
+     .info = {{3, 224, 224}, 1000},
+     .mean = {0.485F, 0.456F, 0.406F},
+     .deviation = {0.229F, 0.224F, 0.225F},
+     .advice = "fetch it from its owners; it is not freely distributed: train/CLASS/*.JPEG, val/CLASS/*.JPEG",
+     .working_bytes = WORKING_BYTES_IMAGENET,
+#ifdef PP_WITH_TURBOJPEG
+     .load = pp_imagenet_load},
+#else
+     .missing_library = "libturbojpeg (Debian: libturbojpeg0-dev, then meson configure -Dimagenet=enabled and build "
+                        "again)"},
+#endif
     {.name = "synthetic", .mean = {0.5F}, .deviation = {0.25F}, .load = pp_synthetic_load},
 };
 enum { SOURCE_COUNT = sizeof sources / sizeof sources[0] };
@@ -186,18 +213,18 @@ void pp_dataset_destroy(pp_dataset *dataset) {
 }
 
 int64_t pp_dataset_memory(const pp_dataset_config *config) {
+  const pp_source *source = NULL;
   pp_dataset_info info;
-  pp_status status = pp_dataset_describe(config, &info);
+  pp_status status = describe(config, &source, &info);
   if (status != NULL) {
     pp_error_free(status);
     return 0;
   }
   const int64_t image_bytes = pp_shape_elements(info.shape);
-  const int64_t samples = config->train_samples + config->test_samples;
-  const int64_t tables = (int64_t)sizeof(pp_dataset) + info.shape.channels * 256 * (int64_t)sizeof(float);
-  if (image_bytes > PP_HELD_IMAGE_BYTES)
-    return tables + image_bytes + samples * (int64_t)sizeof(int32_t);
-  return tables + samples * (image_bytes + (int64_t)sizeof(int32_t));
+  const int64_t per_sample = (int64_t)sizeof(int32_t) + (image_bytes <= PP_HELD_IMAGE_BYTES ? image_bytes : 0) +
+                             (source->working_bytes > 0 ? NAME_BYTES : 0);
+  return (int64_t)sizeof(pp_dataset) + info.shape.channels * 256 * (int64_t)sizeof(float) + image_bytes +
+         source->working_bytes + (config->train_samples + config->test_samples) * per_sample;
 }
 
 int64_t pp_dataset_test_count(const pp_dataset *dataset) { return dataset->subsets[PP_SUBSET_TEST].count; }

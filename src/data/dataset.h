@@ -37,9 +37,10 @@ void pp_partition_destroy(pp_partition *partition);
 int64_t pp_partition_samples(const pp_partition *partition, int device);
 
 /* Training samples [first, first + count) of the device's mini-batch number `iteration` (over the whole run, epochs of
- * ceil(samples / batch_size) iterations), shuffled and augmented as configured. Allocates nothing; one thread at a time
- * may use a partition and its data set. x: (count, C, H, W) normalised, labels: (count). Bits depend on nothing but the
- * experiment. Errors (PP_CODE_INPUT) only from data sets that are decoded when used: a broken image, by its name. */
+ * ceil(samples / batch_size) iterations), shuffled and augmented as configured. Allocates nothing (decoders' own
+ * buffers aside, which grow with the largest image); one thread at a time may use a partition and its data set. x:
+ * (count, C, H, W) normalised, labels: (count). Bits depend on nothing but the experiment. Errors (PP_CODE_INPUT) only
+ * from data sets that are decoded when used: a broken image, by its name. */
 PP_MUST_CHECK pp_status pp_batch_fill(const pp_dataset *dataset, const pp_partition *partition, const pp_config *config,
                                       int device, int64_t iteration, int first, int count, float *x, int32_t *labels);
 /* Size of that mini-batch: batch_size, or less for a ragged last one. */

@@ -53,6 +53,14 @@ pp_status pp_input_place(const pp_source *source, const char *path, char *place)
                  source->package_directory != NULL ? source->package_directory : "", source->advice);
 }
 
+pp_status pp_input_directory(const pp_source *source, const char *path, char *directory) {
+  PP_TRY(pp_input_place(source, path, directory));
+  if (!pp_input_is_directory(directory))
+    return pp_fail(PP_CODE_INPUT, "dataset.path: %s is not a directory; it is the one with the files of %s (%s)",
+                   directory, source->name, source->advice);
+  return NULL;
+}
+
 pp_status pp_input_find(const pp_source *source, const char *directory, const char *const *names, char *path) {
   for (const char *const *name = names; *name != NULL; name++) {
     PP_TRY(pp_input_join(directory, *name, path));

@@ -11,6 +11,9 @@
  * them. place: (PATH_MAX). Errors (PP_CODE_INPUT) say what to install or set. */
 PP_MUST_CHECK pp_status pp_input_place(const pp_source *source, const char *path, char *place);
 
+/* As pp_input_place, for data sets whose place can only be a directory. */
+PP_MUST_CHECK pp_status pp_input_directory(const pp_source *source, const char *path, char *directory);
+
 bool pp_input_is_directory(const char *path);
 
 /* Finds the first of `names` (NULL-terminated) in the directory, plain or with .gz. path: (PATH_MAX). Error: there is

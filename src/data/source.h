@@ -22,8 +22,8 @@ typedef struct pp_maker {
   void *state;
   /* pixels: (C, H, W) */
   pp_status (*image)(void *state, pp_subset subset, int64_t sample, uint8_t *pixels);
-  /* Hint that these samples are wanted next; may be NULL. */
-  void (*ahead)(void *state, pp_subset subset, const int32_t *samples, int count);
+  /* Hint that the sample is wanted soon; may be NULL. */
+  void (*ahead)(void *state, pp_subset subset, int64_t sample);
   void (*destroy)(void *state);
 } pp_maker;
 
@@ -35,6 +35,7 @@ typedef struct pp_source {
   const char *package_directory; /* where Debian's package puts its files; NULL: there is none */
   const char *advice;            /* what to install or to fetch when files are missing */
   const char *missing_library;   /* not NULL: built without it, with what to install and to configure */
+  int64_t working_bytes;         /* that it holds beside its samples */
   /* Fills labels, and pixels or the maker, of the wanted numbers of samples of both subsets. */
   pp_status (*load)(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 } pp_source;
@@ -84,7 +85,9 @@ PP_MUST_CHECK pp_status pp_partition_assign_dirichlet(const pp_config *config, c
                                                       pp_partition *partition);
 
 pp_status pp_cifar_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
+pp_status pp_imagenet_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 pp_status pp_idx_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
+pp_status pp_svhn_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 pp_status pp_synthetic_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset);
 
 #endif

@@ -1,0 +1,20 @@
+/* Private to data/: JPEG files as training images: shorter side resized to 256, the 224x224 in the middle. */
+#ifndef PP_DATA_JPEG_H
+#define PP_DATA_JPEG_H
+
+#include <stdint.h>
+
+#include "pipar/status.h"
+
+enum { PP_JPEG_SIDE = 224, PP_JPEG_SHORTER = 256, PP_JPEG_BYTES = 3 * PP_JPEG_SIDE * PP_JPEG_SIDE };
+
+/* A decoder with its buffers, which grow with the largest image seen. Used by one thread at a time. */
+typedef struct pp_jpeg pp_jpeg;
+
+PP_MUST_CHECK pp_status pp_jpeg_create(pp_jpeg **out);
+void pp_jpeg_destroy(pp_jpeg *jpeg);
+/* pixels: (3, 224, 224). Grey images become RGB, CMYK ones are taken as Adobe's inverted. Errors (PP_CODE_INPUT):
+ * missing, no JPEG, cut off, damaged so that pixels are lost, too large. */
+PP_MUST_CHECK pp_status pp_jpeg_read(pp_jpeg *jpeg, const char *path, uint8_t *pixels);
+
+#endif
