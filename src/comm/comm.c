@@ -222,6 +222,17 @@ pp_status pp_comm_sum(pp_comm *comm, int64_t value, int64_t *sum) {
   return NULL;
 }
 
+pp_status pp_comm_node_sum(pp_comm *comm, int64_t value, int64_t *sum) {
+  *sum = value;
+  if (comm->size == 1)
+    return NULL;
+  MPI_Comm node = MPI_COMM_NULL;
+  PP_TRY_MPI(MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node));
+  PP_TRY_MPI(MPI_Allreduce(&value, sum, 1, MPI_INT64_T, MPI_SUM, node));
+  PP_TRY_MPI(MPI_Comm_free(&node));
+  return NULL;
+}
+
 pp_status pp_comm_agree(pp_comm *comm, pp_status mine) {
   if (comm->size == 1)
     return mine;

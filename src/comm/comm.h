@@ -47,6 +47,8 @@ PP_MUST_CHECK pp_status pp_comm_broadcast(pp_comm *comm, int root, void *buffer,
 PP_MUST_CHECK pp_status pp_comm_barrier(pp_comm *comm);
 /* Collective. Every rank contributes an integer; all get the sum. */
 PP_MUST_CHECK pp_status pp_comm_sum(pp_comm *comm, int64_t value, int64_t *sum);
+/* Collective. As pp_comm_sum over the ranks that share this rank's memory. */
+PP_MUST_CHECK pp_status pp_comm_node_sum(pp_comm *comm, int64_t value, int64_t *sum);
 /* Collective. Agrees on whether all ranks are well: takes over `mine`; where any rank failed, every rank gets the error
  * of the lowest failing one. */
 PP_MUST_CHECK pp_status pp_comm_agree(pp_comm *comm, pp_status mine);

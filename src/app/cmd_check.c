@@ -1,0 +1,122 @@
+/* pipar check */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "runtime/run.h"
+
+static void print_help(void) {
+  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...]\n\n"
+         "Validates every run of the experiment; prints its settings as resolved, its runs, the ranks and memory they\n"
+         "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n");
+}
+
+static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, bool *help) {
+  enum { OPT_SET = 256 };
+  static const struct option longs[] = {
+      {"set", required_argument, NULL, OPT_SET}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+  optind = 0;
+  opterr = 0;
+  for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
+    if (c == 'h') {
+      *help = true;
+      return NULL;
+    }
+    if (c != OPT_SET)
+      return pp_app_bad_option(argc, argv, c);
+    PP_TRY(pp_app_experiment_set(experiment, optarg));
+  }
+  return pp_app_experiment_file(experiment, argc, argv);
+}
+
+static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
+
+static pp_status print_run(const pp_experiment *experiment, int number) {
+  const pp_config *config = pp_experiment_run(experiment, number);
+  int devices = pp_config_device_count(config), ranks = devices + 1;
+  pp_run_memory alone, spread;
+  PP_TRY(pp_run_estimate(config, 1, &alone));
+  PP_TRY(pp_run_estimate(config, ranks, &spread));
+  printf("run %d: %s, %s, %d device%s", number, pp_method_name(config->method), config->model, devices,
+         devices == 1 ? "" : "s");
+  if (config->compute == PP_COMPUTE_NONE)
+    printf("; time only: any number of ranks\n");
+  else
+    printf("; ranks: %s%d; memory: alone %.0f MiB, with %d ranks %.0f MiB (server %.0f, device up to %.0f)\n",
+           config->clock == PP_CLOCK_WALL ? "exactly " : "1 to ", ranks, mebibytes(alone.total), ranks,
+           mebibytes(spread.total), mebibytes(spread.server), mebibytes(spread.device));
+  return NULL;
+}
+
+static void print_unused(const pp_experiment *experiment) {
+  for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
+    const pp_config *config = pp_experiment_run(experiment, number);
+    const char *method = pp_method_name(config->method);
+    bool whole = config->method == PP_METHOD_FL, serial = config->method == PP_METHOD_SFL;
+    if (whole && config->pipeline.split != PP_AUTO)
+      printf("run %d: pipeline.split is unused in %s: the device has the whole network\n", number, method);
+    if ((whole || serial) && config->pipeline.micro_batches != PP_AUTO)
+      printf("run %d: pipeline.micro_batches is unused in %s: a mini-batch is not cut\n", number, method);
+    if (config->pipeline.in_flight != 0 && config->method != PP_METHOD_1F1B)
+      printf("run %d: pipeline.in_flight is unused in %s\n", number, method);
+    if (config->compute == PP_COMPUTE_NONE && config->record_model)
+      printf("run %d: record.model is unused with compute: none: there is no model\n", number);
+  }
+}
+
+static void print_idealisations(const pp_experiment *experiment) {
+  bool roofline = false, table = false, many_methods = false, trains = false;
+  for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
+    const pp_config *config = pp_experiment_run(experiment, number);
+    trains = trains || config->compute == PP_COMPUTE_REAL;
+    many_methods = many_methods || config->method != pp_experiment_run(experiment, 0)->method;
+    for (int group = 0; group < config->group_count; group++) {
+      roofline = roofline || config->groups[group].cost.kind == PP_COST_ROOFLINE;
+      table = table || config->groups[group].cost.kind == PP_COST_TABLE;
+    }
+  }
+  printf("idealised:\n"
+         "  - links are rates and latencies: no packets, losses, TCP windows or protocol headers\n"
+         "  - the server's own network is not a bottleneck: each device has its links to itself\n"
+         "  - stages take the same time whenever they run; a device computes one thing at a time\n"
+         "  - testing, reading data and shuffling take no emulated time\n");
+  if (roofline)
+    printf("  - roofline costs: a layer takes the longer of arithmetic and memory traffic plus a constant overhead\n");
+  if (table)
+    printf("  - table costs: stage lengths are as given, also for a shorter last mini-batch\n");
+  if (table && many_methods)
+    printf("warning: one cost table serves several methods, whose stages differ (fl: whole network, whole mini-batch;\n"
+           "         sfl: whole mini-batch; pipar: micro-batch)\n");
+  if (!trains)
+    printf("  - compute: none: nothing is trained, there is no accuracy\n");
+}
+
+static pp_status print_all(const pp_experiment *experiment) {
+  int runs = pp_experiment_run_count(experiment);
+  printf("# the experiment as resolved%s\n", runs > 1 ? ", run 0" : "");
+  PP_TRY(pp_config_dump(pp_experiment_run(experiment, 0), stdout));
+  printf("\n%s: %d run%s\n", pp_experiment_name(experiment), runs, runs == 1 ? "" : "s");
+  for (int number = 0; number < runs; number++)
+    PP_TRY(print_run(experiment, number));
+  print_unused(experiment);
+  print_idealisations(experiment);
+  return NULL;
+}
+
+pp_status pp_cmd_check(int argc, char **argv, int *exit_code) {
+  (void)exit_code;
+  pp_app_experiment named = {0};
+  bool help = false;
+  pp_experiment *experiment = NULL;
+  pp_status status = parse(argc, argv, &named, &help);
+  if (help)
+    print_help();
+  if (status == NULL && !help)
+    status = pp_app_experiment_load(&named, &experiment);
+  if (experiment != NULL)
+    status = print_all(experiment);
+  pp_experiment_destroy(experiment);
+  pp_app_experiment_fini(&named);
+  return status;
+}

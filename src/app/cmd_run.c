@@ -1,0 +1,199 @@
+/* pipar run */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "app/commands.h"
+#include "app/options.h"
+#include "runtime/run.h"
+
+typedef struct run_options {
+  pp_app_experiment experiment;
+  const char *output;
+  bool force, quiet;
+} run_options;
+
+static void print_help(void) {
+  printf("usage: pipar run EXP.yaml [-o OUT.h5] [--set KEY=VALUE ...] [--force] [-q]\n\n"
+         "Runs every run of the experiment's sweep and writes one results file. Alone, one rank plays the server and\n"
+         "all devices; under mpirun or srun the devices are spread over the ranks. The results are the same.\n\n"
+         "  -o, --output OUT.h5   default: results/<name>.h5; OUT.h5.part until complete\n"
+         "      --set KEY=VALUE   override a key of the experiment, e.g. --set training.epochs=3\n"
+         "      --force           replace an existing output\n"
+         "  -q, --quiet           no progress\n\n"
+         "Exit codes: 0 done; 1 usage; 2 the experiment or an input file is wrong; 3 a run failed; 4 stopped by a\n"
+         "signal after a round, OUT.h5.part holds what is complete.\n");
+}
+
+static pp_status parse(int argc, char **argv, run_options *options, bool *help) {
+  enum { OPT_SET = 256, OPT_FORCE, OPT_RESUME };
+  static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
+                                        {"set", required_argument, NULL, OPT_SET},
+                                        {"force", no_argument, NULL, OPT_FORCE},
+                                        {"quiet", no_argument, NULL, 'q'},
+                                        {"resume", no_argument, NULL, OPT_RESUME},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+  optind = 0;
+  opterr = 0;
+  for (int c; (c = getopt_long(argc, argv, ":o:qh", longs, NULL)) != -1;) {
+    switch (c) {
+    case 'o':
+      options->output = optarg;
+      break;
+    case 'q':
+      options->quiet = true;
+      break;
+    case 'h':
+      *help = true;
+      return NULL;
+    case OPT_SET:
+      PP_TRY(pp_app_experiment_set(&options->experiment, optarg));
+      break;
+    case OPT_FORCE:
+      options->force = true;
+      break;
+    case OPT_RESUME:
+      return pp_fail(PP_CODE_USAGE, "run: --resume is not built yet");
+    default:
+      return pp_app_bad_option(argc, argv, c);
+    }
+  }
+  return pp_app_experiment_file(&options->experiment, argc, argv);
+}
+
+/* What the progress shows beside a round. */
+typedef struct progress {
+  bool terminal;
+  int run, runs;
+  const pp_config *config;
+} progress;
+
+static void show_round(const pp_round_row *row, int64_t rounds, void *context) {
+  const progress *p = context;
+  char accuracy[48] = "";
+  if (row->test_accuracy == row->test_accuracy)
+    snprintf(accuracy, sizeof accuracy, ", test accuracy %.2f %%", 100 * row->test_accuracy);
+  int64_t done = row->round + 1;
+  if (p->terminal) {
+    enum { WIDTH = 30 };
+    int filled = (int)(((double)p->run + (double)done / (double)rounds) / p->runs * WIDTH);
+    fprintf(stderr, "\r[%.*s%*s] run %d of %d (%s, %s), round %lld of %lld, %.1f s emulated%s   ", filled,
+            "##############################", WIDTH - filled, "", p->run + 1, p->runs,
+            pp_method_name(p->config->method), p->config->model, (long long)done, (long long)rounds, row->end_s,
+            accuracy);
+    if (done == rounds && p->run + 1 == p->runs)
+      fputc('\n', stderr);
+  } else {
+    fprintf(stderr, "run %d of %d (%s, %s): round %lld of %lld, %.3f s emulated%s\n", p->run + 1, p->runs,
+            pp_method_name(p->config->method), p->config->model, (long long)done, (long long)rounds, row->end_s,
+            accuracy);
+  }
+  fflush(stderr);
+}
+
+typedef struct session {
+  pp_comm *comm;
+  const run_options *options;
+  pp_experiment *experiment;
+  pp_results_writer *writer; /* rank 0 */
+  char path[4096];
+  bool local_failure; /* the others do not know of it */
+} session;
+
+static pp_status open_output(session *s, int argc, char **argv) {
+  const char *name = pp_experiment_name(s->experiment);
+  if (s->options->output != NULL) {
+    snprintf(s->path, sizeof s->path, "%s", s->options->output);
+  } else {
+    if (mkdir("results", 0777) != 0 && errno != EEXIST)
+      return pp_fail(PP_CODE_RUN, "results: the directory cannot be made: %s", strerror(errno));
+    snprintf(s->path, sizeof s->path, "results/%s.h5", name);
+  }
+  if (pp_comm_rank(s->comm) != 0)
+    return NULL;
+  pp_app_provenance provenance;
+  pp_app_provenance_collect(&provenance, s->comm, argc, argv);
+  return pp_results_create(s->path, s->options->force, s->experiment, provenance.entries, provenance.count, &s->writer);
+}
+
+static pp_status execute(session *s, int number, const volatile sig_atomic_t *signals, bool *stopped) {
+  progress p = {.terminal = isatty(STDERR_FILENO),
+                .run = number,
+                .runs = pp_experiment_run_count(s->experiment),
+                .config = pp_experiment_run(s->experiment, number)};
+  pp_run_request request = {.comm = s->comm,
+                            .config = p.config,
+                            .run = number,
+                            .writer = s->writer,
+                            .stopped = signals,
+                            .watcher = s->options->quiet ? NULL : show_round,
+                            .context = &p};
+  pp_run *run = NULL;
+  PP_TRY(pp_run_create(&request, &run));
+  pp_status status = pp_run_execute(run, stopped);
+  s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
+  pp_run_destroy(run);
+  return status;
+}
+
+static pp_status run_all(session *s, int argc, char **argv) {
+  const volatile sig_atomic_t *signals = pp_app_catch_signals();
+  PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
+  PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
+  for (int number = 0; number < pp_experiment_run_count(s->experiment); number++) {
+    bool stopped = false;
+    PP_TRY(execute(s, number, signals, &stopped));
+    if (stopped)
+      return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the rounds that were complete", s->path);
+  }
+  pp_status status = NULL;
+  if (s->writer != NULL) {
+    pp_results_writer *writer = s->writer;
+    s->writer = NULL;
+    status = pp_results_commit(writer);
+  }
+  return pp_comm_agree(s->comm, status);
+}
+
+/* A failure that all ranks share is told by the first; one of a single rank ends all of them. */
+static pp_status finish(session *s, pp_status status, int *exit_code) {
+  bool tells = pp_comm_rank(s->comm) == 0;
+  pp_results_abandon(s->writer);
+  pp_experiment_destroy(s->experiment);
+  if (s->local_failure) {
+    int code = pp_app_finish(status);
+    pp_comm_abort(s->comm, code);
+  }
+  pp_comm_close(s->comm);
+  if (status == NULL || tells)
+    return status;
+  *exit_code = (int)pp_error_code(status);
+  pp_error_free(status);
+  return NULL;
+}
+
+pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
+  run_options options = {0};
+  bool help = false;
+  pp_status status = parse(argc, argv, &options, &help);
+  if (help)
+    print_help();
+  session s = {.options = &options};
+  if (status == NULL && !help)
+    status = pp_comm_open(&argc, &argv, &s.comm);
+  if (s.comm != NULL) {
+    status = run_all(&s, argc, argv);
+    bool tells = pp_comm_rank(s.comm) == 0;
+    status = finish(&s, status, exit_code);
+    if (status == NULL && *exit_code == 0 && tells && !options.quiet)
+      printf("%s\n", s.path);
+  }
+  pp_app_experiment_fini(&options.experiment);
+  return status;
+}

@@ -1,0 +1,46 @@
+#include "app/options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+pp_status pp_app_experiment_set(pp_app_experiment *experiment, const char *text) {
+  pp_override *overrides = NULL;
+  size_t count = (size_t)experiment->override_count;
+  PP_TRY(pp_alloc(count + 1, sizeof *overrides, "--set", &overrides));
+  if (count > 0)
+    memcpy(overrides, experiment->overrides, count * sizeof *overrides);
+  overrides[count] = text;
+  free(experiment->overrides);
+  experiment->overrides = overrides;
+  experiment->override_count++;
+  return NULL;
+}
+
+pp_status pp_app_experiment_file(pp_app_experiment *experiment, int argc, char **argv) {
+  if (optind == argc)
+    return pp_fail(PP_CODE_USAGE, "%s: an experiment file is missing: see pipar %s --help", argv[0], argv[0]);
+  if (optind + 1 < argc)
+    return pp_fail(PP_CODE_USAGE, "%s: '%s' is one argument too many: see pipar %s --help", argv[0], argv[optind + 1],
+                   argv[0]);
+  experiment->path = argv[optind];
+  return NULL;
+}
+
+pp_status pp_app_experiment_load(const pp_app_experiment *experiment, pp_experiment **out) {
+  return pp_experiment_load(experiment->path, experiment->overrides, experiment->override_count, out);
+}
+
+void pp_app_experiment_fini(pp_app_experiment *experiment) {
+  free(experiment->overrides);
+  *experiment = (pp_app_experiment){0};
+}
+
+pp_status pp_app_bad_option(int argc, char **argv, int returned) {
+  const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+  if (returned == ':')
+    return pp_fail(PP_CODE_USAGE, "%s: option '%s' needs a value: see pipar %s --help", argv[0], given, argv[0]);
+  return pp_fail(PP_CODE_USAGE, "%s: there is no option '%s': see pipar %s --help", argv[0], given, argv[0]);
+}

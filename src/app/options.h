@@ -1,0 +1,23 @@
+/* Command lines that name an experiment: EXP.yaml and any number of --set. */
+#ifndef PP_APP_OPTIONS_H
+#define PP_APP_OPTIONS_H
+
+#include "pipar/config.h"
+
+typedef struct pp_app_experiment {
+  const char *path;
+  int override_count;
+  pp_override *overrides; /* (override_count) */
+} pp_app_experiment;
+
+/* The text stays the caller's. */
+PP_MUST_CHECK pp_status pp_app_experiment_set(pp_app_experiment *experiment, const char *text);
+/* After getopt_long: takes the one argument that is left. */
+PP_MUST_CHECK pp_status pp_app_experiment_file(pp_app_experiment *experiment, int argc, char **argv);
+PP_MUST_CHECK pp_status pp_app_experiment_load(const pp_app_experiment *experiment, pp_experiment **out);
+void pp_app_experiment_fini(pp_app_experiment *experiment);
+
+/* The error for what getopt_long, its short options beginning with ':', did not accept: it returned ':' or '?'. */
+PP_MUST_CHECK pp_status pp_app_bad_option(int argc, char **argv, int returned);
+
+#endif

@@ -1,0 +1,73 @@
+#include "runtime/aggregate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "runtime/message.h"
+
+enum { CHUNK_ELEMENTS = 1 << 20 }; /* 4 MiB: large against a message's latency, small against a model */
+
+pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model) {
+  int blocks = pp_model_block_count(model);
+  *aggregate = (pp_aggregate){.parameters = pp_model_parameter_offset(model, blocks),
+                              .statistics = pp_model_statistic_offset(model, blocks)};
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc((size_t)aggregate->parameters, sizeof(double), "the average", &aggregate->params), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)aggregate->statistics, sizeof(double), "the average", &aggregate->stats), fail);
+  PP_TRY_GOTO(status, pp_alloc(CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &aggregate->chunk), fail);
+  return NULL;
+fail:
+  pp_aggregate_fini(aggregate);
+  return status;
+}
+
+void pp_aggregate_fini(pp_aggregate *aggregate) {
+  free(aggregate->params);
+  free(aggregate->stats);
+  free(aggregate->chunk);
+  *aggregate = (pp_aggregate){0};
+}
+
+void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_t first_parameter,
+                      int64_t first_statistic, double weight) {
+  pp_average_add(aggregate->params + first_parameter, weights->params, weight, weights->parameters);
+  pp_average_add(aggregate->stats + first_statistic, weights->stats, weight, weights->statistics);
+}
+
+static int64_t chunk_size(int64_t done, int64_t count) {
+  return count - done < CHUNK_ELEMENTS ? count - done : CHUNK_ELEMENTS;
+}
+
+static pp_status receive(double *sum, float *chunk, int64_t count, pp_comm *comm, int rank, int device, double weight) {
+  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
+    int64_t size = chunk_size(done, count);
+    PP_TRY(pp_comm_recv(comm, rank, pp_tag_model(device), chunk, (size_t)size * sizeof(float)));
+    pp_average_add(sum + done, chunk, weight, size);
+  }
+  return NULL;
+}
+
+static pp_status send(const float *values, int64_t count, pp_comm *comm, int device) {
+  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS)
+    PP_TRY(pp_comm_send(comm, 0, pp_tag_model(device), values + done, (size_t)chunk_size(done, count) * sizeof(float)));
+  return NULL;
+}
+
+pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank, int device, int64_t parameters,
+                               int64_t statistics, double weight) {
+  PP_TRY(receive(aggregate->params, aggregate->chunk, parameters, comm, rank, device, weight));
+  return receive(aggregate->stats, aggregate->chunk, statistics, comm, rank, device, weight);
+}
+
+pp_status pp_aggregate_send(pp_comm *comm, int device, const pp_weights *weights) {
+  PP_TRY(send(weights->params, weights->parameters, comm, device));
+  return send(weights->stats, weights->statistics, comm, device);
+}
+
+void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats) {
+  pp_average_finish(params, aggregate->params, aggregate->parameters);
+  pp_average_finish(stats, aggregate->stats, aggregate->statistics);
+  memset(aggregate->params, 0, (size_t)aggregate->parameters * sizeof(double));
+  memset(aggregate->stats, 0, (size_t)aggregate->statistics * sizeof(double));
+}

@@ -1,0 +1,26 @@
+/* FedAvg: the weighted mean of the devices' models, in device order, so that its bits depend on nothing else. */
+#ifndef PP_RUNTIME_AGGREGATE_H
+#define PP_RUNTIME_AGGREGATE_H
+
+#include "runtime/parts.h"
+
+/* The running sum of one round, on rank 0. */
+typedef struct pp_aggregate {
+  int64_t parameters, statistics; /* of the whole network */
+  double *params, *stats;
+  float *chunk; /* of a model that another rank sends */
+} pp_aggregate;
+
+PP_MUST_CHECK pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model);
+void pp_aggregate_fini(pp_aggregate *aggregate);
+/* Adds weights whose first elements are the network's number `first_parameter` and `first_statistic`. */
+void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_t first_parameter,
+                      int64_t first_statistic, double weight);
+/* With pp_aggregate_send on the device's rank: receives the first elements of the network in chunks and adds them. */
+PP_MUST_CHECK pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank, int device,
+                                             int64_t parameters, int64_t statistics, double weight);
+PP_MUST_CHECK pp_status pp_aggregate_send(pp_comm *comm, int device, const pp_weights *weights);
+/* Writes the mean and starts over. */
+void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats);
+
+#endif

@@ -1,0 +1,24 @@
+#include "runtime/job.h"
+
+const pp_device_class *pp_job_class(const pp_job *job, int device) {
+  return &job->scenario->classes[job->scenario->class_of[device]];
+}
+
+void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64_t *first, int64_t *end) {
+  const pp_device_class *class = pp_job_class(job, device);
+  *first = round * class->iterations_per_round;
+  *end = *first + class->iterations_per_round;
+  if (*end > class->iterations)
+    *end = class->iterations;
+  if (*first > *end)
+    *first = *end;
+}
+
+int pp_job_rank_of(const pp_job *job, int device) {
+  int ranks = pp_comm_size(job->comm);
+  return ranks == 1 ? 0 : 1 + device % (ranks - 1);
+}
+
+int64_t pp_job_boundary_elements(const pp_job *job, int split) {
+  return pp_shape_elements(pp_model_block(job->model, split - 1)->output);
+}

@@ -1,0 +1,40 @@
+/* What all roles on a rank share during one run. */
+#ifndef PP_RUNTIME_JOB_H
+#define PP_RUNTIME_JOB_H
+
+#include "comm/comm.h"
+#include "data/dataset.h"
+#include "pipar/config.h"
+#include "pipar/nn.h"
+#include "pipar/timeline.h"
+#include "runtime/clock.h"
+
+typedef struct pp_job {
+  pp_comm *comm;
+  const pp_config *config;
+  const pp_scenario *scenario;
+  const pp_model *model;
+  const pp_dataset *dataset;
+  const pp_partition *partition;
+  pp_clock_state *clock; /* paces the roles; stands still at 0 under the virtual clock */
+  int blocks;
+  int64_t parameters, statistics; /* of the whole network */
+  int64_t image_elements;         /* of one sample */
+} pp_job;
+
+/* What a device or its replica has seen of its training samples in a round. */
+typedef struct pp_score {
+  double loss_sum; /* over samples, in order */
+  int64_t correct, samples;
+} pp_score;
+
+/* A device's iterations of a round: [*first, *end) over the whole run. */
+void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64_t *first, int64_t *end);
+/* The class of a device. */
+const pp_device_class *pp_job_class(const pp_job *job, int device);
+/* The rank that plays a device. */
+int pp_job_rank_of(const pp_job *job, int device);
+/* Elements per sample of the activation between device and server. */
+int64_t pp_job_boundary_elements(const pp_job *job, int split);
+
+#endif

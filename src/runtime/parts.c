@@ -1,0 +1,139 @@
+#include "runtime/parts.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+pp_status pp_weights_init(pp_weights *weights, const pp_model *model, int first, int end, bool trained) {
+  *weights = (pp_weights){
+      .parameters = pp_model_parameter_offset(model, end) - pp_model_parameter_offset(model, first),
+      .statistics = pp_model_statistic_offset(model, end) - pp_model_statistic_offset(model, first),
+  };
+  size_t parameters = (size_t)weights->parameters, statistics = (size_t)weights->statistics;
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "weights", &weights->params), fail);
+  PP_TRY_GOTO(status, pp_alloc(statistics, sizeof(float), "running statistics", &weights->stats), fail);
+  if (trained) {
+    PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "gradients", &weights->grads), fail);
+    PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "momentum", &weights->momentum), fail);
+  }
+  return NULL;
+fail:
+  pp_weights_fini(weights);
+  return status;
+}
+
+void pp_weights_fini(pp_weights *weights) {
+  free(weights->params);
+  free(weights->stats);
+  free(weights->grads);
+  free(weights->momentum);
+  *weights = (pp_weights){0};
+}
+
+pp_status pp_device_part_init(pp_device_part *part, const pp_job *job, int device, int in_flight) {
+  const pp_device_class *class = pp_job_class(job, device);
+  const pp_schedule *full = class->full;
+  bool whole = job->config->method == PP_METHOD_FL;
+  int split = whole ? job->blocks : class->split;
+  *part = (pp_device_part){.job = job, .device = device, .split = split, .in_flight = in_flight, .iteration = -1};
+  part->parameters = pp_model_parameter_offset(job->model, split);
+  int largest = pp_micro_batch_size(full->batch, full->micro_batches, 0);
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_net_create(job->model, 0, split, largest, in_flight, PP_NET_TRAIN, &part->net), fail);
+  PP_TRY_GOTO(status,
+              pp_alloc((size_t)full->batch * (size_t)job->image_elements, sizeof(float), "a mini-batch", &part->x),
+              fail);
+  if (whole) {
+    size_t classes = (size_t)pp_model_classes(job->model);
+    PP_TRY_GOTO(status, pp_alloc((size_t)full->batch * classes, sizeof(float), "logits", &part->logits), fail);
+    PP_TRY_GOTO(status, pp_alloc((size_t)full->batch, sizeof(int32_t), "labels", &part->labels), fail);
+  }
+  return NULL;
+fail:
+  pp_device_part_fini(part);
+  return status;
+}
+
+void pp_device_part_fini(pp_device_part *part) {
+  pp_net_destroy(part->net);
+  free(part->x);
+  free(part->logits);
+  free(part->labels);
+  *part = (pp_device_part){0};
+}
+
+void pp_device_part_assign(pp_device_part *part, int device, pp_state state) {
+  part->device = device;
+  part->state = state;
+  part->score = (pp_score){0};
+}
+
+pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *activation, int32_t *labels) {
+  const pp_job *job = part->job;
+  if (labels == NULL) {
+    activation = part->logits;
+    labels = part->labels;
+  }
+  float *x = part->x + (int64_t)op->first_sample * job->image_elements;
+  PP_TRY(pp_batch_fill(job->dataset, job->partition, job->config, part->device, part->iteration, op->first_sample,
+                       op->samples, x, labels));
+  pp_net_forward(part->net, &part->state, op->micro_batch % part->in_flight, op->samples, x, activation);
+  return NULL;
+}
+
+void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, const pp_op *op, float *gradient) {
+  if (gradient == NULL) {
+    gradient = part->logits;
+    part->score.loss_sum +=
+        pp_softmax_cross_entropy(op->samples, pp_model_classes(part->job->model), part->logits, part->labels,
+                                 1.0F / (float)schedule->batch, gradient, &part->score.correct);
+    part->score.samples += op->samples;
+  }
+  pp_net_backward(part->net, &part->state, op->micro_batch % part->in_flight, gradient, NULL);
+}
+
+static void update(const pp_job *job, const pp_state *state, int64_t parameters) {
+  const pp_training_config *training = &job->config->training;
+  pp_sgd_step(state, parameters, (float)training->learning_rate, (float)training->momentum,
+              (float)training->weight_decay);
+}
+
+void pp_device_part_update(pp_device_part *part) { update(part->job, &part->state, part->parameters); }
+
+pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split, int max_samples) {
+  *net = (pp_replica_net){.split = split};
+  net->parameters = job->parameters - pp_model_parameter_offset(job->model, split);
+  size_t logits = (size_t)max_samples * (size_t)pp_model_classes(job->model);
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_net_create(job->model, split, job->blocks, max_samples, 1, PP_NET_TRAIN, &net->net), fail);
+  PP_TRY_GOTO(status, pp_alloc(logits, sizeof(float), "logits", &net->logits), fail);
+  PP_TRY_GOTO(status, pp_alloc(logits, sizeof(float), "gradient of the logits", &net->dlogits), fail);
+  return NULL;
+fail:
+  pp_replica_net_fini(net);
+  return status;
+}
+
+void pp_replica_net_fini(pp_replica_net *net) {
+  pp_net_destroy(net->net);
+  free(net->logits);
+  free(net->dlogits);
+  *net = (pp_replica_net){0};
+}
+
+void pp_replica_forward(pp_replica_net *net, const pp_job *job, const pp_state *state, const pp_schedule *schedule,
+                        const pp_op *op, const float *activation, const int32_t *labels, pp_score *score) {
+  pp_net_forward(net->net, state, 0, op->samples, activation, net->logits);
+  score->loss_sum += pp_softmax_cross_entropy(op->samples, pp_model_classes(job->model), net->logits, labels,
+                                              1.0F / (float)schedule->batch, net->dlogits, &score->correct);
+  score->samples += op->samples;
+}
+
+void pp_replica_backward(pp_replica_net *net, const pp_state *state, float *gradient) {
+  pp_net_backward(net->net, state, 0, net->dlogits, gradient);
+}
+
+void pp_replica_update(pp_replica_net *net, const pp_job *job, const pp_state *state) {
+  update(job, state, net->parameters);
+}

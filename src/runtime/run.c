@@ -1,0 +1,417 @@
+#include "runtime/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "runtime/device.h"
+#include "runtime/evaluate.h"
+#include "runtime/local.h"
+#include "runtime/memory.h"
+#include "runtime/server.h"
+
+struct pp_run {
+  pp_run_request request;
+  pp_job job;
+  pp_clock_state clock;
+  pp_model *model;
+  pp_scenario *scenario;
+  pp_dataset *dataset;
+  pp_partition *partition;
+  float *params, *stats; /* the averaged model, on every rank */
+  pp_evaluator *evaluator;
+  /* What this rank plays. */
+  pp_local *local; /* alone: everything, with `work` */
+  pp_weights work;
+  pp_server_rank *server;
+  pp_device_rank *devices;
+  /* Rank 0 only. */
+  pp_aggregate aggregate;
+  pp_timeline *timeline;
+  pp_score *scores;        /* (device_count) */
+  pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
+  pp_stage_record *stages; /* scratch: the rows of one round under the wall clock */
+  int64_t *arrivals_ns;    /* likewise */
+};
+
+static bool is_first(const pp_run *run) { return pp_comm_rank(run->job.comm) == 0; }
+static bool is_real(const pp_run *run) { return run->job.config->compute == PP_COMPUTE_REAL; }
+static bool needs_model(const pp_config *config) {
+  if (config->compute == PP_COMPUTE_REAL)
+    return true;
+  for (int group = 0; group < config->group_count; group++)
+    if (config->groups[group].cost.kind != PP_COST_TABLE)
+      return true;
+  return false;
+}
+
+/* The numbers of a run, without any of its memory. */
+static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario) {
+  const pp_config *config = job->config;
+  if (needs_model(config)) {
+    pp_dataset_info info;
+    PP_TRY(pp_dataset_describe(&config->dataset, &info));
+    PP_TRY(pp_model_create(config->model, info.shape, info.classes, model));
+    job->model = *model;
+    job->blocks = pp_model_block_count(*model);
+    job->parameters = pp_model_parameter_offset(*model, job->blocks);
+    job->statistics = pp_model_statistic_offset(*model, job->blocks);
+    job->image_elements = pp_shape_elements(info.shape);
+  }
+  PP_TRY(pp_scenario_create(config, *model, scenario));
+  job->scenario = *scenario;
+  return NULL;
+}
+
+pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory) {
+  pp_job job = {.config = config};
+  pp_model *model = NULL;
+  pp_scenario *scenario = NULL;
+  *memory = (pp_run_memory){0};
+  pp_status status = describe(&job, &model, &scenario);
+  for (int rank = 0; status == NULL && config->compute == PP_COMPUTE_REAL && rank < ranks; rank++) {
+    int64_t bytes = pp_memory_of_rank(&job, rank, ranks);
+    int64_t *kind = rank == 0 ? &memory->server : &memory->device;
+    if (bytes > *kind)
+      *kind = bytes;
+    memory->total += bytes;
+  }
+  pp_scenario_destroy(scenario);
+  pp_model_destroy(model);
+  return status;
+}
+
+static pp_status check_ranks(const pp_run *run) {
+  const pp_config *config = run->job.config;
+  int ranks = pp_comm_size(run->job.comm), wanted = run->job.scenario->device_count + 1;
+  if (config->clock == PP_CLOCK_WALL && !is_real(run))
+    return pp_fail(PP_CODE_INPUT, "clock: wall needs compute: real (compute: none has no real time to keep)");
+  if (config->clock == PP_CLOCK_WALL && ranks != wanted)
+    return pp_fail(PP_CODE_USAGE,
+                   "clock: wall needs exactly %d ranks (the server and %d devices), not %d: mpirun -n %d", wanted,
+                   wanted - 1, ranks, wanted);
+  if (is_real(run) && ranks > wanted)
+    return pp_fail(PP_CODE_USAGE, "%d ranks are more than the server and %d devices can use: at most %d", ranks,
+                   wanted - 1, wanted);
+  return NULL;
+}
+
+static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* Refused before anything is allocated: memory that is only promised fails when it is touched, by a kill. */
+static pp_status check_memory(const pp_run *run) {
+  int64_t node_bytes = 0;
+  int64_t own_bytes =
+      is_real(run) ? pp_memory_of_rank(&run->job, pp_comm_rank(run->job.comm), pp_comm_size(run->job.comm)) : 0;
+  PP_TRY(pp_comm_node_sum(run->job.comm, own_bytes, &node_bytes));
+  int64_t available = pp_memory_available();
+  if (node_bytes <= available)
+    return NULL;
+  return pp_fail(PP_CODE_RUN,
+                 "not enough memory: the run's ranks on this machine need %.0f MiB, %.0f MiB are available",
+                 mebibytes(node_bytes), mebibytes(available));
+}
+
+static pp_status load_data(pp_run *run) {
+  const pp_config *config = run->job.config;
+  PP_TRY(pp_dataset_load(&config->dataset, config->seed, &run->dataset));
+  PP_TRY(pp_partition_create(config, run->dataset, &run->partition));
+  run->job.dataset = run->dataset;
+  run->job.partition = run->partition;
+  return NULL;
+}
+
+static pp_status create_training(pp_run *run) {
+  pp_job *job = &run->job;
+  PP_TRY(pp_alloc((size_t)job->parameters, sizeof(float), "the averaged model", &run->params));
+  PP_TRY(pp_alloc((size_t)job->statistics, sizeof(float), "the averaged model", &run->stats));
+  pp_model_init(job->model, job->config->seed, run->params, run->stats);
+  PP_TRY(pp_evaluator_create(job, &run->evaluator));
+  if (pp_comm_size(job->comm) == 1) {
+    PP_TRY(pp_local_create(job, &run->local));
+    PP_TRY(pp_weights_init(&run->work, job->model, 0, job->blocks, true));
+  } else if (is_first(run)) {
+    PP_TRY(pp_server_rank_create(job, &run->server));
+  } else {
+    PP_TRY(pp_device_rank_create(job, &run->devices));
+  }
+  if (is_first(run))
+    PP_TRY(pp_aggregate_init(&run->aggregate, job->model));
+  return NULL;
+}
+
+static pp_status prepare(pp_run *run) {
+  const pp_config *config = run->job.config;
+  pp_comm *comm = run->job.comm;
+  PP_TRY(pp_comm_agree(comm, describe(&run->job, &run->model, &run->scenario)));
+  PP_TRY(pp_comm_agree(comm, check_ranks(run)));
+  PP_TRY(pp_comm_agree(comm, check_memory(run)));
+  if (is_real(run)) {
+    PP_TRY(pp_comm_agree(comm, load_data(run)));
+    PP_TRY(pp_comm_agree(comm, create_training(run)));
+  }
+  pp_status status = NULL;
+  if (is_first(run)) {
+    status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
+    if (status == NULL)
+      status = pp_alloc((size_t)run->scenario->device_count, sizeof *run->scores, "scores", &run->scores);
+  }
+  return pp_comm_agree(comm, status);
+}
+
+pp_status pp_run_create(const pp_run_request *request, pp_run **out) {
+  pp_run *run = NULL;
+  PP_TRY(pp_comm_agree(request->comm, pp_alloc(1, sizeof *run, "a run", &run)));
+  run->request = *request;
+  run->clock.wall = request->config->clock == PP_CLOCK_WALL;
+  run->job = (pp_job){.comm = request->comm, .config = request->config, .clock = &run->clock};
+  pp_nn_set_threads(1);
+  pp_status status = prepare(run);
+  if (status != NULL) {
+    pp_run_destroy(run);
+    return status;
+  }
+  *out = run;
+  return NULL;
+}
+
+void pp_run_destroy(pp_run *run) {
+  if (run == NULL)
+    return;
+  pp_timeline_destroy(run->timeline);
+  pp_local_destroy(run->local);
+  pp_server_rank_destroy(run->server);
+  pp_device_rank_destroy(run->devices);
+  pp_evaluator_destroy(run->evaluator);
+  pp_weights_fini(&run->work);
+  pp_aggregate_fini(&run->aggregate);
+  pp_partition_destroy(run->partition);
+  pp_dataset_destroy(run->dataset);
+  pp_scenario_destroy(run->scenario);
+  pp_model_destroy(run->model);
+  free(run->params);
+  free(run->stats);
+  free(run->scores);
+  free(run->stages);
+  free(run->arrivals_ns);
+  free(run);
+}
+
+/* Every device in turn, each from the averaged model. */
+static pp_status train_alone(pp_run *run, int64_t round) {
+  const pp_job *job = &run->job;
+  double total = 0;
+  for (int device = 0; device < job->scenario->device_count; device++)
+    total += (double)pp_job_class(job, device)->samples;
+  for (int device = 0; device < job->scenario->device_count; device++) {
+    memcpy(run->work.params, run->params, (size_t)job->parameters * sizeof(float));
+    memcpy(run->work.stats, run->stats, (size_t)job->statistics * sizeof(float));
+    PP_TRY(pp_local_train(run->local, device, round, &run->work, &run->scores[device]));
+    pp_aggregate_add(&run->aggregate, &run->work, 0, 0, (double)pp_job_class(job, device)->samples / total);
+  }
+  pp_aggregate_finish(&run->aggregate, run->params, run->stats);
+  return NULL;
+}
+
+/* One round of training on every rank; *aggregated_ns: emulated time when it ended, under the wall clock. */
+static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
+  const pp_job *job = &run->job;
+  if (run->local != NULL)
+    return train_alone(run, round);
+  PP_TRY(pp_clock_resume(&run->clock, job->comm, *aggregated_ns));
+  if (run->server != NULL) {
+    pp_server_rank_load(run->server, run->params, run->stats);
+    PP_TRY(pp_server_rank_round(run->server, round, run->scores, aggregated_ns));
+    PP_TRY(pp_server_rank_take_records(run->server));
+    PP_TRY(pp_server_rank_aggregate(run->server, &run->aggregate));
+    pp_aggregate_finish(&run->aggregate, run->params, run->stats);
+  } else {
+    pp_device_rank_load(run->devices, run->params, run->stats);
+    PP_TRY(pp_device_rank_round(run->devices, round));
+    PP_TRY(pp_device_rank_send_records(run->devices));
+    PP_TRY(pp_device_rank_send_models(run->devices));
+  }
+  PP_TRY(pp_comm_broadcast(job->comm, 0, run->params, (size_t)job->parameters * sizeof(float)));
+  PP_TRY(pp_comm_broadcast(job->comm, 0, run->stats, (size_t)job->statistics * sizeof(float)));
+  pp_ns end_ns[PP_COMM_LINE / sizeof(pp_ns)] = {*aggregated_ns};
+  PP_TRY(pp_comm_broadcast(job->comm, 0, end_ns, sizeof *end_ns));
+  *aggregated_ns = end_ns[0];
+  return NULL;
+}
+
+static void summarise_scores(const pp_run *run, pp_round_row *row) {
+  double loss = 0;
+  int64_t correct = 0, samples = 0;
+  for (int device = 0; device < run->scenario->device_count; device++) {
+    loss += run->scores[device].loss_sum;
+    correct += run->scores[device].correct;
+    samples += run->scores[device].samples;
+  }
+  row->train_loss = loss / (double)samples;
+  row->train_accuracy = (double)correct / (double)samples;
+}
+
+/* Rank 0: a round whose times are known goes into the file. */
+static pp_status write_round(pp_run *run, const pp_round_times *times, pp_round_row *row) {
+  row->round = (int32_t)times->round;
+  row->iterations = times->iterations;
+  row->end_s = pp_seconds(times->end_ns);
+  row->server_idle_s = times->server_idle_s;
+  row->device_idle_s = times->device_idle_s;
+  const pp_run_request *request = &run->request;
+  if (times->record_count > 0)
+    PP_TRY(pp_results_append_stages(request->writer, request->run, times->records, times->record_count));
+  PP_TRY(pp_results_append_round(request->writer, request->run, row));
+  PP_TRY(pp_results_flush(request->writer));
+  if (request->watcher != NULL)
+    request->watcher(row, run->scenario->rounds, request->context);
+  return NULL;
+}
+
+/* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
+static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
+  pp_records *records = pp_server_rank_records(run->server);
+  free(run->stages);
+  free(run->arrivals_ns);
+  run->stages = NULL;
+  run->arrivals_ns = NULL;
+  PP_TRY(pp_alloc((size_t)records->count, sizeof *run->stages, "stage records", &run->stages));
+  PP_TRY(pp_alloc((size_t)records->count, sizeof *run->arrivals_ns, "stage records", &run->arrivals_ns));
+  int64_t count = 0, kept = 0;
+  for (int64_t i = 0; i < records->count; i++) {
+    if (records->rows[i].stage.round == round) {
+      run->stages[count] = records->rows[i].stage;
+      run->arrivals_ns[count++] = records->rows[i].arrival_ns;
+    } else {
+      records->rows[kept++] = records->rows[i];
+    }
+  }
+  records->count = kept;
+  pp_round_times times;
+  PP_TRY(pp_timeline_observe_round(run->timeline, count, run->stages, run->arrivals_ns, &times));
+  return write_round(run, &times, row);
+}
+
+/* Under the wall clock a round is known once its last model has arrived, which is a round later. */
+static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *row) {
+  if (run->clock.wall) {
+    if (round > 0)
+      PP_TRY(observe_round(run, round - 1, &run->row));
+    run->row = *row;
+    return NULL;
+  }
+  pp_round_times times;
+  run->row = *row;
+  PP_TRY(pp_timeline_next_round(run->timeline, &times));
+  return write_round(run, &times, &run->row);
+}
+
+/* Under the wall clock: the last round's models are still on their way. */
+static pp_status drain(pp_run *run, pp_ns aggregated_ns) {
+  if (!run->clock.wall)
+    return NULL;
+  PP_TRY(pp_clock_resume(&run->clock, run->job.comm, aggregated_ns));
+  int64_t rounds = run->scenario->rounds;
+  if (run->server != NULL) {
+    PP_TRY(pp_server_rank_take_records(run->server));
+    return observe_round(run, rounds - 1, &run->row);
+  }
+  PP_TRY(pp_device_rank_drain(run->devices, rounds));
+  return pp_device_rank_send_records(run->devices);
+}
+
+static double seconds_of_cause(const pp_resource_times *times, int cause) { return pp_seconds(times->cause_ns[cause]); }
+
+static pp_status end_in_file(pp_run *run) {
+  const pp_scenario *scenario = run->scenario;
+  const pp_run_request *request = &run->request;
+  pp_timeline_totals totals;
+  PP_TRY(pp_timeline_finish(run->timeline, &totals));
+  pp_device_row *devices = NULL;
+  pp_server_row *server = NULL;
+  pp_run_summary summary = {.makespan_s = pp_seconds(totals.makespan_ns),
+                            .train_loss = run->row.train_loss,
+                            .test_accuracy = run->row.test_accuracy,
+                            .overrun_s = (double)NAN};
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc((size_t)scenario->device_count, sizeof *devices, "the devices' table", &devices), done);
+  PP_TRY_GOTO(status, pp_alloc((size_t)scenario->slots, sizeof *server, "the server's table", &server), done);
+  double overrun_s = 0;
+  for (int device = 0; device < scenario->device_count; device++) {
+    const pp_resource_times *times = &totals.devices[device];
+    const pp_device_class *class = pp_job_class(&run->job, device);
+    devices[device] = (pp_device_row){.device = device,
+                                      .group = class->group,
+                                      .split = class->split,
+                                      .micro_batches = class->micro_batches,
+                                      .samples = class->samples,
+                                      .busy_s = pp_seconds(times->busy_ns),
+                                      .idle_s = pp_seconds(times->idle_ns),
+                                      .bytes_up = times->bytes_up,
+                                      .bytes_down = times->bytes_down};
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+      devices[device].cause_s[cause] = seconds_of_cause(times, cause);
+    summary.device_idle_s += pp_seconds(times->idle_ns) / scenario->device_count;
+    summary.bytes_up += times->bytes_up;
+    summary.bytes_down += times->bytes_down;
+    overrun_s = fmax(overrun_s, seconds_of_cause(times, PP_CAUSE_OVERRUN));
+  }
+  for (int slot = 0; slot < scenario->slots; slot++) {
+    const pp_resource_times *times = &totals.slots[slot];
+    server[slot] =
+        (pp_server_row){.slot = slot, .busy_s = pp_seconds(times->busy_ns), .idle_s = pp_seconds(times->idle_ns)};
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+      server[slot].cause_s[cause] = seconds_of_cause(times, cause);
+    summary.server_busy_s += server[slot].busy_s;
+    summary.server_idle_s += server[slot].idle_s / scenario->slots;
+    overrun_s = fmax(overrun_s, seconds_of_cause(times, PP_CAUSE_OVERRUN));
+  }
+  if (run->clock.wall)
+    summary.overrun_s = overrun_s;
+  bool with_model = run->job.config->record_model && is_real(run);
+  status = pp_results_end_run(request->writer, request->run, "complete", &summary, devices, scenario->device_count,
+                              server, scenario->slots, with_model ? run->model : NULL, with_model ? run->params : NULL,
+                              with_model ? run->stats : NULL);
+done:
+  free(devices);
+  free(server);
+  return status;
+}
+
+/* Any rank's signal stops all of them after the same round. */
+static pp_status agree_to_stop(pp_run *run, bool *stopped) {
+  int64_t signals = 0;
+  PP_TRY(pp_comm_sum(run->job.comm, *run->request.stopped != 0, &signals));
+  *stopped = signals > 0;
+  return NULL;
+}
+
+static pp_status run_rounds(pp_run *run, bool *stopped) {
+  pp_ns aggregated_ns = 0;
+  for (int64_t round = 0; round < run->scenario->rounds; round++) {
+    pp_round_row row = {
+        .train_loss = (double)NAN, .train_accuracy = (double)NAN, .test_accuracy = (double)NAN, .epsilon = (double)NAN};
+    if (is_real(run)) {
+      PP_TRY(train(run, round, &aggregated_ns));
+      if (is_first(run))
+        summarise_scores(run, &row);
+      PP_TRY(pp_evaluator_run(run->evaluator, run->params, run->stats, &row.test_accuracy));
+    }
+    if (is_first(run))
+      PP_TRY(finish_round(run, round, &row));
+    PP_TRY(agree_to_stop(run, stopped));
+    if (*stopped)
+      return NULL;
+  }
+  return drain(run, aggregated_ns);
+}
+
+pp_status pp_run_execute(pp_run *run, bool *stopped) {
+  const pp_run_request *request = &run->request;
+  *stopped = false;
+  if (is_first(run) && run->scenario->plan_count > 0)
+    PP_TRY(pp_results_append_plan(request->writer, request->run, run->scenario->plan, run->scenario->plan_count));
+  PP_TRY(run_rounds(run, stopped));
+  return is_first(run) && !*stopped ? end_in_file(run) : NULL;
+}

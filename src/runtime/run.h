@@ -1,0 +1,43 @@
+/* One run of an experiment, from its configuration to its rows in the results file. */
+#ifndef PP_RUNTIME_RUN_H
+#define PP_RUNTIME_RUN_H
+
+#include <signal.h>
+
+#include "comm/comm.h"
+#include "pipar/config.h"
+#include "pipar/results.h"
+
+/* What a round looked like, for whoever watches. */
+typedef void (*pp_round_watcher)(const pp_round_row *row, int64_t rounds, void *context);
+
+typedef struct pp_run_request {
+  pp_comm *comm;
+  const pp_config *config;
+  int run;                              /* its number in the experiment */
+  pp_results_writer *writer;            /* on rank 0 */
+  const volatile sig_atomic_t *stopped; /* set by a signal */
+  pp_round_watcher watcher;             /* on rank 0; may be NULL */
+  void *context;
+} pp_run_request;
+
+/* Memory of a run, in bytes. */
+typedef struct pp_run_memory {
+  int64_t server, device; /* of the largest rank of each kind; alone: the server's */
+  int64_t total;
+} pp_run_memory;
+
+typedef struct pp_run pp_run;
+
+/* Collective. Everything a run needs, allocated and loaded; a failure of any rank is every rank's. Errors: what the
+ * rank count allows (PP_CODE_USAGE), the data set and the network (PP_CODE_INPUT), memory (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_run_create(const pp_run_request *request, pp_run **out);
+void pp_run_destroy(pp_run *run);
+/* Collective. Runs it and ends it in the results file. A failure may be this rank's alone. *stopped: a signal ended it
+ * after a round. */
+PP_MUST_CHECK pp_status pp_run_execute(pp_run *run, bool *stopped);
+
+/* Local. What `config` would take with `ranks` ranks, without allocating it. */
+PP_MUST_CHECK pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory);
+
+#endif

@@ -1,0 +1,465 @@
+#include "runtime/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "runtime/message.h"
+
+/* The server's side of one device. */
+typedef struct replica_role {
+  int device;
+  int64_t elements; /* per sample of the boundary */
+  pp_weights weights;
+  pp_replica_net *net; /* shared by replicas of one split */
+  pp_score score;
+  int window;
+  pp_message *inbox[PP_RECEIVE_WINDOW];
+  pp_message *outbox[PP_RECEIVE_WINDOW];
+  bool outbox_busy[PP_RECEIVE_WINDOW];
+  int64_t posted, computed; /* micro-batches of the round: receives posted, taken by a slot */
+  int64_t expected;         /* in the round */
+  int64_t iteration, end;
+  const pp_schedule *schedule;
+  int cursor;    /* next operation of the list to be looked at by a slot */
+  bool busy;     /* in a slot */
+  pp_ns free_ns; /* modelled end of what it did last */
+  pp_message round_message;
+  bool round_arrived;
+} replica_role;
+
+/* A micro-batch that has arrived. */
+typedef struct waiting_entry {
+  int device;
+  int buffer;
+  pp_ns at_ns;
+} waiting_entry;
+
+/* A slot is a timer: its micro-batch was computed when it was dispatched and is held until the slot would have ended.
+ */
+typedef struct slot_timer {
+  replica_role *replica; /* NULL: free */
+  int buffer, iteration, micro_batch;
+  int backward_op; /* to be ended first; -1: only the update is left */
+  bool updates;
+  pp_ns start_ns, forward_end_ns, backward_end_ns, update_end_ns; /* start as it was, ends as modelled */
+  pp_ns free_ns;                                                  /* modelled end of what it did last */
+} slot_timer;
+
+struct pp_server_rank {
+  const pp_job *job;
+  int replica_count;
+  replica_role *replicas; /* (replica_count) */
+  int net_count;
+  pp_replica_net *nets;
+  int slot_count;
+  slot_timer *slots; /* (slot_count) */
+  int waiting, capacity;
+  waiting_entry *line; /* (capacity) in order of arrival */
+  int sends;           /* under way */
+  int64_t round;
+  pp_records records;
+};
+
+enum { TOKEN_ACTIVATION, TOKEN_GRADIENT, TOKEN_ROUND };
+static uint64_t token_of(int device, int kind, int buffer) {
+  return (uint64_t)device << 32 | (uint64_t)kind << 28 | (uint64_t)buffer;
+}
+
+/* One net a split, large enough for any device's micro-batches. */
+static pp_status net_of(pp_server_rank *rank, int split, pp_replica_net **out) {
+  const pp_job *job = rank->job;
+  for (int i = 0; i < rank->net_count; i++)
+    if (rank->nets[i].split == split) {
+      *out = &rank->nets[i];
+      return NULL;
+    }
+  int largest = 0;
+  for (int class = 0; class < job->scenario->class_count; class ++) {
+    const pp_schedule *full = job->scenario->classes[class].full;
+    int samples = pp_micro_batch_size(full->batch, full->micro_batches, 0);
+    if (job->scenario->classes[class].split == split && samples > largest)
+      largest = samples;
+  }
+  PP_TRY(pp_replica_net_init(&rank->nets[rank->net_count], job, split, largest));
+  *out = &rank->nets[rank->net_count++];
+  return NULL;
+}
+
+static pp_status init_replica(pp_server_rank *rank, replica_role *replica, int device) {
+  const pp_job *job = rank->job;
+  const pp_device_class *class = pp_job_class(job, device);
+  replica->device = device;
+  if (job->config->method == PP_METHOD_FL)
+    return NULL;
+  int samples = pp_micro_batch_size(class->full->batch, class->full->micro_batches, 0);
+  replica->elements = pp_job_boundary_elements(job, class->split);
+  replica->window = class->full->micro_batches < PP_RECEIVE_WINDOW ? class->full->micro_batches : PP_RECEIVE_WINDOW;
+  PP_TRY(pp_weights_init(&replica->weights, job->model, class->split, job->blocks, true));
+  PP_TRY(net_of(rank, class->split, &replica->net));
+  for (int i = 0; i < replica->window; i++) {
+    PP_TRY(pp_alloc(1, pp_message_bytes(samples, replica->elements, true), "activations", &replica->inbox[i]));
+    PP_TRY(pp_alloc(1, pp_message_bytes(samples, replica->elements, false), "gradients", &replica->outbox[i]));
+  }
+  return NULL;
+}
+
+pp_status pp_server_rank_create(const pp_job *job, pp_server_rank **out) {
+  pp_server_rank *rank = NULL;
+  PP_TRY(pp_alloc(1, sizeof *rank, "the server's runtime", &rank));
+  rank->job = job;
+  rank->replica_count = job->scenario->device_count;
+  rank->slot_count = job->scenario->slots;
+  rank->capacity = rank->replica_count * PP_RECEIVE_WINDOW;
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc((size_t)rank->replica_count, sizeof *rank->replicas, "replicas", &rank->replicas), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)job->blocks + 1, sizeof *rank->nets, "replicas", &rank->nets), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)rank->slot_count, sizeof *rank->slots, "slots", &rank->slots), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)rank->capacity, sizeof *rank->line, "arrivals", &rank->line), fail);
+  for (int device = 0; device < rank->replica_count; device++)
+    PP_TRY_GOTO(status, init_replica(rank, &rank->replicas[device], device), fail);
+  *out = rank;
+  return NULL;
+fail:
+  pp_server_rank_destroy(rank);
+  return status;
+}
+
+void pp_server_rank_destroy(pp_server_rank *rank) {
+  if (rank == NULL)
+    return;
+  for (int device = 0; rank->replicas != NULL && device < rank->replica_count; device++) {
+    replica_role *replica = &rank->replicas[device];
+    pp_weights_fini(&replica->weights);
+    for (int i = 0; i < PP_RECEIVE_WINDOW; i++) {
+      free(replica->inbox[i]);
+      free(replica->outbox[i]);
+    }
+  }
+  for (int i = 0; i < rank->net_count; i++)
+    pp_replica_net_fini(&rank->nets[i]);
+  free(rank->replicas);
+  free(rank->nets);
+  free(rank->slots);
+  free(rank->line);
+  pp_records_fini(&rank->records);
+  free(rank);
+}
+
+void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats) {
+  const pp_job *job = rank->job;
+  for (int device = 0; device < rank->replica_count; device++) {
+    pp_weights *weights = &rank->replicas[device].weights;
+    if (weights->params == NULL)
+      continue;
+    memcpy(weights->params, params + (job->parameters - weights->parameters),
+           (size_t)weights->parameters * sizeof(float));
+    memcpy(weights->stats, stats + (job->statistics - weights->statistics),
+           (size_t)weights->statistics * sizeof(float));
+  }
+}
+
+static pp_state state_of(const replica_role *replica) {
+  const pp_weights *weights = &replica->weights;
+  return (pp_state){weights->params, weights->stats, weights->grads, weights->momentum};
+}
+
+static pp_status post_receives(pp_server_rank *rank, replica_role *replica) {
+  const pp_schedule *full = pp_job_class(rank->job, replica->device)->full;
+  size_t bytes = pp_message_bytes(pp_micro_batch_size(full->batch, full->micro_batches, 0), replica->elements, true);
+  while (replica->posted < replica->expected && replica->posted < replica->computed + replica->window) {
+    int buffer = (int)(replica->posted++ % replica->window);
+    PP_TRY(pp_comm_irecv(rank->job->comm, pp_job_rank_of(rank->job, replica->device), pp_tag_pipeline(replica->device),
+                         replica->inbox[buffer], bytes, token_of(replica->device, TOKEN_ACTIVATION, buffer)));
+  }
+  return NULL;
+}
+
+static pp_status begin_round(pp_server_rank *rank, replica_role *replica) {
+  const pp_job *job = rank->job;
+  pp_job_round_iterations(job, replica->device, rank->round, &replica->iteration, &replica->end);
+  replica->score = (pp_score){0};
+  replica->round_arrived = false;
+  replica->cursor = 0;
+  replica->posted = replica->computed = replica->expected = 0;
+  if (replica->weights.params != NULL)
+    for (int64_t iteration = replica->iteration; iteration < replica->end; iteration++)
+      replica->expected += pp_scenario_schedule(job->scenario, replica->device, iteration)->micro_batches;
+  replica->schedule = pp_scenario_schedule(job->scenario, replica->device, replica->iteration);
+  PP_TRY(pp_comm_irecv(job->comm, pp_job_rank_of(job, replica->device), pp_tag_model(replica->device),
+                       &replica->round_message, sizeof(pp_message), token_of(replica->device, TOKEN_ROUND, 0)));
+  return post_receives(rank, replica);
+}
+
+static pp_status take_message(pp_server_rank *rank, uint64_t token) {
+  replica_role *replica = &rank->replicas[token >> 32];
+  int kind = (int)(token >> 28 & 15), buffer = (int)(token & 0xfffffff);
+  if (kind == TOKEN_GRADIENT) {
+    replica->outbox_busy[buffer] = false;
+    rank->sends--;
+  } else if (kind == TOKEN_ROUND) {
+    replica->round_arrived = true;
+    if (replica->weights.params == NULL) /* fl: the loss is the device's to tell */
+      replica->score = replica->round_message.score;
+  } else {
+    PP_ASSERT(rank->waiting < rank->capacity);
+    rank->line[rank->waiting++] = (waiting_entry){replica->device, buffer, pp_clock_now(rank->job->clock)};
+  }
+  return NULL;
+}
+
+static const pp_op *next_op(replica_role *replica) {
+  while (pp_stage_resource(replica->schedule->ops[replica->cursor].stage) != PP_RESOURCE_SERVER)
+    replica->cursor++;
+  return &replica->schedule->ops[replica->cursor++];
+}
+
+static pp_ns later(pp_ns a, pp_ns b) { return a > b ? a : b; }
+
+/* Gives a free slot a micro-batch, and computes it. */
+static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry arrival) {
+  const pp_job *job = rank->job;
+  replica_role *replica = &rank->replicas[arrival.device];
+  const pp_schedule *schedule = replica->schedule;
+  pp_message *activation = replica->inbox[arrival.buffer], *gradient = replica->outbox[arrival.buffer];
+  const pp_op *forward = next_op(replica);
+  PP_TRY(pp_message_check(activation, PP_MESSAGE_ACTIVATION, replica->device, replica->iteration, forward));
+  const pp_op *backward = next_op(replica);
+  const pp_op *update = NULL;
+  if (forward->micro_batch == schedule->micro_batches - 1)
+    update = next_op(replica);
+  if (forward->stage != PP_STAGE_SERVER_FORWARD || backward->stage != PP_STAGE_SERVER_BACKWARD ||
+      (update != NULL && update->stage != PP_STAGE_SERVER_UPDATE))
+    return pp_fail(PP_CODE_RUN, "the runtime has no rule for the server's operations of method %s",
+                   pp_method_name(schedule->method));
+
+  pp_ns from_ns = later(later(slot->free_ns, replica->free_ns), arrival.at_ns);
+  slot->replica = replica;
+  slot->buffer = arrival.buffer;
+  slot->iteration = (int)replica->iteration;
+  slot->micro_batch = forward->micro_batch;
+  slot->backward_op = 0;
+  slot->updates = update != NULL;
+  slot->start_ns = pp_clock_now(job->clock);
+  bool wall = job->clock->wall;
+  slot->forward_end_ns = wall ? from_ns + forward->cost : 0;
+  slot->backward_end_ns = wall ? slot->forward_end_ns + backward->cost : 0;
+  slot->update_end_ns = wall && update != NULL ? slot->backward_end_ns + update->cost : slot->backward_end_ns;
+  replica->busy = true;
+  replica->computed++;
+
+  pp_state state = state_of(replica);
+  *gradient = *activation;
+  gradient->kind = PP_MESSAGE_GRADIENT;
+  pp_replica_forward(replica->net, job, &state, schedule, forward, pp_message_payload(activation),
+                     pp_message_labels(activation, replica->elements), &replica->score);
+  pp_replica_backward(replica->net, &state, pp_message_payload(gradient));
+  replica->outbox_busy[arrival.buffer] = true;
+  return post_receives(rank, replica);
+}
+
+static void record(pp_server_rank *rank, const slot_timer *slot, pp_stage stage, int micro_batch, pp_ns start_ns,
+                   pp_ns end_ns) {
+  pp_records_add(&rank->records, rank->job,
+                 (pp_record){.stage = {.device = slot->replica->device,
+                                       .slot = (int32_t)(slot - rank->slots),
+                                       .round = (int32_t)rank->round,
+                                       .iteration = slot->iteration,
+                                       .micro_batch = micro_batch,
+                                       .stage = (int32_t)stage,
+                                       .start_ns = start_ns,
+                                       .end_ns = end_ns}});
+}
+
+static void end_slot(slot_timer *slot, pp_ns free_ns) {
+  slot->replica->busy = false;
+  slot->replica->free_ns = slot->free_ns = free_ns;
+  slot->replica = NULL;
+}
+
+/* Sends the gradient when server_backward would have ended, then updates. */
+static pp_status end_backward(pp_server_rank *rank, slot_timer *slot, pp_ns now_ns) {
+  const pp_job *job = rank->job;
+  replica_role *replica = slot->replica;
+  const pp_message *gradient = replica->outbox[slot->buffer];
+  /* Both passes were computed at once: their border is the modelled one, as far as it lies between them. */
+  pp_ns border_ns = slot->forward_end_ns < now_ns ? slot->forward_end_ns : now_ns - 1;
+  border_ns = later(border_ns, slot->start_ns + 1);
+  record(rank, slot, PP_STAGE_SERVER_FORWARD, slot->micro_batch, slot->start_ns, border_ns);
+  record(rank, slot, PP_STAGE_SERVER_BACKWARD, slot->micro_batch, border_ns, now_ns);
+  PP_TRY(pp_comm_isend(job->comm, pp_job_rank_of(job, replica->device), pp_tag_pipeline(replica->device), gradient,
+                       pp_message_bytes(gradient->samples, replica->elements, false),
+                       token_of(replica->device, TOKEN_GRADIENT, slot->buffer)));
+  rank->sends++;
+  slot->backward_op = -1;
+  if (!slot->updates) {
+    end_slot(slot, slot->backward_end_ns);
+    return NULL;
+  }
+  slot->start_ns = now_ns;
+  pp_state state = state_of(replica);
+  pp_replica_update(replica->net, job, &state);
+  replica->cursor = 0;
+  replica->iteration++;
+  if (replica->iteration < replica->end)
+    replica->schedule = pp_scenario_schedule(job->scenario, replica->device, replica->iteration);
+  return NULL;
+}
+
+static pp_status end_slots(pp_server_rank *rank, bool *moved) {
+  for (int i = 0; i < rank->slot_count; i++) {
+    slot_timer *slot = &rank->slots[i];
+    pp_ns now_ns = pp_clock_now(rank->job->clock);
+    if (slot->replica != NULL && slot->backward_op >= 0 && now_ns >= slot->backward_end_ns) {
+      PP_TRY(end_backward(rank, slot, now_ns));
+      *moved = true;
+      now_ns = pp_clock_now(rank->job->clock);
+    }
+    if (slot->replica != NULL && slot->backward_op < 0 && now_ns >= slot->update_end_ns) {
+      record(rank, slot, PP_STAGE_SERVER_UPDATE, -1, slot->start_ns, now_ns);
+      end_slot(slot, slot->update_end_ns);
+      *moved = true;
+    }
+  }
+  return NULL;
+}
+
+static pp_status fill_slots(pp_server_rank *rank, bool *moved) {
+  for (int i = 0; i < rank->slot_count; i++) {
+    slot_timer *slot = &rank->slots[i];
+    for (int next = 0; slot->replica == NULL && next < rank->waiting; next++) {
+      const replica_role *replica = &rank->replicas[rank->line[next].device];
+      if (replica->busy || replica->outbox_busy[rank->line[next].buffer])
+        continue;
+      waiting_entry taken = rank->line[next];
+      rank->waiting--;
+      memmove(&rank->line[next], &rank->line[next + 1], (size_t)(rank->waiting - next) * sizeof *rank->line);
+      PP_TRY(dispatch(rank, slot, taken));
+      *moved = true;
+    }
+  }
+  return NULL;
+}
+
+static bool is_finished(const pp_server_rank *rank) {
+  if (rank->sends > 0 || rank->waiting > 0)
+    return false;
+  for (int device = 0; device < rank->replica_count; device++) {
+    const replica_role *replica = &rank->replicas[device];
+    if (!replica->round_arrived || replica->busy || replica->computed < replica->expected)
+      return false;
+  }
+  return true;
+}
+
+static pp_ns next_deadline(const pp_server_rank *rank) {
+  pp_ns next_ns = PP_NS_NEVER;
+  for (int i = 0; i < rank->slot_count; i++) {
+    const slot_timer *slot = &rank->slots[i];
+    if (slot->replica == NULL)
+      continue;
+    pp_ns at_ns = slot->backward_op >= 0 ? slot->backward_end_ns : slot->update_end_ns;
+    if (at_ns < next_ns)
+      next_ns = at_ns;
+  }
+  return next_ns;
+}
+
+static pp_status reserve_records(pp_server_rank *rank) {
+  if (!rank->job->clock->wall)
+    return NULL;
+  int64_t count = 1;
+  for (int device = 0; device < rank->replica_count; device++)
+    count += 2 * rank->replicas[device].expected + (rank->replicas[device].end - rank->replicas[device].iteration);
+  return pp_records_reserve(&rank->records, count);
+}
+
+/* Slot 0 is held for the aggregate's length; the models themselves are joined while the clock stands still. */
+static void hold_aggregate(pp_server_rank *rank, pp_ns *end_ns) {
+  const pp_job *job = rank->job;
+  pp_ns start_ns = pp_clock_now(job->clock);
+  *end_ns = start_ns;
+  if (!job->clock->wall)
+    return;
+  while (*end_ns < start_ns + job->scenario->aggregate_ns) {
+    pp_clock_nap(job->clock, start_ns + job->scenario->aggregate_ns);
+    *end_ns = pp_clock_now(job->clock);
+  }
+  pp_records_add(&rank->records, job,
+                 (pp_record){.stage = {.device = -1,
+                                       .slot = 0,
+                                       .round = (int32_t)rank->round,
+                                       .iteration = -1,
+                                       .micro_batch = -1,
+                                       .stage = PP_STAGE_AGGREGATE,
+                                       .start_ns = start_ns,
+                                       .end_ns = *end_ns}});
+}
+
+pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *scores, pp_ns *end_ns) {
+  const pp_job *job = rank->job;
+  rank->round = round;
+  for (int device = 0; device < rank->replica_count; device++)
+    PP_TRY(begin_round(rank, &rank->replicas[device]));
+  PP_TRY(reserve_records(rank));
+  bool moved = true;
+  while (!is_finished(rank)) {
+    bool wait = !moved && !job->clock->wall;
+    if (!moved && !wait)
+      pp_clock_nap(job->clock, next_deadline(rank));
+    int completed = 0;
+    PP_TRY(pp_comm_progress(job->comm, wait, &completed));
+    for (int i = 0; i < completed; i++)
+      PP_TRY(take_message(rank, pp_comm_completed(job->comm, i)));
+    moved = completed > 0;
+    PP_TRY(end_slots(rank, &moved));
+    PP_TRY(fill_slots(rank, &moved));
+  }
+  for (int device = 0; device < rank->replica_count; device++)
+    scores[device] = rank->replicas[device].score;
+  hold_aggregate(rank, end_ns);
+  return NULL;
+}
+
+pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate) {
+  const pp_job *job = rank->job;
+  double total = 0;
+  for (int device = 0; device < rank->replica_count; device++)
+    total += (double)pp_job_class(job, device)->samples;
+  for (int device = 0; device < rank->replica_count; device++) {
+    const pp_weights *own = &rank->replicas[device].weights;
+    double weight = (double)pp_job_class(job, device)->samples / total;
+    int64_t parameters = job->parameters - own->parameters, statistics = job->statistics - own->statistics;
+    PP_TRY(pp_aggregate_receive(aggregate, job->comm, pp_job_rank_of(job, device), device, parameters, statistics,
+                                weight));
+    pp_aggregate_add(aggregate, own, parameters, statistics, weight);
+  }
+  return NULL;
+}
+
+pp_status pp_server_rank_take_records(pp_server_rank *rank) {
+  const pp_job *job = rank->job;
+  if (!job->clock->wall)
+    return NULL;
+  for (int sender = 1; sender < pp_comm_size(job->comm); sender++) {
+    int tag = pp_tag_model(sender - 1);
+    pp_message header;
+    PP_TRY(pp_comm_recv(job->comm, sender, tag, &header, sizeof header));
+    pp_records *records = &rank->records;
+    /* Received on the side: messages are whole lines, and rows are not. */
+    pp_record *rows = NULL;
+    PP_TRY(pp_alloc((size_t)header.record_count, sizeof *rows, "stage records", &rows));
+    pp_status status = pp_comm_recv(job->comm, sender, tag, rows, (size_t)header.record_count * sizeof *rows);
+    if (status == NULL)
+      status = pp_records_reserve(records, header.record_count);
+    if (status == NULL && header.record_count > 0) {
+      memcpy(records->rows + records->count, rows, (size_t)header.record_count * sizeof *rows);
+      records->count += header.record_count;
+    }
+    free(rows);
+    PP_TRY(status);
+  }
+  return NULL;
+}
+
+pp_records *pp_server_rank_records(pp_server_rank *rank) { return &rank->records; }

@@ -1,0 +1,25 @@
+/* The rank that plays the server: a replica per device, each micro-batch computed as soon as it is there and a slot is
+ * free. */
+#ifndef PP_RUNTIME_SERVER_H
+#define PP_RUNTIME_SERVER_H
+
+#include "runtime/aggregate.h"
+#include "runtime/records.h"
+
+typedef struct pp_server_rank pp_server_rank;
+
+/* Local. All memory of the replicas is allocated here. */
+PP_MUST_CHECK pp_status pp_server_rank_create(const pp_job *job, pp_server_rank **out);
+void pp_server_rank_destroy(pp_server_rank *rank);
+/* Every replica takes over its blocks of the averaged model (whole network). */
+void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats);
+/* With every device rank's pp_device_rank_round. scores: (device_count). Ends when the aggregate could start; under the
+ * wall clock, when it has ended: *end_ns. */
+PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *scores, pp_ns *end_ns);
+/* With pp_device_rank_send_models: adds every device's model and replica, in device order, weighed by samples. */
+PP_MUST_CHECK pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate);
+/* With pp_device_rank_send_records: what all ranks recorded since the last time, added to rank->records. */
+PP_MUST_CHECK pp_status pp_server_rank_take_records(pp_server_rank *rank);
+pp_records *pp_server_rank_records(pp_server_rank *rank);
+
+#endif
