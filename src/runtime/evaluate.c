@@ -57,8 +57,10 @@ pp_status pp_evaluator_run(pp_evaluator *evaluator, float *params, float *stats,
     int samples = (int)(count - first < batch ? count - first : batch);
     PP_TRY(pp_dataset_test_fill(job->dataset, first, samples, evaluator->x, evaluator->labels));
     pp_net_forward(evaluator->net, &state, 0, samples, evaluator->x, evaluator->logits);
+    int64_t hits = 0;
     pp_softmax_cross_entropy(samples, pp_model_classes(job->model), evaluator->logits, evaluator->labels, 1.0F, NULL,
-                             &correct);
+                             &hits);
+    correct += hits;
   }
   int64_t total = 0;
   PP_TRY(pp_comm_sum(job->comm, correct, &total));

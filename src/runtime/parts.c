@@ -82,13 +82,20 @@ pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *a
   return NULL;
 }
 
+/* The loss of a micro-batch, its share of the mini-batch's mean as gradient, and what they add to the score. */
+static void score_loss(pp_score *score, const pp_job *job, const pp_schedule *schedule, const pp_op *op,
+                       const float *logits, const int32_t *labels, float *dlogits) {
+  int64_t correct = 0;
+  score->loss_sum += pp_softmax_cross_entropy(op->samples, pp_model_classes(job->model), logits, labels,
+                                              1.0F / (float)schedule->batch, dlogits, &correct);
+  score->correct += correct;
+  score->samples += op->samples;
+}
+
 void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, const pp_op *op, float *gradient) {
   if (gradient == NULL) {
     gradient = part->logits;
-    part->score.loss_sum +=
-        pp_softmax_cross_entropy(op->samples, pp_model_classes(part->job->model), part->logits, part->labels,
-                                 1.0F / (float)schedule->batch, gradient, &part->score.correct);
-    part->score.samples += op->samples;
+    score_loss(&part->score, part->job, schedule, op, part->logits, part->labels, gradient);
   }
   pp_net_backward(part->net, &part->state, op->micro_batch % part->in_flight, gradient, NULL);
 }
@@ -125,9 +132,7 @@ void pp_replica_net_fini(pp_replica_net *net) {
 void pp_replica_forward(pp_replica_net *net, const pp_job *job, const pp_state *state, const pp_schedule *schedule,
                         const pp_op *op, const float *activation, const int32_t *labels, pp_score *score) {
   pp_net_forward(net->net, state, 0, op->samples, activation, net->logits);
-  score->loss_sum += pp_softmax_cross_entropy(op->samples, pp_model_classes(job->model), net->logits, labels,
-                                              1.0F / (float)schedule->batch, net->dlogits, &score->correct);
-  score->samples += op->samples;
+  score_loss(score, job, schedule, op, net->logits, labels, net->dlogits);
 }
 
 void pp_replica_backward(pp_replica_net *net, const pp_state *state, float *gradient) {
