@@ -40,7 +40,7 @@ struct pp_device_rank {
   const pp_job *job;
   int count;
   device_role *roles; /* (count) in order of device */
-  pp_records records;
+  pp_journal records;
 };
 
 /* Tokens of messages: role, kind, buffer. */
@@ -115,7 +115,7 @@ void pp_device_rank_destroy(pp_device_rank *rank) {
   for (int i = 0; rank->roles != NULL && i < rank->count; i++)
     fini_role(&rank->roles[i]);
   free(rank->roles);
-  pp_records_fini(&rank->records);
+  pp_journal_fini(&rank->records);
   free(rank);
 }
 
@@ -300,15 +300,15 @@ static pp_status end_compute(pp_device_rank *rank, device_role *role, bool *move
     return NULL;
   int op_index = role->running;
   const pp_op *op = &role->schedule->ops[op_index];
-  pp_records_add(&rank->records, rank->job,
-                 (pp_record){.stage = {.device = role->device,
-                                       .slot = -1,
-                                       .round = (int32_t)role->round,
-                                       .iteration = (int32_t)role->iteration,
-                                       .micro_batch = op->micro_batch,
-                                       .stage = (int32_t)op->stage,
-                                       .start_ns = role->start_ns,
-                                       .end_ns = now_ns}});
+  pp_journal_add(&rank->records, rank->job,
+                 (pp_journal_row){.stage = {.device = role->device,
+                                            .slot = -1,
+                                            .round = (int32_t)role->round,
+                                            .iteration = (int32_t)role->iteration,
+                                            .micro_batch = op->micro_batch,
+                                            .stage = (int32_t)op->stage,
+                                            .start_ns = role->start_ns,
+                                            .end_ns = now_ns}});
   role->running = -1;
   role->done_ns[op_index] = now_ns;
   role->free_ns = role->deadline_ns;
@@ -373,7 +373,7 @@ static pp_status reserve_records(pp_device_rank *rank) {
   int64_t count = 0;
   for (int i = 0; i < rank->count; i++)
     count += (rank->roles[i].end - rank->roles[i].iteration) * rank->roles[i].max_ops + 2;
-  return pp_records_reserve(&rank->records, count);
+  return pp_journal_reserve(&rank->records, count);
 }
 
 pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round) {
@@ -410,7 +410,7 @@ pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round) {
 }
 
 pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds) {
-  PP_TRY(pp_records_reserve(&rank->records, rank->count));
+  PP_TRY(pp_journal_reserve(&rank->records, rank->count));
   for (int i = 0; i < rank->count; i++) {
     device_role *role = &rank->roles[i];
     PP_TRY(begin_round(rank, role, rounds));

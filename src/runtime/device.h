@@ -2,8 +2,8 @@
 #ifndef PP_RUNTIME_DEVICE_H
 #define PP_RUNTIME_DEVICE_H
 
+#include "runtime/journal.h"
 #include "runtime/parts.h"
-#include "runtime/records.h"
 
 typedef struct pp_device_rank pp_device_rank;
 

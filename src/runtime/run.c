@@ -271,7 +271,7 @@ static pp_status write_round(pp_run *run, const pp_round_times *times, pp_round_
 
 /* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
 static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
-  pp_records *records = pp_server_rank_records(run->server);
+  pp_journal *records = pp_server_rank_journal(run->server);
   free(run->stages);
   free(run->arrivals_ns);
   run->stages = NULL;

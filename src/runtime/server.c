@@ -40,8 +40,8 @@ typedef struct waiting_entry {
 typedef struct slot_timer {
   replica_role *replica; /* NULL: free */
   int buffer, iteration, micro_batch;
-  int backward_op; /* to be ended first; -1: only the update is left */
-  bool updates;
+  bool backward_due;                                              /* to be ended first; else only the update is left */
+  bool last, updates;                                             /* of the iteration; followed by server_update */
   pp_ns start_ns, forward_end_ns, backward_end_ns, update_end_ns; /* start as it was, ends as modelled */
   pp_ns free_ns;                                                  /* modelled end of what it did last */
 } slot_timer;
@@ -58,7 +58,7 @@ struct pp_server_rank {
   waiting_entry *line; /* (capacity) in order of arrival */
   int sends;           /* under way */
   int64_t round;
-  pp_records records;
+  pp_journal records;
 };
 
 enum { TOKEN_ACTIVATION, TOKEN_GRADIENT, TOKEN_ROUND };
@@ -142,7 +142,7 @@ void pp_server_rank_destroy(pp_server_rank *rank) {
   free(rank->nets);
   free(rank->slots);
   free(rank->line);
-  pp_records_fini(&rank->records);
+  pp_journal_fini(&rank->records);
   free(rank);
 }
 
@@ -208,10 +208,13 @@ static pp_status take_message(pp_server_rank *rank, uint64_t token) {
   return NULL;
 }
 
+/* The replica's next operation of this iteration; NULL after the last. */
 static const pp_op *next_op(replica_role *replica) {
-  while (pp_stage_resource(replica->schedule->ops[replica->cursor].stage) != PP_RESOURCE_SERVER)
+  const pp_schedule *schedule = replica->schedule;
+  while (replica->cursor < schedule->op_count &&
+         pp_stage_resource(schedule->ops[replica->cursor].stage) != PP_RESOURCE_SERVER)
     replica->cursor++;
-  return &replica->schedule->ops[replica->cursor++];
+  return replica->cursor < schedule->op_count ? &schedule->ops[replica->cursor++] : NULL;
 }
 
 static pp_ns later(pp_ns a, pp_ns b) { return a > b ? a : b; }
@@ -222,23 +225,23 @@ static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry 
   replica_role *replica = &rank->replicas[arrival.device];
   const pp_schedule *schedule = replica->schedule;
   pp_message *activation = replica->inbox[arrival.buffer], *gradient = replica->outbox[arrival.buffer];
-  const pp_op *forward = next_op(replica);
-  PP_TRY(pp_message_check(activation, PP_MESSAGE_ACTIVATION, replica->device, replica->iteration, forward));
-  const pp_op *backward = next_op(replica);
-  const pp_op *update = NULL;
-  if (forward->micro_batch == schedule->micro_batches - 1)
-    update = next_op(replica);
-  if (forward->stage != PP_STAGE_SERVER_FORWARD || backward->stage != PP_STAGE_SERVER_BACKWARD ||
-      (update != NULL && update->stage != PP_STAGE_SERVER_UPDATE))
+  const pp_op *forward = next_op(replica), *backward = next_op(replica), *update = NULL;
+  if (forward == NULL || backward == NULL || forward->stage != PP_STAGE_SERVER_FORWARD ||
+      backward->stage != PP_STAGE_SERVER_BACKWARD)
     return pp_fail(PP_CODE_RUN, "the runtime has no rule for the server's operations of method %s",
                    pp_method_name(schedule->method));
+  PP_TRY(pp_message_check(activation, PP_MESSAGE_ACTIVATION, replica->device, replica->iteration, forward));
+  bool last = forward->micro_batch == schedule->micro_batches - 1;
+  if (last)
+    update = next_op(replica); /* none where the device has the whole network */
 
   pp_ns from_ns = later(later(slot->free_ns, replica->free_ns), arrival.at_ns);
   slot->replica = replica;
   slot->buffer = arrival.buffer;
   slot->iteration = (int)replica->iteration;
   slot->micro_batch = forward->micro_batch;
-  slot->backward_op = 0;
+  slot->backward_due = true;
+  slot->last = last;
   slot->updates = update != NULL;
   slot->start_ns = pp_clock_now(job->clock);
   bool wall = job->clock->wall;
@@ -260,15 +263,15 @@ static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry 
 
 static void record(pp_server_rank *rank, const slot_timer *slot, pp_stage stage, int micro_batch, pp_ns start_ns,
                    pp_ns end_ns) {
-  pp_records_add(&rank->records, rank->job,
-                 (pp_record){.stage = {.device = slot->replica->device,
-                                       .slot = (int32_t)(slot - rank->slots),
-                                       .round = (int32_t)rank->round,
-                                       .iteration = slot->iteration,
-                                       .micro_batch = micro_batch,
-                                       .stage = (int32_t)stage,
-                                       .start_ns = start_ns,
-                                       .end_ns = end_ns}});
+  pp_journal_add(&rank->records, rank->job,
+                 (pp_journal_row){.stage = {.device = slot->replica->device,
+                                            .slot = (int32_t)(slot - rank->slots),
+                                            .round = (int32_t)rank->round,
+                                            .iteration = slot->iteration,
+                                            .micro_batch = micro_batch,
+                                            .stage = (int32_t)stage,
+                                            .start_ns = start_ns,
+                                            .end_ns = end_ns}});
 }
 
 static void end_slot(slot_timer *slot, pp_ns free_ns) {
@@ -291,18 +294,20 @@ static pp_status end_backward(pp_server_rank *rank, slot_timer *slot, pp_ns now_
                        pp_message_bytes(gradient->samples, replica->elements, false),
                        token_of(replica->device, TOKEN_GRADIENT, slot->buffer)));
   rank->sends++;
-  slot->backward_op = -1;
-  if (!slot->updates) {
-    end_slot(slot, slot->backward_end_ns);
-    return NULL;
-  }
+  slot->backward_due = false;
   slot->start_ns = now_ns;
-  pp_state state = state_of(replica);
-  pp_replica_update(replica->net, job, &state);
-  replica->cursor = 0;
-  replica->iteration++;
-  if (replica->iteration < replica->end)
-    replica->schedule = pp_scenario_schedule(job->scenario, replica->device, replica->iteration);
+  if (slot->updates) {
+    pp_state state = state_of(replica);
+    pp_replica_update(replica->net, job, &state);
+  }
+  if (slot->last) {
+    replica->cursor = 0;
+    replica->iteration++;
+    if (replica->iteration < replica->end)
+      replica->schedule = pp_scenario_schedule(job->scenario, replica->device, replica->iteration);
+  }
+  if (!slot->updates)
+    end_slot(slot, slot->backward_end_ns);
   return NULL;
 }
 
@@ -310,12 +315,12 @@ static pp_status end_slots(pp_server_rank *rank, bool *moved) {
   for (int i = 0; i < rank->slot_count; i++) {
     slot_timer *slot = &rank->slots[i];
     pp_ns now_ns = pp_clock_now(rank->job->clock);
-    if (slot->replica != NULL && slot->backward_op >= 0 && now_ns >= slot->backward_end_ns) {
+    if (slot->replica != NULL && slot->backward_due && now_ns >= slot->backward_end_ns) {
       PP_TRY(end_backward(rank, slot, now_ns));
       *moved = true;
       now_ns = pp_clock_now(rank->job->clock);
     }
-    if (slot->replica != NULL && slot->backward_op < 0 && now_ns >= slot->update_end_ns) {
+    if (slot->replica != NULL && !slot->backward_due && now_ns >= slot->update_end_ns) {
       record(rank, slot, PP_STAGE_SERVER_UPDATE, -1, slot->start_ns, now_ns);
       end_slot(slot, slot->update_end_ns);
       *moved = true;
@@ -324,12 +329,23 @@ static pp_status end_slots(pp_server_rank *rank, bool *moved) {
   return NULL;
 }
 
+/* Whether a waiting micro-batch can start: its replica is free, the buffer for its gradient too, and no earlier one of
+ * its device waits. */
+static bool can_start(const pp_server_rank *rank, int entry) {
+  const replica_role *replica = &rank->replicas[rank->line[entry].device];
+  if (replica->busy || replica->outbox_busy[rank->line[entry].buffer])
+    return false;
+  for (int earlier = 0; earlier < entry; earlier++)
+    if (rank->line[earlier].device == replica->device)
+      return false;
+  return true;
+}
+
 static pp_status fill_slots(pp_server_rank *rank, bool *moved) {
   for (int i = 0; i < rank->slot_count; i++) {
     slot_timer *slot = &rank->slots[i];
     for (int next = 0; slot->replica == NULL && next < rank->waiting; next++) {
-      const replica_role *replica = &rank->replicas[rank->line[next].device];
-      if (replica->busy || replica->outbox_busy[rank->line[next].buffer])
+      if (!can_start(rank, next))
         continue;
       waiting_entry taken = rank->line[next];
       rank->waiting--;
@@ -358,7 +374,7 @@ static pp_ns next_deadline(const pp_server_rank *rank) {
     const slot_timer *slot = &rank->slots[i];
     if (slot->replica == NULL)
       continue;
-    pp_ns at_ns = slot->backward_op >= 0 ? slot->backward_end_ns : slot->update_end_ns;
+    pp_ns at_ns = slot->backward_due ? slot->backward_end_ns : slot->update_end_ns;
     if (at_ns < next_ns)
       next_ns = at_ns;
   }
@@ -371,7 +387,7 @@ static pp_status reserve_records(pp_server_rank *rank) {
   int64_t count = 1;
   for (int device = 0; device < rank->replica_count; device++)
     count += 2 * rank->replicas[device].expected + (rank->replicas[device].end - rank->replicas[device].iteration);
-  return pp_records_reserve(&rank->records, count);
+  return pp_journal_reserve(&rank->records, count);
 }
 
 /* Slot 0 is held for the aggregate's length; the models themselves are joined while the clock stands still. */
@@ -385,15 +401,15 @@ static void hold_aggregate(pp_server_rank *rank, pp_ns *end_ns) {
     pp_clock_nap(job->clock, start_ns + job->scenario->aggregate_ns);
     *end_ns = pp_clock_now(job->clock);
   }
-  pp_records_add(&rank->records, job,
-                 (pp_record){.stage = {.device = -1,
-                                       .slot = 0,
-                                       .round = (int32_t)rank->round,
-                                       .iteration = -1,
-                                       .micro_batch = -1,
-                                       .stage = PP_STAGE_AGGREGATE,
-                                       .start_ns = start_ns,
-                                       .end_ns = *end_ns}});
+  pp_journal_add(&rank->records, job,
+                 (pp_journal_row){.stage = {.device = -1,
+                                            .slot = 0,
+                                            .round = (int32_t)rank->round,
+                                            .iteration = -1,
+                                            .micro_batch = -1,
+                                            .stage = PP_STAGE_AGGREGATE,
+                                            .start_ns = start_ns,
+                                            .end_ns = *end_ns}});
 }
 
 pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *scores, pp_ns *end_ns) {
@@ -445,13 +461,13 @@ pp_status pp_server_rank_take_records(pp_server_rank *rank) {
     int tag = pp_tag_model(sender - 1);
     pp_message header;
     PP_TRY(pp_comm_recv(job->comm, sender, tag, &header, sizeof header));
-    pp_records *records = &rank->records;
+    pp_journal *records = &rank->records;
     /* Received on the side: messages are whole lines, and rows are not. */
-    pp_record *rows = NULL;
+    pp_journal_row *rows = NULL;
     PP_TRY(pp_alloc((size_t)header.record_count, sizeof *rows, "stage records", &rows));
     pp_status status = pp_comm_recv(job->comm, sender, tag, rows, (size_t)header.record_count * sizeof *rows);
     if (status == NULL)
-      status = pp_records_reserve(records, header.record_count);
+      status = pp_journal_reserve(records, header.record_count);
     if (status == NULL && header.record_count > 0) {
       memcpy(records->rows + records->count, rows, (size_t)header.record_count * sizeof *rows);
       records->count += header.record_count;
@@ -462,4 +478,4 @@ pp_status pp_server_rank_take_records(pp_server_rank *rank) {
   return NULL;
 }
 
-pp_records *pp_server_rank_records(pp_server_rank *rank) { return &rank->records; }
+pp_journal *pp_server_rank_journal(pp_server_rank *rank) { return &rank->records; }

@@ -4,7 +4,7 @@
 #define PP_RUNTIME_SERVER_H
 
 #include "runtime/aggregate.h"
-#include "runtime/records.h"
+#include "runtime/journal.h"
 
 typedef struct pp_server_rank pp_server_rank;
 
@@ -20,6 +20,6 @@ PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round
 PP_MUST_CHECK pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate);
 /* With pp_device_rank_send_records: what all ranks recorded since the last time, added to rank->records. */
 PP_MUST_CHECK pp_status pp_server_rank_take_records(pp_server_rank *rank);
-pp_records *pp_server_rank_records(pp_server_rank *rank);
+pp_journal *pp_server_rank_journal(pp_server_rank *rank);
 
 #endif

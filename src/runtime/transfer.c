@@ -69,7 +69,7 @@ static void start_waiting(pp_links *links, bool up, bool either, pp_ns now_ns) {
   }
 }
 
-bool pp_links_take_arrived(pp_links *links, pp_records *records, pp_transfer *out) {
+bool pp_links_take_arrived(pp_links *links, pp_journal *records, pp_transfer *out) {
   bool half = pp_job_class(links->job, links->device)->network->half_duplex;
   pp_ns now_ns = pp_clock_now(links->job->clock);
   start_waiting(links, true, half, now_ns);
@@ -90,17 +90,17 @@ bool pp_links_take_arrived(pp_links *links, pp_records *records, pp_transfer *ou
     links->transfers[i] = links->transfers[i + 1];
   /* A link that made up for a late producer still cannot be shown to have started before it. */
   pp_ns start_ns = out->start_ns > out->produced_ns ? out->start_ns : out->produced_ns;
-  pp_records_add(records, links->job,
-                 (pp_record){.stage = {.device = links->device,
-                                       .slot = -1,
-                                       .round = (int32_t)out->round,
-                                       .iteration = (int32_t)out->iteration,
-                                       .micro_batch = out->micro_batch,
-                                       .stage = (int32_t)out->stage,
-                                       .start_ns = start_ns,
-                                       .end_ns = out->end_ns > start_ns ? out->end_ns : start_ns + 1,
-                                       .bytes = out->bytes},
-                             .arrival_ns = now_ns});
+  pp_journal_add(records, links->job,
+                 (pp_journal_row){.stage = {.device = links->device,
+                                            .slot = -1,
+                                            .round = (int32_t)out->round,
+                                            .iteration = (int32_t)out->iteration,
+                                            .micro_batch = out->micro_batch,
+                                            .stage = (int32_t)out->stage,
+                                            .start_ns = start_ns,
+                                            .end_ns = out->end_ns > start_ns ? out->end_ns : start_ns + 1,
+                                            .bytes = out->bytes},
+                                  .arrival_ns = now_ns});
   return true;
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/time.h"
 #include "model/link.h"
-#include "runtime/records.h"
+#include "runtime/journal.h"
 
 typedef struct pp_transfer {
   pp_stage stage;
@@ -34,7 +34,7 @@ void pp_links_fini(pp_links *links);
 void pp_links_add(pp_links *links, pp_transfer transfer);
 /* Starts what can start; takes out the next transfer that has arrived by now and records it. False if
  * there is none. */
-bool pp_links_take_arrived(pp_links *links, pp_records *records, pp_transfer *out);
+bool pp_links_take_arrived(pp_links *links, pp_journal *records, pp_transfer *out);
 /* When to look again; PP_NS_NEVER if nothing is under way. */
 pp_ns pp_links_next_ns(const pp_links *links);
 
