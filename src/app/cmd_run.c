@@ -145,8 +145,11 @@ static pp_status execute(session *s, int number, const volatile sig_atomic_t *si
 static pp_status run_all(session *s, int argc, char **argv) {
   const volatile sig_atomic_t *signals = pp_app_catch_signals();
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
+  int runs = pp_experiment_run_count(s->experiment);
+  for (int number = 0; number < runs; number++) /* a fault of the last run is better known before the first */
+    PP_TRY(pp_run_check(s->comm, pp_experiment_run(s->experiment, number)));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
-  for (int number = 0; number < pp_experiment_run_count(s->experiment); number++) {
+  for (int number = 0; number < runs; number++) {
     bool stopped = false;
     PP_TRY(execute(s, number, signals, &stopped));
     if (stopped)

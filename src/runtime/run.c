@@ -141,12 +141,25 @@ static pp_status create_training(pp_run *run) {
   return NULL;
 }
 
-static pp_status prepare(pp_run *run) {
-  const pp_config *config = run->job.config;
+static pp_status check(pp_run *run) {
   pp_comm *comm = run->job.comm;
   PP_TRY(pp_comm_agree(comm, describe(&run->job, &run->model, &run->scenario)));
   PP_TRY(pp_comm_agree(comm, check_ranks(run)));
-  PP_TRY(pp_comm_agree(comm, check_memory(run)));
+  return pp_comm_agree(comm, check_memory(run));
+}
+
+pp_status pp_run_check(pp_comm *comm, const pp_config *config) {
+  pp_run run = {.job = {.comm = comm, .config = config}};
+  pp_status status = check(&run);
+  pp_scenario_destroy(run.scenario);
+  pp_model_destroy(run.model);
+  return status;
+}
+
+static pp_status prepare(pp_run *run) {
+  const pp_config *config = run->job.config;
+  pp_comm *comm = run->job.comm;
+  PP_TRY(check(run));
   if (is_real(run)) {
     PP_TRY(pp_comm_agree(comm, load_data(run)));
     PP_TRY(pp_comm_agree(comm, create_training(run)));

@@ -29,6 +29,10 @@ typedef struct pp_run_memory {
 
 typedef struct pp_run pp_run;
 
+/* Collective. Whether the run could be created, short of loading its data: what the rank count allows, the network, its
+ * plan, its costs, and memory. Errors as pp_run_create. */
+PP_MUST_CHECK pp_status pp_run_check(pp_comm *comm, const pp_config *config);
+
 /* Collective. Everything a run needs, allocated and loaded; a failure of any rank is every rank's. Errors: what the
  * rank count allows (PP_CODE_USAGE), the data set and the network (PP_CODE_INPUT), memory (PP_CODE_RUN). */
 PP_MUST_CHECK pp_status pp_run_create(const pp_run_request *request, pp_run **out);

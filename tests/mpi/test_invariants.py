@@ -64,7 +64,7 @@ with tempfile.TemporaryDirectory() as directory:
             "links": ["devices.0.network={up_mbps: 3, down_mbps: 70, latency_ms: 40, duplex: half}"],
             "devices": ["devices.1.device={dense_conv_gflops: 90, pointwise_gflops: 9, depthwise_gflops: 9,"
                         " linear_gflops: 9, memory_gbs: 20, overhead_us: 3}"],
-            "slots": ["server.slots=1"]}.items():
+            "slots": ["server.slots=1", "server.device={dense_conv_gflops: 9, pointwise_gflops: 9, depthwise_gflops: 9, linear_gflops: 9, memory_gbs: 9, overhead_us: 900}"]}.items():
         other = run(directory, name, "method=pipar", *settings)["runs/0"]
         assert other.attrs["makespan_s"] != plain.attrs["makespan_s"], f"{name} should change the time"
         same_model(plain, other, f"the trained weights do not depend on {name}")
