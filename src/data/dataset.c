@@ -96,9 +96,6 @@ static pp_status describe_synthetic(const pp_dataset_config *config, pp_dataset_
 
 static pp_status describe(const pp_dataset_config *config, const pp_source **source, pp_dataset_info *out) {
   PP_TRY(find_source(config->name, source));
-  if ((*source)->missing_library != NULL)
-    return pp_fail(PP_CODE_INPUT, "dataset.name: %s: this program was built without %s", config->name,
-                   (*source)->missing_library);
   pp_dataset_info info = (*source)->info;
   if (info.classes == 0)
     PP_TRY(describe_synthetic(config, &info));
@@ -175,6 +172,9 @@ pp_status pp_dataset_load(const pp_dataset_config *config, uint64_t seed, pp_dat
   const pp_source *source = NULL;
   pp_dataset_info info;
   PP_TRY(describe(config, &source, &info));
+  if (source->missing_library != NULL)
+    return pp_fail(PP_CODE_INPUT, "dataset.name: %s: this program was built without %s", config->name,
+                   source->missing_library);
   for (int subset = 0; subset < PP_SUBSET_COUNT; subset++) {
     int64_t wanted = pp_subset_wanted(config, (pp_subset)subset);
     if (wanted < 0 || wanted > INT32_MAX)

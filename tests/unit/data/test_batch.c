@@ -283,6 +283,33 @@ START_TEST(normalisation_must_fit_the_channels) {
 }
 END_TEST
 
+/* Every data set can be described, for runs without computing; those of optional libraries may not be there to load. */
+START_TEST(data_sets_are_described_without_their_files_or_libraries) {
+  const struct {
+    const char *name;
+    int channels, side, classes;
+  } known[] = {{"fashion-mnist", 1, 28, 10}, {"mnist", 1, 28, 10}, {"cifar-10", 3, 32, 10},
+               {"cifar-100", 3, 32, 100},    {"svhn", 3, 32, 10},  {"imagenet", 3, 224, 1000}};
+  char nowhere[] = "/nonexistent/place";
+  for (size_t of = 0; of < sizeof known / sizeof known[0]; of++) {
+    pp_dataset_config config = plain_config(known[of].name, nowhere, 0, 10, 10);
+    pp_dataset_info info;
+    ck_assert_ptr_null(pp_dataset_describe(&config, &info));
+    ck_assert_int_eq(info.shape.channels, known[of].channels);
+    ck_assert_int_eq(info.shape.height, known[of].side);
+    ck_assert_int_eq(info.shape.width, known[of].side);
+    ck_assert_int_eq(info.classes, known[of].classes);
+    pp_dataset *dataset = NULL;
+    pp_status status = pp_dataset_load(&config, 1, &dataset);
+    ck_assert_int_eq(pp_error_code(status), PP_CODE_INPUT);
+    ck_assert_msg(strstr(pp_error_message(status), "/nonexistent/place: No such file") != NULL ||
+                      strstr(pp_error_message(status), "this program was built without lib") != NULL,
+                  "%s", pp_error_message(status));
+    pp_error_free(status);
+  }
+}
+END_TEST
+
 START_TEST(unknown_data_sets_are_refused_with_those_known) {
   pp_config config = experiment(false, false);
   strcpy(config.dataset.name, "imagenot");
@@ -308,6 +335,7 @@ int main(void) {
   tcase_add_test(tests, test_samples_are_never_shuffled_nor_augmented);
   tcase_add_test(tests, a_partition_that_cannot_be_is_refused);
   tcase_add_test(tests, normalisation_must_fit_the_channels);
+  tcase_add_test(tests, data_sets_are_described_without_their_files_or_libraries);
   tcase_add_test(tests, unknown_data_sets_are_refused_with_those_known);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
