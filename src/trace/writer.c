@@ -69,6 +69,16 @@ static pp_status create_access(const pp_results_writer *writer, hid_t *out) {
   PP_TRY_H5(PP_CODE_RUN, "create", writer->part, access = H5Pcreate(H5P_FILE_ACCESS));
   PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_LATEST));
   PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
+  /* Every flush looks at all of the metadata cache: thousands of finished runs need not stay in it. */
+  enum { cache_bytes = 1 << 18 };
+  H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+  PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pget_mdc_config(access, &cache));
+  cache.set_initial_size = true;
+  cache.initial_size = cache.min_size = cache.max_size = cache_bytes;
+  cache.incr_mode = H5C_incr__off;
+  cache.flash_incr_mode = H5C_flash_incr__off;
+  cache.decr_mode = H5C_decr__off;
+  PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_mdc_config(access, &cache));
 #if H5_VERSION_GE(1, 10, 7)
   if (writer->own_lock)
     PP_TRY_H5(PP_CODE_RUN, "create", writer->part, H5Pset_file_locking(access, false, true));
