@@ -1,0 +1,204 @@
+/* How many stages a second the timeline works out: `compute: none`, pipar, 10 micro-batches, one slot, one core.
+ *   simulate [DEVICES ...]      default: 4 1000 131072
+ * Beside it a loop written by hand for this one schedule, without records of stages or causes: what an interpreter
+ * could at best approach. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "pipar/timeline.h"
+
+enum { micro_batches = 10, stages_per_iteration = 6 * micro_batches + 2 };
+
+static const pp_cost_table costs = {.forward_ns = 1000003,
+                                    .backward_ns = 2000003,
+                                    .update_ns = 500009,
+                                    .server_forward_ns = 5003,
+                                    .server_backward_ns = 10007,
+                                    .server_update_ns = 20011,
+                                    .aggregate_ns = 5000011,
+                                    .upload_bytes = 125000,
+                                    .download_bytes = 125000,
+                                    .model_upload_bytes = 1250000,
+                                    .model_download_bytes = 1250000};
+
+static double now_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void must(pp_status status) {
+  if (status == NULL)
+    return;
+  fprintf(stderr, "simulate: %s\n", pp_error_message(status));
+  exit(EXIT_FAILURE);
+}
+
+/* Devices in ten groups that differ a little, so that they do not move in step. */
+enum { group_count = 10 };
+typedef struct setup {
+  pp_config config;
+  pp_device_group groups[group_count];
+  pp_rate_step up, down;
+} setup;
+
+static void prepare(setup *s, int devices, int iterations, bool half_duplex) {
+  *s = (setup){.up = {0, 1000000000}, .down = {0, 2500000000}};
+  s->config = (pp_config){.compute = PP_COMPUTE_NONE,
+                          .method = PP_METHOD_PIPAR,
+                          .training = {.epochs = 1, .batch_size = 100},
+                          .server = {.slots = 1},
+                          .group_count = group_count < devices ? group_count : devices,
+                          .groups = s->groups};
+  for (int group = 0; group < s->config.group_count; group++) {
+    int rest = devices % s->config.group_count;
+    s->groups[group] = (pp_device_group){.count = devices / s->config.group_count + (group < rest ? 1 : 0),
+                                         .network = {.up = {1, &s->up, 0},
+                                                     .down = {1, &s->down, 0},
+                                                     .up_latency_ns = 20000000,
+                                                     .down_latency_ns = 20000000,
+                                                     .half_duplex = half_duplex},
+                                         .pipeline = {.split = 1, .micro_batches = micro_batches},
+                                         .cost = {.kind = PP_COST_TABLE, .table = costs},
+                                         .samples = -1};
+    s->groups[group].cost.table.iterations = iterations;
+    s->groups[group].cost.table.forward_ns += 10007 * group;
+  }
+}
+
+typedef struct figures {
+  double seconds;
+  int64_t stages, makespan_ns;
+} figures;
+
+static figures run_timeline(const pp_config *config) {
+  pp_scenario *scenario = NULL;
+  pp_timeline *timeline = NULL;
+  pp_timeline_totals totals;
+  double start = now_s();
+  must(pp_scenario_create(config, NULL, &scenario));
+  must(pp_timeline_create(scenario, false, &timeline));
+  for (int64_t round = 0; round < scenario->rounds; round++) {
+    pp_round_times times;
+    must(pp_timeline_next_round(timeline, &times));
+  }
+  must(pp_timeline_finish(timeline, &totals));
+  figures f = {now_s() - start, totals.stage_count, totals.makespan_ns};
+  pp_timeline_destroy(timeline);
+  pp_scenario_destroy(scenario);
+  return f;
+}
+
+/* The same schedule by hand. The server takes the device whose next micro-batch arrived first: a binary heap. */
+typedef struct device {
+  int64_t compute_free, down_free, arrival, arrivals[micro_batches], last_backward;
+  int64_t forward_ns;
+  int iteration, micro_batch;
+} device;
+
+static void forwards(device *d, int64_t upload_ns) {
+  int64_t forward = d->compute_free, up_free = 0;
+  for (int micro_batch = 0; micro_batch < micro_batches; micro_batch++) {
+    forward += d->forward_ns;
+    up_free = (forward > up_free ? forward : up_free) + upload_ns;
+    d->arrivals[micro_batch] = up_free + 20000000;
+  }
+  d->compute_free = forward;
+  d->micro_batch = 0;
+}
+
+static bool earlier(const device *devices, int a, int b) {
+  return devices[a].arrival < devices[b].arrival || (devices[a].arrival == devices[b].arrival && a < b);
+}
+
+static void sink(const device *devices, int *heap, int count, int hole) {
+  int moved = heap[hole];
+  for (int child; (child = 2 * hole + 1) < count; hole = child) {
+    if (child + 1 < count && earlier(devices, heap[child + 1], heap[child]))
+      child++;
+    if (!earlier(devices, heap[child], moved))
+      break;
+    heap[hole] = heap[child];
+  }
+  heap[hole] = moved;
+}
+
+static figures run_by_hand(int device_count, int iterations) {
+  double start = now_s();
+  device *devices = calloc((size_t)device_count, sizeof *devices);
+  int *heap = calloc((size_t)device_count, sizeof *heap);
+  int groups = group_count < device_count ? group_count : device_count, rest = device_count % groups, index = 0;
+  for (int group = 0; group < groups; group++)
+    for (int member = 0; member < device_count / groups + (group < rest ? 1 : 0); member++)
+      devices[index++].forward_ns = costs.forward_ns + 10007 * group;
+  const int64_t upload_ns = costs.upload_bytes * 8, download_ns = (costs.download_bytes * 80 + 24) / 25;
+  for (int k = 0; k < device_count; k++) {
+    forwards(&devices[k], upload_ns);
+    devices[k].arrival = devices[k].arrivals[0];
+    heap[k] = k;
+  }
+  for (int hole = device_count / 2; hole >= 0; hole--)
+    sink(devices, heap, device_count, hole);
+  int count = device_count;
+  int64_t server_free = 0, last = 0;
+  while (count > 0) {
+    device *d = &devices[heap[0]];
+    server_free =
+        (server_free > d->arrival ? server_free : d->arrival) + costs.server_forward_ns + costs.server_backward_ns;
+    d->down_free = (server_free > d->down_free ? server_free : d->down_free) + download_ns;
+    int64_t gradient = d->down_free + 20000000;
+    d->compute_free = (d->compute_free > gradient ? d->compute_free : gradient) + costs.backward_ns;
+    if (++d->micro_batch == micro_batches) {
+      server_free += costs.server_update_ns;
+      d->compute_free += costs.update_ns;
+      if (++d->iteration == iterations) {
+        int64_t arrival = d->compute_free + costs.model_upload_bytes * 8 + 20000000;
+        last = arrival > last ? arrival : last;
+        heap[0] = heap[--count];
+        sink(devices, heap, count, 0);
+        continue;
+      }
+      forwards(d, upload_ns);
+    }
+    d->arrival = d->arrivals[d->micro_batch];
+    sink(devices, heap, count, 0);
+  }
+  last = last > server_free ? last : server_free;
+  int64_t makespan = last + costs.aggregate_ns + (costs.model_download_bytes * 80 + 24) / 25 + 20000000;
+  figures f = {now_s() - start,
+               (int64_t)device_count * iterations * stages_per_iteration + 2 * (int64_t)device_count + 1, makespan};
+  free(devices);
+  free(heap);
+  return f;
+}
+
+int main(int argc, char **argv) {
+  const char *defaults[] = {"", "4", "1000", "131072"};
+  int count = argc > 1 ? argc : 4;
+  double smallest = 0;
+  printf("%9s %10s %12s %12s %10s %10s %10s %8s\n", "devices", "iterations", "stages", "stages/s", "of smallest",
+         "by hand/s", "of by hand", "RSS MB");
+  for (int place = 1; place < count; place++) {
+    int devices = atoi(argc > 1 ? argv[place] : defaults[place]);
+    int iterations = devices >= 100000 ? 2 : 4000000 / (devices * stages_per_iteration) + 1;
+    setup s;
+    prepare(&s, devices, iterations, false);
+    figures f = run_timeline(&s.config);
+    figures hand = run_by_hand(devices, iterations);
+    if (hand.makespan_ns != f.makespan_ns || hand.stages != f.stages) {
+      fprintf(stderr, "simulate: %d devices: the timeline ends at %lld ns, the loop by hand at %lld ns\n", devices,
+              (long long)f.makespan_ns, (long long)hand.makespan_ns);
+      return EXIT_FAILURE;
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double rate = (double)f.stages / f.seconds, hand_rate = (double)hand.stages / hand.seconds;
+    if (place == 1)
+      smallest = rate;
+    printf("%9d %10d %12lld %12.3g %10.2f %10.3g %10.3f %8.0f\n", devices, iterations, (long long)f.stages, rate,
+           rate / smallest, hand_rate, rate / hand_rate, (double)usage.ru_maxrss / 1024);
+  }
+  return 0;
+}
