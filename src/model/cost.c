@@ -30,18 +30,12 @@ static double layer_seconds(const pp_device_config *device, const pp_layer_info 
   return (compute > memory ? compute : memory) + device->overhead_us * 1e-6;
 }
 
-/* Softmax cross-entropy: one more element-wise layer after the last block, from logits to probabilities. */
-static pp_layer_info loss_layer(const pp_cost_inputs *inputs) {
-  return (pp_layer_info){
-      .kind = PP_LAYER_ELEMENTWISE, .name = "loss", .inputs = inputs->classes, .outputs = inputs->classes};
-}
-
 /* Which passes over the layers a stage makes. */
 typedef struct pp_passes {
   int forward, input_gradient, weight_gradient; /* 0 or 1 each */
 } pp_passes;
 
-/* Blocks [first, end), and the loss where they end the network. The network's first layer has no input gradient. */
+/* Blocks [first, end). The network's first layer has no input gradient. */
 static double blocks_seconds(const pp_cost_inputs *inputs, const pp_device_config *device, int first, int end,
                              int samples, pp_passes passes) {
   double seconds = 0;
@@ -53,11 +47,27 @@ static double blocks_seconds(const pp_cost_inputs *inputs, const pp_device_confi
       seconds += count * layer_seconds(device, &info->layers[layer], samples);
     }
   }
-  if (end == inputs->block_count) {
-    pp_layer_info loss = loss_layer(inputs);
-    seconds += all * layer_seconds(device, &loss, samples);
-  }
   return seconds;
+}
+
+/* Softmax cross-entropy, where the network ends: one more element-wise layer, from logits to probabilities. */
+static double loss_seconds(const pp_cost_inputs *inputs, const pp_device_config *device, int samples,
+                           pp_passes passes) {
+  const pp_layer_info loss = {
+      .kind = PP_LAYER_ELEMENTWISE, .name = "loss", .inputs = inputs->classes, .outputs = inputs->classes};
+  int all = passes.forward + passes.input_gradient + passes.weight_gradient;
+  return all * layer_seconds(device, &loss, samples);
+}
+
+static double device_seconds(const pp_cost_inputs *inputs, const pp_schedule *schedule, int samples, pp_passes passes) {
+  double seconds = blocks_seconds(inputs, inputs->device, 0, schedule->split, samples, passes);
+  bool ends_network = schedule->method == PP_METHOD_FL;
+  return ends_network ? seconds + loss_seconds(inputs, inputs->device, samples, passes) : seconds;
+}
+
+static double server_seconds(const pp_cost_inputs *inputs, const pp_schedule *schedule, int samples, pp_passes passes) {
+  return blocks_seconds(inputs, inputs->server, schedule->split, inputs->block_count, samples, passes) +
+         loss_seconds(inputs, inputs->server, samples, passes);
 }
 
 static double update_seconds(const pp_cost_inputs *inputs, const pp_device_config *device, int first, int end) {
@@ -77,24 +87,23 @@ static int64_t model_bytes(const pp_cost_inputs *inputs, int blocks) {
 static double roofline_seconds(const pp_cost_inputs *inputs, const pp_schedule *schedule, const pp_op *op) {
   const pp_passes forward = {.forward = 1}, backward = {.input_gradient = 1, .weight_gradient = 1};
   const pp_passes backward_input = {.input_gradient = 1}, backward_weight = {.weight_gradient = 1};
-  int split = schedule->split, blocks = inputs->block_count;
   switch (op->stage) {
   case PP_STAGE_FORWARD:
-    return blocks_seconds(inputs, inputs->device, 0, split, op->samples, forward);
+    return device_seconds(inputs, schedule, op->samples, forward);
   case PP_STAGE_BACKWARD:
-    return blocks_seconds(inputs, inputs->device, 0, split, op->samples, backward);
+    return device_seconds(inputs, schedule, op->samples, backward);
   case PP_STAGE_DEVICE_UPDATE:
-    return update_seconds(inputs, inputs->device, 0, split);
+    return update_seconds(inputs, inputs->device, 0, schedule->split);
   case PP_STAGE_SERVER_FORWARD:
-    return blocks_seconds(inputs, inputs->server, split, blocks, op->samples, forward);
+    return server_seconds(inputs, schedule, op->samples, forward);
   case PP_STAGE_SERVER_BACKWARD:
-    return blocks_seconds(inputs, inputs->server, split, blocks, op->samples, backward);
+    return server_seconds(inputs, schedule, op->samples, backward);
   case PP_STAGE_SERVER_BACKWARD_INPUT:
-    return blocks_seconds(inputs, inputs->server, split, blocks, op->samples, backward_input);
+    return server_seconds(inputs, schedule, op->samples, backward_input);
   case PP_STAGE_SERVER_BACKWARD_WEIGHT:
-    return blocks_seconds(inputs, inputs->server, split, blocks, op->samples, backward_weight);
+    return server_seconds(inputs, schedule, op->samples, backward_weight);
   case PP_STAGE_SERVER_UPDATE:
-    return update_seconds(inputs, inputs->server, split, blocks);
+    return update_seconds(inputs, inputs->server, schedule->split, inputs->block_count);
   default:
     return 0;
   }
