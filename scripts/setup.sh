@@ -71,21 +71,23 @@ packages_changed=no
 
 # Installs what is missing of the given packages. Never ends the script: what is there may do.
 setup_packages() {
-  local missing=() attempt
+  local missing=() attempt log=$build/apt.log
   if command -v dpkg-query >/dev/null; then
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     if may_install; then
-      say "Installing with apt (as root): ${missing[*]}"
+      say "Installing with apt, as root (its output: $log): ${missing[*]}"
       packages_changed=yes
+      mkdir -p "$build"
       for attempt in 1 2 3; do
-        if run_apt update -qq && run_apt install -y -qq --no-install-recommends "${missing[@]}"; then
+        if run_apt update && run_apt install -y --no-install-recommends "${missing[@]}"; then
           return 0
-        fi
+        fi >"$log" 2>&1
         [ "$attempt" = 3 ] || { warn "apt failed; trying again in $((attempt * 5)) s."; sleep $((attempt * 5)); }
       done
       mapfile -t missing < <(missing_packages "$@")
       [ ${#missing[@]} -gt 0 ] || return 0
+      tail -n 5 "$log" >&2
       warn "apt could not install: ${missing[*]}. Going on with what is there."
     else
       warn "Not installed, and no right to install it here: ${missing[*]}. Going on with what is there."
