@@ -1,0 +1,13 @@
+#!/bin/sh
+# warnings.sh CC SOURCES BUILD: everything builds with the compiler CC without a warning. BUILD is kept, so that the
+# next time only what changed is built.
+set -u
+cc=$1 sources=$2 build=$3
+command -v "$cc" >/dev/null || { echo "$cc is not here (Debian: $cc)"; exit 77; }
+if [ ! -f "$build/build.ninja" ]; then
+  # The optimiser finds warnings of its own, so the build type is the usual one.
+  CC=$cc meson setup --werror "$build" "$sources" >"$build.log" 2>&1 || { tail -n 20 "$build.log"; exit 1; }
+fi
+ninja -C "$build" -k 0 >"$build.log" 2>&1 && exit 0
+grep -A 8 -E 'error|FAILED' "$build.log" | head -n 200
+exit 1
