@@ -1,5 +1,5 @@
-/* The subcommands. argv[0] is the subcommand's name. Errors come back as status; *exit_code is for outcomes that are
- * none (`diff`: differing). */
+/* The subcommands. Each gets its own arguments, argv[0] being its name, and prints to stdout. Errors come back as
+ * status, those of its command line as PP_CODE_USAGE; *exit_code is for outcomes that are none (`diff`: differing). */
 #ifndef PP_APP_COMMANDS_H
 #define PP_APP_COMMANDS_H
 
@@ -7,5 +7,9 @@
 
 PP_MUST_CHECK pp_status pp_cmd_run(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_check(int argc, char **argv, int *exit_code);
+/* Blocks of the networks that can be built. */
+PP_MUST_CHECK pp_status pp_cmd_models(int argc, char **argv, int *exit_code);
+/* Devices and networks with numbers, kinds and sources. */
+PP_MUST_CHECK pp_status pp_cmd_presets(int argc, char **argv, int *exit_code);
 
 #endif

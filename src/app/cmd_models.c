@@ -1,0 +1,141 @@
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "pipar/nn.h"
+
+static const char usage[] = "usage: pipar models [--input CxHxW] [--classes N] [NAME]\n"
+                            "Without NAME: the networks that can be built. With it: its blocks, the units at which it "
+                            "can be split between device and server.\n"
+                            "  --input CxHxW   channels, height and width of a sample (3x32x32)\n"
+                            "  --classes N     (10)\n"
+                            "FLOPs are those of a forward pass, 2 per multiply-accumulate; activation bytes are what "
+                            "crosses the network when the split is behind the block.\n";
+
+typedef struct request {
+  pp_shape input;
+  int classes;
+} request;
+
+/* A positive integer up to `most` at *text, which is moved behind it; 0 if there is none. */
+static int take_integer(const char **text, int most) {
+  long value = 0;
+  const char *digit = *text;
+  for (; *digit >= '0' && *digit <= '9' && value <= most; digit++)
+    value = value * 10 + (*digit - '0');
+  *text = digit;
+  return value <= most ? (int)value : 0;
+}
+
+static pp_status parse_input(const char *text, pp_shape *out) {
+  enum { largest = 4096 };
+  const char *at = text;
+  int size[3] = {0};
+  for (int axis = 0; axis < 3; axis++) {
+    size[axis] = take_integer(&at, largest);
+    if (size[axis] == 0 || *at != (axis < 2 ? 'x' : '\0'))
+      return pp_fail(PP_CODE_USAGE, "models: --input %.64s: allowed is CxHxW, each from 1 to %d", text, largest);
+    at++;
+  }
+  *out = (pp_shape){size[0], size[1], size[2]};
+  return NULL;
+}
+
+static pp_status parse_classes(const char *text, int *out) {
+  const char *at = text;
+  int classes = take_integer(&at, 1000000);
+  if (classes < 2 || *at != '\0')
+    return pp_fail(PP_CODE_USAGE, "models: --classes %.64s: allowed is an integer from 2 to 1000000", text);
+  *out = classes;
+  return NULL;
+}
+
+static void print_shape(pp_shape shape, char *out, size_t size) {
+  snprintf(out, size, "%dx%dx%d", shape.channels, shape.height, shape.width);
+}
+
+static int64_t block_flops(const pp_block_info *block) {
+  int64_t macs = 0;
+  for (int layer = 0; layer < block->layer_count; layer++)
+    macs += block->layers[layer].macs;
+  return 2 * macs;
+}
+
+/* Activations and gradients are floats. */
+static int64_t activation_bytes(const pp_block_info *block) { return 4 * pp_shape_elements(block->output); }
+
+static void print_blocks(const pp_model *model) {
+  char shape[48];
+  int64_t parameters = 0, flops = 0, bytes = 0;
+  print_shape(pp_model_input(model), shape, sizeof shape);
+  printf("%s, input %s, %d classes\n", pp_model_name(model), shape, pp_model_classes(model));
+  printf("%5s  %-24s %14s %14s %16s %16s\n", "block", "layers", "output", "parameters", "FLOPs", "activation bytes");
+  for (int block = 0; block < pp_model_block_count(model); block++) {
+    const pp_block_info *info = pp_model_block(model, block);
+    print_shape(info->output, shape, sizeof shape);
+    printf("%5d  %-24s %14s %14" PRId64 " %16" PRId64 " %16" PRId64 "\n", block, info->name, shape, info->parameters,
+           block_flops(info), activation_bytes(info));
+    parameters += info->parameters;
+    flops += block_flops(info);
+    bytes += activation_bytes(info);
+  }
+  printf("%5s  %-24s %14s %14" PRId64 " %16" PRId64 " %16" PRId64 "\n", "total", "", "", parameters, flops, bytes);
+}
+
+static pp_status print_list(const request *wanted) {
+  printf("%-20s %6s %12s\n", "network", "blocks", "parameters");
+  for (const char *const *name = pp_model_names(); *name != NULL; name++) {
+    pp_model *model = NULL;
+    PP_TRY(pp_model_create(*name, wanted->input, wanted->classes, &model));
+    int blocks = pp_model_block_count(model);
+    printf("%-20s %6d %12" PRId64 "\n", *name, blocks, pp_model_parameter_offset(model, blocks));
+    pp_model_destroy(model);
+  }
+  return NULL;
+}
+
+pp_status pp_cmd_models(int argc, char **argv, int *exit_code) {
+  static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+                                          {"input", required_argument, NULL, 'i'},
+                                          {"classes", required_argument, NULL, 'c'},
+                                          {NULL, 0, NULL, 0}};
+  request wanted = {{3, 32, 32}, 10};
+  optind = 0; /* forget an earlier scan */
+  opterr = 0;
+  for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
+    switch (option) {
+    case 'h':
+      fputs(usage, stdout);
+      *exit_code = 0;
+      return NULL;
+    case 'i':
+      PP_TRY(parse_input(optarg, &wanted.input));
+      break;
+    case 'c':
+      PP_TRY(parse_classes(optarg, &wanted.classes));
+      break;
+    case ':':
+      return pp_fail(PP_CODE_USAGE, "models: %.64s needs a value", argv[optind - 1]);
+    default:
+      return pp_fail(PP_CODE_USAGE, "models: %.64s is not an option: allowed are --input, --classes and --help",
+                     argv[optind - 1]);
+    }
+  }
+  if (optind + 1 < argc)
+    return pp_fail(PP_CODE_USAGE, "models: %.64s is one argument too many: allowed is one network", argv[optind + 1]);
+  if (optind == argc) {
+    PP_TRY(print_list(&wanted));
+  } else {
+    pp_model *model = NULL;
+    PP_TRY(pp_model_create(argv[optind], wanted.input, wanted.classes, &model));
+    print_blocks(model);
+    pp_model_destroy(model);
+  }
+  if (fflush(stdout) != 0 || ferror(stdout))
+    return pp_fail(PP_CODE_RUN, "models: the output could not be written");
+  *exit_code = 0;
+  return NULL;
+}
