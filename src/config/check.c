@@ -166,7 +166,7 @@ static pp_status check_dataset(const pp_config *config, const pp_node *root) {
   int channels = dataset_channels(dataset);
   if (dataset->normalize_channels > 0 && dataset->normalize_channels != channels)
     return pp_fail_at(pp_node_nearest(root, "dataset.normalize"), "dataset.normalize",
-                      "%d values, and %s has %d channels: allowed is one a channel", dataset->normalize_channels,
+                      "%d values a list: allowed is one a channel, and %s has %d", dataset->normalize_channels,
                       dataset->name, channels);
   static const char *const synthetic_only[] = {"shape", "classes"};
   const pp_node *section = pp_node_find(root, "dataset", NULL);

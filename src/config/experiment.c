@@ -14,7 +14,7 @@
 enum { MOST_RUNS = 10000, MOST_AXES = 64 };
 #define MOST_FILE_BYTES ((size_t)8 << 20)
 /* Of all that an experiment holds in memory: its tree, its runs' groups and traces. */
-#define MOST_EXPERIMENT_BYTES ((size_t)1 << 30)
+#define MOST_EXPERIMENT_BYTES ((size_t)512 << 20)
 
 struct pp_experiment {
   pp_arena arena;

@@ -428,7 +428,7 @@ static pp_status read_scalar(reader *r, const yaml_event_t *event, pp_node *node
 
 static pp_status read_node(reader *r, const yaml_event_t *event, int depth, pp_node **out) {
   pp_node *node = NULL;
-  if (depth > PP_NODE_DEPTH) {
+  if (depth >= PP_NODE_DEPTH && event->type != YAML_SCALAR_EVENT) {
     char message[96];
     snprintf(message, sizeof message, "nested too deeply: allowed are %d levels", PP_NODE_DEPTH);
     return fail_here(r, event->start_mark, message);
@@ -489,10 +489,15 @@ static pp_status read_documents(reader *r, const pp_node **out) {
 pp_status pp_node_parse(pp_arena *arena, const char *source, bool places, const char *text, size_t length,
                         const pp_node **out) {
   reader r = {.arena = arena, .source = source, .places = places, .text = text, .length = length};
+  /* libyaml takes a byte order mark only where it guesses the encoding. */
+  if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+    r.text += 3;
+    r.length -= 3;
+  }
   if (!yaml_parser_initialize(&r.parser))
     return pp_fail_memory("the YAML parser", sizeof r.parser);
   yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-  yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, length);
+  yaml_parser_set_input_string(&r.parser, (const unsigned char *)r.text, r.length);
   pp_status status = read_documents(&r, out);
   yaml_parser_delete(&r.parser);
   return status;

@@ -153,8 +153,8 @@ static pp_status parse_choice(const place *at, const pp_node *node, const pp_fie
   print_place(at, key);
   pp_node_show(node, value);
   if (found != NULL)
-    return pp_fail_at(node, key, "%s is not built yet; built are: %s", value,
-                      pp_choices_print(field->choices, true, ", ", built));
+    return pp_fail_at(node, key, "%s is not built yet; built %s: %s", value,
+                      strchr(pp_choices_print(field->choices, true, ", ", built), ',') != NULL ? "are" : "is", built);
   pp_choices_print(field->choices, true, " | ", built);
   pp_choices_print(field->choices, false, ", ", planned);
   return pp_fail_at(node, key, "%s is unknown%s%s%s: allowed is %s%s%s%s", value, near ? ", did you mean " : "",
