@@ -5,6 +5,7 @@
 
 __extension__ typedef __int128 wide;
 
+/* The scenario or this program is wrong. */
 #define DEMAND(cond)                                                                                                   \
   do {                                                                                                                 \
     if (!(cond)) {                                                                                                     \
@@ -382,7 +383,7 @@ static void arrive(simulation *sim, int transfer) {
     }
     break;
   default:
-    DEMAND(!"a transfer");
+    DEMAND(is_transfer(stage.kind));
   }
 }
 
@@ -528,7 +529,7 @@ static int own_model(const simulation *sim, int device, int round) {
     if (sim->stages[stage].kind == ORACLE_MODEL_UPLOAD && sim->stages[stage].device == device &&
         sim->stages[stage].round == round)
       return stage;
-  DEMAND(!"a device whose model comes down has sent it up");
+  DEMAND(false);
   return -1;
 }
 

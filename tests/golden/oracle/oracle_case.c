@@ -130,7 +130,8 @@ static void random_class(case_rng *rng, const scale *s, oracle_method method, in
   random_trace(rng, s, &out->down);
 }
 
-void case_random(uint64_t seed, unsigned methods, oracle_case *out) {
+void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out) {
+  *out = (oracle_case){0};
   case_rng rng = {seed};
   const scale *s = &scales[one_in(&rng, 2) ? 0 : case_rng_range(&rng, 1, scale_count - 1)];
   do {
@@ -138,7 +139,9 @@ void case_random(uint64_t seed, unsigned methods, oracle_case *out) {
     out->method = one_in(&rng, 2) ? ORACLE_PIPAR : (oracle_method)case_rng_range(&rng, ORACLE_FL, ORACLE_BW_SPLIT);
   } while ((methods >> out->method & 1) == 0);
   out->device_count = (int)case_rng_range(&rng, 1, CASE_DEVICES);
-  out->policy = one_in(&rng, 5) ? ORACLE_SPACE_SHARE : ORACLE_FIFO;
+  do {
+    out->policy = one_in(&rng, 5) ? ORACLE_SPACE_SHARE : ORACLE_FIFO;
+  } while ((policies >> out->policy & 1) == 0);
   out->slots = out->policy == ORACLE_SPACE_SHARE ? out->device_count : (int)case_rng_range(&rng, 1, 3);
   out->epochs = (int)case_rng_range(&rng, 1, 3);
   out->aggregate = case_rng_range(&rng, 1, s->longest);

@@ -57,8 +57,11 @@ uint64_t case_rng_next(case_rng *rng);
 /* lowest..highest, both included; the bias of the remainder does not matter here. */
 int64_t case_rng_range(case_rng *rng, int64_t lowest, int64_t highest);
 
-/* The case of that seed. `methods`: the set of methods to draw from, bit 1 << method. */
-void case_random(uint64_t seed, unsigned methods, oracle_case *out);
+/* Sets of methods and policies: bits 1 << method, 1 << policy. */
+enum { CASE_EVERY_METHOD = 63, CASE_EVERY_POLICY = 3 };
+
+/* The case of that seed, its method and policy drawn from these sets. */
+void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out);
 
 const char *case_method_name(oracle_method method);
 void case_print(const oracle_case *c, FILE *stream);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle_case.h"
+#include "oracle_shrink.h"
 
 __extension__ typedef __int128 wide;
 
@@ -395,7 +395,7 @@ END_TEST
 
 /* ---- what must hold for every scenario ---- */
 
-enum { every_method = 63, random_cases = 4000 };
+enum { random_cases = 4000 };
 
 static int64_t total(const oracle_times *times) {
   int64_t sum = times->busy;
@@ -409,7 +409,7 @@ static int64_t total(const oracle_times *times) {
 START_TEST(busy_and_causes_add_up_to_the_makespan) {
   for (uint64_t seed = 0; seed < random_cases; seed++) {
     oracle_case c;
-    case_random(seed, every_method, &c);
+    case_random(seed, CASE_EVERY_METHOD, CASE_EVERY_POLICY, &c);
     oracle_result result = run_case(&c);
     int64_t device_idle = 0, server_idle = 0, round_device_idle = 0, round_server_idle = 0;
     for (int device = 0; device < c.device_count; device++) {
@@ -455,7 +455,7 @@ static int resource_of(const oracle_case *c, const oracle_stage *stage) {
 START_TEST(no_resource_does_two_things_at_once_nor_more_than_the_makespan) {
   for (uint64_t seed = 0; seed < random_cases; seed++) {
     oracle_case c;
-    case_random(seed, every_method, &c);
+    case_random(seed, CASE_EVERY_METHOD, CASE_EVERY_POLICY, &c);
     oracle_result result = run_case(&c);
     int64_t free_from[CASE_DEVICES + 3 * CASE_DEVICES] = {0};
     int64_t occupied[CASE_DEVICES + 3 * CASE_DEVICES] = {0};
@@ -559,7 +559,7 @@ enum { with_critical_path = 1 << ORACLE_FL | 1 << ORACLE_SFL | 1 << ORACLE_PIPAR
 START_TEST(no_run_beats_its_critical_path) {
   for (uint64_t seed = 0; seed < random_cases; seed++) {
     oracle_case c;
-    case_random(seed, with_critical_path, &c);
+    case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     oracle_result result = run_case(&c);
     ck_assert_int_ge(result.makespan, critical_path(&c));
     oracle_release(&result);
@@ -570,7 +570,7 @@ END_TEST
 START_TEST(with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path) {
   for (uint64_t seed = 0; seed < random_cases; seed++) {
     oracle_case c;
-    case_random(seed, with_critical_path, &c);
+    case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     c.slots = c.device_count;
     for (int class = 0; class < c.class_count; class ++) {
       c.classes[class].half_duplex = false;
@@ -604,7 +604,7 @@ START_TEST(a_transfer_ends_at_the_first_nanosecond_by_which_its_bits_have_passed
   int checked = 0;
   for (uint64_t seed = 0; seed < random_cases; seed++) {
     oracle_case c;
-    case_random(seed, every_method, &c);
+    case_random(seed, CASE_EVERY_METHOD, CASE_EVERY_POLICY, &c);
     oracle_result result = run_case(&c);
     for (int stage = 0; stage < result.stage_count; stage++) {
       const oracle_stage *at = &result.stages[stage];
@@ -689,7 +689,7 @@ END_TEST
 START_TEST(one_micro_batch_makes_pipar_sfl) {
   for (uint64_t seed = 0; seed < 1000; seed++) {
     oracle_case c;
-    case_random(seed, 1 << ORACLE_SFL | 1 << ORACLE_PIPAR, &c);
+    case_random(seed, 1 << ORACLE_SFL | 1 << ORACLE_PIPAR, CASE_EVERY_POLICY, &c);
     for (int class = 0; class < c.class_count; class ++)
       c.classes[class].full.micro_batch_count = c.classes[class].ragged.micro_batch_count = 1;
     c.method = ORACLE_SFL;
@@ -703,6 +703,46 @@ START_TEST(one_micro_batch_makes_pipar_sfl) {
     oracle_release(&sfl);
     oracle_release(&pipar);
   }
+}
+END_TEST
+
+/* A download that an upload held, on device 0 or any other. */
+static bool upload_holds_a_download(const oracle_case *c, void *context) {
+  (void)context;
+  oracle_result result = run_case(c);
+  bool found = false;
+  for (int stage = 0; stage < result.stage_count; stage++) {
+    const oracle_stage *at = &result.stages[stage];
+    found |= at->kind == ORACLE_DOWNLOAD && at->start > at->ready && result.stages[at->previous].kind == ORACLE_UPLOAD;
+  }
+  oracle_release(&result);
+  return found;
+}
+
+START_TEST(shrinking_leaves_only_what_a_failure_needs) {
+  int shrunk = 0;
+  for (uint64_t seed = 0; seed < 200; seed++) {
+    oracle_case c;
+    case_random(seed, 1 << ORACLE_PIPAR, CASE_EVERY_POLICY, &c);
+    for (int class = 0; class < c.class_count; class ++) {
+      c.classes[class].up = constant(highest_rate(&c.classes[class].up));
+      c.classes[class].down = constant(highest_rate(&c.classes[class].down));
+    }
+    if (!upload_holds_a_download(&c, NULL))
+      continue;
+    case_shrink(&c, upload_holds_a_download, NULL);
+    shrunk++;
+    ck_assert(upload_holds_a_download(&c, NULL));
+    ck_assert_int_eq(c.device_count, 1);
+    ck_assert_int_eq(c.class_count, 1);
+    ck_assert_int_eq(c.slots, 1);
+    ck_assert_int_eq(c.epochs * c.classes[0].iterations_per_epoch, 1);
+    ck_assert(!c.classes[0].has_ragged);
+    ck_assert(c.classes[0].half_duplex);
+    ck_assert_int_eq(c.classes[0].full.device_update, 1);
+    ck_assert_int_eq(c.aggregate, 1);
+  }
+  ck_assert_int_gt(shrunk, 10);
 }
 END_TEST
 
@@ -732,6 +772,7 @@ int main(void) {
   tcase_add_test(properties, alike_micro_batches_on_one_device_take_the_closed_form);
   tcase_add_test(properties, federated_averaging_takes_the_slowest_devices_time);
   tcase_add_test(properties, one_micro_batch_makes_pipar_sfl);
+  tcase_add_test(properties, shrinking_leaves_only_what_a_failure_needs);
   suite_add_tcase(suite, properties);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

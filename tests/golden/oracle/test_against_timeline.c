@@ -1,0 +1,362 @@
+/* The timeline against the oracle, to the nanosecond, on random small scenarios.
+ *   test_against_timeline [COUNT [FIRST_SEED]] */
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "oracle_shrink.h"
+#include "pipar/timeline.h"
+
+enum { blocks = 5, split = 2 };
+
+static const pp_method methods[] = {
+    [ORACLE_FL] = PP_METHOD_FL,       [ORACLE_SL] = PP_METHOD_SL,     [ORACLE_SFL] = PP_METHOD_SFL,
+    [ORACLE_PIPAR] = PP_METHOD_PIPAR, [ORACLE_1F1B] = PP_METHOD_1F1B, [ORACLE_BW_SPLIT] = PP_METHOD_BW_SPLIT};
+static const pp_policy policies[] = {[ORACLE_FIFO] = PP_POLICY_FIFO, [ORACLE_SPACE_SHARE] = PP_POLICY_SPACE_SHARE};
+static const pp_cause causes[] = {[ORACLE_CAUSE_DEVICE_COMPUTE] = PP_CAUSE_DEVICE_COMPUTE,
+                                  [ORACLE_CAUSE_UPLOAD] = PP_CAUSE_UPLOAD,
+                                  [ORACLE_CAUSE_SERVER_QUEUE] = PP_CAUSE_SERVER_QUEUE,
+                                  [ORACLE_CAUSE_SERVER_COMPUTE] = PP_CAUSE_SERVER_COMPUTE,
+                                  [ORACLE_CAUSE_DOWNLOAD] = PP_CAUSE_DOWNLOAD,
+                                  [ORACLE_CAUSE_LATENCY] = PP_CAUSE_LATENCY,
+                                  [ORACLE_CAUSE_AGGREGATION] = PP_CAUSE_AGGREGATION,
+                                  [ORACLE_CAUSE_DRAIN] = PP_CAUSE_DRAIN};
+
+/* The first difference found, in words; "" for none. `error_code`: of what the library refused, if it did. */
+typedef struct verdict {
+  char text[400];
+  pp_code error_code;
+} verdict;
+
+static PP_PRINTF(2, 3) void differ(verdict *v, const char *format, ...) {
+  if (v->text[0] != '\0')
+    return;
+  va_list arguments;
+  va_start(arguments, format);
+  (void)vsnprintf(v->text, sizeof v->text, format, arguments);
+  va_end(arguments);
+}
+
+/* ---- the case as the library takes it ---- */
+
+typedef struct library_case {
+  pp_scenario scenario;
+  pp_device_class classes[CASE_DEVICES];
+  int32_t class_of[CASE_DEVICES];
+  pp_network_config networks[CASE_DEVICES];
+  pp_rate_step steps[CASE_DEVICES][2][CASE_RATES];
+  pp_schedule *schedules[CASE_DEVICES][2]; /* full, ragged */
+} library_case;
+
+static int64_t cost_of(const case_iteration *iteration, const pp_op *op) {
+  const oracle_micro_batch *m = &iteration->micro_batches[op->micro_batch > 0 ? op->micro_batch : 0];
+  switch (op->stage) {
+  case PP_STAGE_FORWARD:
+    return m->forward;
+  case PP_STAGE_UPLOAD:
+    return m->upload_bytes;
+  case PP_STAGE_SERVER_FORWARD:
+    return m->server_forward;
+  case PP_STAGE_SERVER_BACKWARD:
+  case PP_STAGE_SERVER_BACKWARD_INPUT:
+    return m->server_backward;
+  case PP_STAGE_SERVER_BACKWARD_WEIGHT:
+    return m->server_backward_weight;
+  case PP_STAGE_DOWNLOAD:
+    return m->download_bytes;
+  case PP_STAGE_BACKWARD:
+    return m->backward;
+  case PP_STAGE_DEVICE_UPDATE:
+    return iteration->device_update;
+  case PP_STAGE_SERVER_UPDATE:
+    return iteration->server_update;
+  case PP_STAGE_MODEL_UPLOAD:
+  case PP_STAGE_AGGREGATE:
+  case PP_STAGE_MODEL_DOWNLOAD:
+    break; /* of no iteration */
+  }
+  return 0;
+}
+
+static pp_status make_schedule(const oracle_case *c, const case_class *class, const case_iteration *iteration,
+                               pp_schedule **out) {
+  /* A sample a micro-batch where there is no remainder to spread. */
+  int count = iteration->micro_batch_count;
+  PP_TRY(pp_schedule_create(methods[c->method], count, class->full.micro_batch_count,
+                            c->method == ORACLE_FL ? blocks : split, class->in_flight, blocks, out));
+  for (int op = 0; op < (*out)->op_count; op++)
+    (*out)->ops[op].cost = cost_of(iteration, &(*out)->ops[op]);
+  (*out)->model_upload_bytes = class->model_upload_bytes;
+  (*out)->model_download_bytes = class->model_download_bytes;
+  return NULL;
+}
+
+static pp_rate_trace make_trace(const case_trace *from, pp_rate_step *steps) {
+  for (int place = 0; place < from->count; place++)
+    steps[place] = (pp_rate_step){from->rates[place].from, from->rates[place].bits_per_second};
+  return (pp_rate_trace){.count = from->count, .steps = steps, .period_ns = from->period};
+}
+
+static pp_status make_library_case(const oracle_case *c, library_case *out) {
+  *out = (library_case){0};
+  for (int class = 0; class < c->class_count; class ++) {
+    const case_class *from = &c->classes[class];
+    PP_TRY(make_schedule(c, from, &from->full, &out->schedules[class][0]));
+    if (from->has_ragged)
+      PP_TRY(make_schedule(c, from, &from->ragged, &out->schedules[class][1]));
+    out->networks[class] = (pp_network_config){.up = make_trace(&from->up, out->steps[class][0]),
+                                               .down = make_trace(&from->down, out->steps[class][1]),
+                                               .up_latency_ns = from->up_latency,
+                                               .down_latency_ns = from->down_latency,
+                                               .half_duplex = from->half_duplex};
+    out->classes[class] = (pp_device_class){.group = class,
+                                            .samples = 1,
+                                            .split = out->schedules[class][0]->split,
+                                            .micro_batches = from->full.micro_batch_count,
+                                            .iterations_per_epoch = from->iterations_per_epoch,
+                                            .iterations_per_round = from->iterations_per_round,
+                                            .iterations = (int64_t)c->epochs * from->iterations_per_epoch,
+                                            .full = out->schedules[class][0],
+                                            .ragged = out->schedules[class][from->has_ragged ? 1 : 0],
+                                            .network = &out->networks[class]};
+  }
+  for (int device = 0; device < c->device_count; device++)
+    out->class_of[device] = c->class_of[device];
+  const pp_device_class *first = &out->classes[c->class_of[0]];
+  out->scenario =
+      (pp_scenario){.method = methods[c->method],
+                    .policy = policies[c->policy],
+                    .slots = c->slots,
+                    .device_count = c->device_count,
+                    .class_count = c->class_count,
+                    .classes = out->classes,
+                    .class_of = out->class_of,
+                    .rounds = (first->iterations + first->iterations_per_round - 1) / first->iterations_per_round,
+                    .aggregate_ns = c->method == ORACLE_SL ? 0 : c->aggregate};
+  return NULL;
+}
+
+static void release_library_case(library_case *library) {
+  for (int class = 0; class < CASE_DEVICES; class ++)
+    for (int kind = 0; kind < 2; kind++)
+      pp_schedule_destroy(library->schedules[class][kind]);
+}
+
+/* ---- comparing ---- */
+
+static void compare(verdict *v, const char *what, int which, int64_t timeline, int64_t oracle) {
+  if (timeline != oracle)
+    differ(v, "%s %d: timeline %" PRId64 ", oracle %" PRId64, what, which, timeline, oracle);
+}
+
+/* Means in seconds come from sums of ns through at most four roundings of 2^-53 each. */
+static void compare_mean(verdict *v, const char *what, int which, double timeline_s, int64_t oracle_sum_ns, int count) {
+  double oracle_s = (double)oracle_sum_ns / count / 1e9;
+  if (!(fabs(timeline_s - oracle_s) <= 4 * 0x1p-53 * oracle_s + 4 * 0x1p-53 * timeline_s))
+    differ(v, "%s %d: timeline %.17g, oracle %.17g", what, which, timeline_s, oracle_s);
+}
+
+static int compare_keys(int64_t a, int64_t b) { return (a > b) - (a < b); }
+
+/* In the order of records: by start, then end, device, stage. */
+static int by_start(const void *left, const void *right) {
+  const oracle_stage *a = left, *b = right;
+  int order = compare_keys(a->start, b->start);
+  order = order != 0 ? order : compare_keys(a->end, b->end);
+  order = order != 0 ? order : compare_keys(a->device, b->device);
+  return order != 0 ? order : compare_keys((int64_t)a->kind, (int64_t)b->kind);
+}
+
+static void describe(const pp_stage_record *record, char *out, size_t size) {
+  (void)snprintf(out, size,
+                 "%s %d of device %d, iteration %d, slot %d, round %d, %" PRId64 "-%" PRId64 ", %" PRId64 " B",
+                 pp_stage_name((pp_stage)record->stage), record->micro_batch, record->device, record->iteration,
+                 record->slot, record->round, record->start_ns, record->end_ns, record->bytes);
+}
+
+/* Whether the stages of `fl` belong to a micro-batch is not said: its forward and backward may be of 0 or of none. */
+static bool same_micro_batch(const oracle_case *c, const pp_stage_record *record, const pp_stage_record *wanted) {
+  return record->micro_batch == wanted->micro_batch ||
+         (c->method == ORACLE_FL && record->micro_batch == -1 && wanted->micro_batch == 0);
+}
+
+static void compare_records(verdict *v, const oracle_case *c, const pp_round_times *round, oracle_stage *stages,
+                            int count) {
+  qsort(stages, (size_t)count, sizeof *stages, by_start);
+  int64_t common = round->record_count < count ? round->record_count : count;
+  for (int64_t place = 0; place < common; place++) {
+    const pp_stage_record *record = &round->records[place];
+    const oracle_stage *stage = &stages[place];
+    pp_stage_record wanted = {.device = stage->device,
+                              .slot = stage->slot,
+                              .round = stage->round,
+                              .iteration = stage->iteration,
+                              .micro_batch = stage->micro_batch,
+                              .stage = (int32_t)stage->kind,
+                              .start_ns = stage->start,
+                              .end_ns = stage->end,
+                              .bytes = stage->bytes};
+    if (record->device == wanted.device && record->slot == wanted.slot && record->round == wanted.round &&
+        record->iteration == wanted.iteration && same_micro_batch(c, record, &wanted) &&
+        record->stage == wanted.stage && record->start_ns == wanted.start_ns && record->end_ns == wanted.end_ns &&
+        record->bytes == wanted.bytes)
+      continue;
+    char timeline_text[160], oracle_text[160];
+    describe(record, timeline_text, sizeof timeline_text);
+    describe(&wanted, oracle_text, sizeof oracle_text);
+    differ(v, "timeline: %s; oracle: %s", timeline_text, oracle_text);
+    return;
+  }
+  compare(v, "records of round", (int)round->round, round->record_count, count);
+}
+
+static void compare_times(verdict *v, const char *what, int which, const pp_resource_times *timeline,
+                          const oracle_times *oracle) {
+  char name[64];
+  (void)snprintf(name, sizeof name, "busy of %s", what);
+  compare(v, name, which, timeline->busy_ns, oracle->busy);
+  for (int cause = 0; cause < ORACLE_CAUSE_COUNT; cause++) {
+    (void)snprintf(name, sizeof name, "%s of %s", oracle_cause_name((oracle_cause)cause), what);
+    compare(v, name, which, timeline->cause_ns[causes[cause]], oracle->causes[cause]);
+  }
+  (void)snprintf(name, sizeof name, "overrun of %s", what);
+  compare(v, name, which, timeline->cause_ns[PP_CAUSE_OVERRUN], 0);
+  (void)snprintf(name, sizeof name, "idle of %s", what);
+  compare(v, name, which, timeline->idle_ns, oracle->idle);
+  (void)snprintf(name, sizeof name, "bytes up of %s", what);
+  compare(v, name, which, timeline->bytes_up, oracle->bytes_up);
+  (void)snprintf(name, sizeof name, "bytes down of %s", what);
+  compare(v, name, which, timeline->bytes_down, oracle->bytes_down);
+}
+
+static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_result *result, bool records,
+                             const pp_scenario *scenario) {
+  pp_status status = NULL;
+  pp_timeline *timeline = NULL;
+  oracle_stage *stages = calloc((size_t)result->stage_count, sizeof *stages);
+  PP_TRY_GOTO(status, pp_timeline_create(scenario, records, &timeline), done);
+  compare(v, "rounds", 0, scenario->rounds, result->round_count);
+  for (int round = 0; round < result->round_count; round++) {
+    const oracle_round *wanted = &result->rounds[round];
+    pp_round_times times = {0};
+    PP_TRY_GOTO(status, pp_timeline_next_round(timeline, &times), done);
+    int count = 0;
+    for (int stage = 0; stage < result->stage_count && records; stage++)
+      if (result->stages[stage].round == round)
+        stages[count++] = result->stages[stage];
+    compare_records(v, c, &times, stages, count);
+    compare(v, "number of round", round, times.round, round);
+    compare(v, "iterations of round", round, times.iterations, wanted->iterations);
+    compare(v, "end of round", round, times.end_ns, wanted->end);
+    compare_mean(v, "server idle in round", round, times.server_idle_s, wanted->server_idle, c->slots);
+    compare_mean(v, "device idle in round", round, times.device_idle_s, wanted->device_idle, c->device_count);
+  }
+  pp_timeline_totals totals = {0};
+  PP_TRY_GOTO(status, pp_timeline_finish(timeline, &totals), done);
+  compare(v, "makespan", 0, totals.makespan_ns, result->makespan);
+  compare(v, "stages", 0, totals.stage_count, result->stage_count);
+  for (int device = 0; device < c->device_count; device++)
+    compare_times(v, "device", device, &totals.devices[device], &result->devices[device]);
+  for (int slot = 0; slot < c->slots; slot++)
+    compare_times(v, "slot", slot, &totals.slots[slot], &result->slots[slot]);
+done:
+  free(stages);
+  pp_timeline_destroy(timeline);
+  return status;
+}
+
+static verdict examine(const oracle_case *c, int64_t *stage_count) {
+  verdict v = {.error_code = PP_CODE_OK};
+  case_scenario expanded;
+  case_expand(c, &expanded);
+  oracle_result result = oracle_run(&expanded.scenario);
+  *stage_count += result.stage_count;
+  library_case library;
+  pp_status status = make_library_case(c, &library);
+  /* What is recorded changes nothing else. */
+  if (status == NULL)
+    status = compare_run(&v, c, &result, true, &library.scenario);
+  if (status == NULL)
+    status = compare_run(&v, c, &result, false, &library.scenario);
+  if (status != NULL) {
+    differ(&v, "the library says: %s", pp_error_message(status));
+    v.error_code = pp_error_code(status);
+    pp_error_free(status);
+  }
+  release_library_case(&library);
+  oracle_release(&result);
+  return v;
+}
+
+static bool still_differs(const oracle_case *c, void *context) {
+  int64_t *runs = context;
+  enum { most_runs = 50000 };
+  int64_t stages = 0;
+  return ++*runs <= most_runs && examine(c, &stages).text[0] != '\0';
+}
+
+/* What an assertion of the library leaves behind: the seed. */
+static volatile sig_atomic_t seed_in_hand;
+static void say_seed(int signal_number) {
+  (void)signal_number;
+  char text[] = "aborted at seed 0000000000\n";
+  long seed = seed_in_hand;
+  for (size_t digit = sizeof text - 3; seed > 0 && text[digit] == '0'; digit--, seed /= 10)
+    text[digit] = (char)('0' + seed % 10);
+  (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
+/* The methods and policies that the library has so far: a case of each that it refuses as input is not drawn. */
+static unsigned find_methods(unsigned policy) {
+  unsigned found = 0;
+  for (unsigned method = 0; method <= ORACLE_BW_SPLIT; method++) {
+    oracle_case c;
+    int64_t stages = 0;
+    case_random(1, 1U << method, policy, &c);
+    if (examine(&c, &stages).error_code != PP_CODE_INPUT)
+      found |= 1U << method;
+  }
+  return found;
+}
+
+int main(int argc, char **argv) {
+  long count = argc > 1 ? strtol(argv[1], NULL, 10) : 5000;
+  long first = argc > 2 ? strtol(argv[2], NULL, 10) : 0;
+  signal(SIGABRT, say_seed);
+  unsigned fifo = find_methods(1U << ORACLE_FIFO), shared = find_methods(1U << ORACLE_SPACE_SHARE);
+  for (unsigned method = 0; method <= ORACLE_BW_SPLIT; method++)
+    printf("%s:%s%s\n", case_method_name((oracle_method)method), fifo >> method & 1 ? " fifo" : "",
+           shared >> method & 1 ? " space-share" : "");
+  const unsigned least = 1U << ORACLE_FL | 1U << ORACLE_SFL | 1U << ORACLE_PIPAR;
+  if ((fifo & least) != least) {
+    printf("the library refuses fl, sfl or pipar\n");
+    return EXIT_FAILURE;
+  }
+  int differences = 0;
+  int64_t stages = 0;
+  for (long seed = first; seed < first + count; seed++) {
+    seed_in_hand = (sig_atomic_t)seed;
+    oracle_case c;
+    case_random((uint64_t)seed, fifo, shared != 0 ? CASE_EVERY_POLICY : 1U << ORACLE_FIFO, &c);
+    if (c.policy == ORACLE_SPACE_SHARE && (shared >> c.method & 1) == 0)
+      continue;
+    verdict v = examine(&c, &stages);
+    if (v.text[0] == '\0')
+      continue;
+    printf("seed %ld: %s\n", seed, v.text);
+    int64_t runs = 0;
+    case_shrink(&c, still_differs, &runs);
+    v = examine(&c, &stages);
+    printf("shrunk: %s\n", v.text);
+    case_print(&c, stdout);
+    enum { enough = 5 };
+    if (++differences == enough)
+      break;
+  }
+  printf("%ld scenarios, %" PRId64 " stages, %d differences\n", count, stages, differences);
+  return differences == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
