@@ -69,6 +69,8 @@ static const scale scales[] = {
     {2000000000, 2000000, {10000000, 25000000, 50000000, 1234567}, 50000000, 1000000000},
     /* Hours and terabytes: bits times 10^9 do not fit 64 bits. */
     {3600000000000, 2000000000000, {1000000000, 100000000000, 3333333333, 700000000}, 1000000000000, 3600000000000},
+    /* Messages that outlast hundreds of laps of a trace, and others that pass within a nanosecond. */
+    {400, 4000, {8000000000, 1000000000000, 5000000000, 7000000001}, 300, 3},
     /* The slowest link of all. */
     {1000000000000, 100, {1, 2, 3, 8}, 1000000000, 100000000000},
 };
