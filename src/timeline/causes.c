@@ -180,10 +180,17 @@ static void walk_back(pp_walk *walk, pp_place place, int index) {
   }
 }
 
+/* Under the wall clock stages may not meet exactly: what no stage explains is overrun. */
+static void end_walk(pp_walk *walk) {
+  PP_ASSERT(walk->time <= walk->from || walk->timeline->due != NULL);
+  take(walk, PP_CAUSE_OVERRUN, walk->from);
+}
+
 void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iteration, int index, pp_ns from,
                           pp_ns start) {
   pp_walk walk = {timeline, timeline->device_times[device].cause_ns, from, start};
   walk_back(&walk, place_of(timeline, device, iteration), index);
+  end_walk(&walk);
 }
 
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start) {
@@ -191,6 +198,7 @@ void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t
   pp_ns free = timeline->slot_free[slot];
   pp_walk walk = {timeline, causes, free > timeline->round_start ? free : timeline->round_start, start};
   walk_back(&walk, place_of(timeline, device, iteration), index);
+  end_walk(&walk);
   if (free >= timeline->round_start)
     return;
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
@@ -220,7 +228,7 @@ void pp_causes_model_gap(pp_timeline *timeline, int64_t device, pp_ns from, pp_n
   over_aggregate(&walk, aggregate, due);
   take(&walk, PP_CAUSE_AGGREGATION, model_arrival(timeline, device));
   over_model_upload(&walk, device);
-  PP_ASSERT(walk.time <= from);
+  end_walk(&walk);
 }
 
 /* From the start of the aggregate back to where the walk's gap began or the round did. */
@@ -231,12 +239,11 @@ static void walk_back_from_aggregate(pp_walk *walk, pp_ns due) {
     take(walk, PP_CAUSE_OVERRUN, due);
   take(walk, PP_CAUSE_SERVER_QUEUE, timeline->last_arrival);
   over_model_upload(walk, device);
-  if (walk->time <= walk->from)
-    return;
   pp_place place = place_of(timeline, device, timeline->round_iterations[timeline->devices[device].plan] - 1);
   int index = place.program->last_device_step;
   take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
   walk_back(walk, place, index);
+  end_walk(walk);
 }
 
 void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns due) {

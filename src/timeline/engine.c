@@ -140,7 +140,7 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
   }
 }
 
-void pp_engine_begin_round(pp_timeline *timeline) {
+void pp_engine_reset_round(pp_timeline *timeline) {
   const pp_scenario *scenario = timeline->scenario;
   for (int index = 0; index < scenario->class_count; index++) {
     const pp_device_class *class = &scenario->classes[index];
@@ -152,6 +152,10 @@ void pp_engine_begin_round(pp_timeline *timeline) {
   timeline->last_device = -1;
   timeline->device_busy = timeline->server_busy = 0;
   timeline->early_device_busy = timeline->early_server_busy = 0;
+}
+
+void pp_engine_begin_round(pp_timeline *timeline) {
+  pp_engine_reset_round(timeline);
   for (int64_t device = 0; device < timeline->device_count; device++) {
     pp_device_state *state = &timeline->devices[device];
     state->iteration = state->next = 0;

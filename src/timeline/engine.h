@@ -106,7 +106,14 @@ static inline pp_ns pp_transfer_end(pp_timeline *timeline, const pp_link *link, 
   return end;
 }
 
+/* Seconds of idle time, of `count` resources on average, in a time of that length. */
+static inline double pp_mean_idle_s(pp_ns length_ns, int64_t count, pp_int128 busy_ns) {
+  return (double)((pp_int128)length_ns * count - busy_ns) / (double)count / 1e9;
+}
+
 /* engine.c */
+/* Counts the iterations of timeline->round and forgets the sums of the last one. */
+void pp_engine_reset_round(pp_timeline *timeline);
 void pp_engine_begin_round(pp_timeline *timeline);
 /* Works out everything that is decided before `limit`. */
 void pp_engine_run(pp_timeline *timeline, pp_ns limit);
@@ -142,6 +149,8 @@ void pp_causes_finish(pp_timeline *timeline);
 /* records.c */
 PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
 /* The stages of the round, in order. */
+/* Takes over records of any order. */
+void pp_records_copy(pp_timeline *timeline, const pp_stage_record *records, int64_t count);
 void pp_records_fill(pp_timeline *timeline, pp_span aggregate);
 
 #endif

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "timeline/engine.h"
@@ -72,4 +73,11 @@ void pp_records_fill(pp_timeline *timeline, pp_span aggregate) {
   timeline->records[timeline->record_count - 1].slot = 0;
   PP_ASSERT(timeline->record_count <= timeline->record_room);
   qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
+}
+
+void pp_records_copy(pp_timeline *timeline, const pp_stage_record *records, int64_t count) {
+  PP_ASSERT(count <= timeline->record_room);
+  timeline->record_count = count;
+  memcpy(timeline->records, records, (size_t)count * sizeof *records);
+  qsort(timeline->records, (size_t)count, sizeof *records, compare_records);
 }

@@ -185,11 +185,6 @@ static pp_ns return_models(pp_timeline *timeline, pp_span aggregate, pp_ns due) 
   return end;
 }
 
-/* Seconds of idle time, of `count` resources on average. */
-static double mean_idle_s(pp_ns length, int64_t count, pp_int128 busy) {
-  return (double)((pp_int128)length * count - busy) / (double)count / 1e9;
-}
-
 pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   const pp_scenario *scenario = timeline->scenario;
   PP_ASSERT(timeline->round < scenario->rounds);
@@ -229,8 +224,8 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
     device_busy += timeline->early_device_busy;
     server_busy += timeline->early_server_busy;
   }
-  out->device_idle_s = mean_idle_s(length, timeline->device_count, device_busy);
-  out->server_idle_s = mean_idle_s(length, timeline->slot_count, server_busy);
+  out->device_idle_s = pp_mean_idle_s(length, timeline->device_count, device_busy);
+  out->server_idle_s = pp_mean_idle_s(length, timeline->slot_count, server_busy);
   return NULL;
 }
 
