@@ -76,8 +76,8 @@ START_TEST(a_visit_gives_every_setting_under_its_dotted_key_in_order) {
       "\ncost.iterations=1\ncost.device.forward_s=0.1\n",
       "\nserver.device.name=server-cpu\n",
       "\nserver.slots=1\n",
-      "\ndevices.0.count=1\ndevices.0.network.up_mbps=10\ndevices.0.network.down_mbps=20\n"
-      "devices.0.network.latency_ms=100\ndevices.0.network.duplex=full\ndevices.0.samples=auto\n",
+      ("\ndevices.0.count=1\ndevices.0.network.up_mbps=10\ndevices.0.network.down_mbps=20\n"
+       "devices.0.network.latency_ms=100\ndevices.0.network.duplex=full\ndevices.0.samples=auto\n"),
       "\ndevices.1.network.name=uk-4g\n",
       "\ndevices.1.cost.device.forward_s=7\n",
       "\ndevices.1.cost.bytes.upload=9\n",
