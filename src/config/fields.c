@@ -39,10 +39,10 @@ static const pp_choice models[] = {{"vgg5", 0, true},
                                    {"FILE.yaml", 0, false},
                                    {NULL, 0, 0}};
 static const pp_choice datasets[] = {
-    {"fashion-mnist", 0, true}, {"mnist", 0, true}, {"synthetic", 0, true}, {"cifar-10", 0, false},
-    {"cifar-100", 0, false},    {"svhn", 0, false}, {"imagenet", 0, false}, {NULL, 0, 0}};
+    {"fashion-mnist", 0, true}, {"mnist", 0, true}, {"synthetic", 0, true}, {"cifar-10", 0, true},
+    {"cifar-100", 0, true},     {"svhn", 0, true},  {"imagenet", 0, true},  {NULL, 0, 0}};
 static const pp_choice partitions[] = {
-    {"iid", PP_PARTITION_IID, true}, {"dirichlet", PP_PARTITION_DIRICHLET, false}, {NULL, 0, 0}};
+    {"iid", PP_PARTITION_IID, true}, {"dirichlet", PP_PARTITION_DIRICHLET, true}, {NULL, 0, 0}};
 static const pp_choice planners[] = {{"search", PP_PLANNER_SEARCH, true},
                                      {"aps", PP_PLANNER_APS, false},
                                      {"aps-as-published", PP_PLANNER_APS_AS_PUBLISHED, false},
@@ -241,8 +241,9 @@ static const pp_field dataset_fields[] = {
      .type = PP_FIELD_PATH,
      AT(pp_dataset_config, path),
      .fallback = "auto",
-     .help = "directory with the data set's own files, gzipped or not; auto: where Debian's package puts them, then "
-             "$PIPAR_DATA/NAME"},
+     .help =
+         "directory with the data set's own files, gzipped or not; auto: $PIPAR_DATA/NAME, or where Debian's package "
+         "puts them"},
     {.key = "train_samples",
      .type = PP_FIELD_INT,
      AT(pp_dataset_config, train_samples),
@@ -279,7 +280,6 @@ static const pp_field dataset_fields[] = {
      .type = PP_FIELD_BOOL,
      AT(pp_dataset_config, augment),
      .fallback = "false",
-     .built = "false",
      .help = "random crop with padding 4 and horizontal flip"},
     {.key = "normalize",
      .type = PP_FIELD_NORMALIZE,
