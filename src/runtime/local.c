@@ -92,6 +92,7 @@ static pp_status step(pp_local *local, class_tools *tools, const pp_state *serve
     pp_replica_forward(&tools->replica, local->job, server, schedule, op, local->activation, local->labels, score);
     return NULL;
   case PP_STAGE_SERVER_BACKWARD:
+  case PP_STAGE_SERVER_BACKWARD_INPUT: /* both gradients at once: only emulated time tells them apart */
     pp_replica_backward(&tools->replica, server, local->gradient);
     return NULL;
   case PP_STAGE_BACKWARD:
@@ -105,12 +106,11 @@ static pp_status step(pp_local *local, class_tools *tools, const pp_state *serve
     return NULL;
   case PP_STAGE_UPLOAD:
   case PP_STAGE_DOWNLOAD:
+  case PP_STAGE_SERVER_BACKWARD_WEIGHT:
     return NULL;
   case PP_STAGE_MODEL_UPLOAD:
   case PP_STAGE_AGGREGATE:
   case PP_STAGE_MODEL_DOWNLOAD:
-  case PP_STAGE_SERVER_BACKWARD_INPUT:
-  case PP_STAGE_SERVER_BACKWARD_WEIGHT:
     break;
   }
   return pp_fail(PP_CODE_RUN, "the runtime has no rule for stage %s", pp_stage_name(op->stage));

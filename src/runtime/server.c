@@ -21,9 +21,10 @@ typedef struct replica_role {
   int64_t expected;         /* in the round */
   int64_t iteration, end;
   const pp_schedule *schedule;
-  int cursor;    /* next operation of the list to be looked at by a slot */
-  bool busy;     /* in a slot */
-  pp_ns free_ns; /* modelled end of what it did last */
+  int cursor;                /* next operation of the list to be looked at by a slot */
+  int computed_of_iteration; /* micro-batches taken by slots */
+  bool busy;                 /* in a slot */
+  pp_ns free_ns;             /* modelled end of what it did last */
   pp_message round_message;
   bool round_arrived;
 } replica_role;
@@ -35,15 +36,20 @@ typedef struct waiting_entry {
   pp_ns at_ns;
 } waiting_entry;
 
-/* A slot is a timer: its micro-batch was computed when it was dispatched and is held until the slot would have ended.
- */
+enum { MAX_SLOT_STAGES = 4 }; /* server_forward, server_backward or its two halves, server_update */
+
+/* A slot is a timer: its micro-batch was computed when it was dispatched and each stage is held until the slot would
+ * have ended it. */
 typedef struct slot_timer {
   replica_role *replica; /* NULL: free */
-  int buffer, iteration, micro_batch;
-  bool backward_due;                                              /* to be ended first; else only the update is left */
-  bool last, updates;                                             /* of the iteration; followed by server_update */
-  pp_ns start_ns, forward_end_ns, backward_end_ns, update_end_ns; /* start as it was, ends as modelled */
-  pp_ns free_ns;                                                  /* modelled end of what it did last */
+  int buffer;
+  int64_t iteration;
+  bool last; /* micro-batch of the iteration */
+  int stage_count, next;
+  const pp_op *stages[MAX_SLOT_STAGES];
+  pp_ns deadlines_ns[MAX_SLOT_STAGES]; /* modelled ends */
+  pp_ns start_ns;                      /* of the next stage, as it was */
+  pp_ns free_ns;                       /* modelled end of what it did last */
 } slot_timer;
 
 struct pp_server_rank {
@@ -180,7 +186,7 @@ static pp_status begin_round(pp_server_rank *rank, replica_role *replica) {
   pp_job_round_iterations(job, replica->device, rank->round, &replica->iteration, &replica->end);
   replica->score = (pp_score){0};
   replica->round_arrived = false;
-  replica->cursor = 0;
+  replica->cursor = replica->computed_of_iteration = 0;
   replica->posted = replica->computed = replica->expected = 0;
   if (replica->weights.params != NULL)
     for (int64_t iteration = replica->iteration; iteration < replica->end; iteration++)
@@ -208,121 +214,115 @@ static pp_status take_message(pp_server_rank *rank, uint64_t token) {
   return NULL;
 }
 
-/* The replica's next operation of this iteration; NULL after the last. */
-static const pp_op *next_op(replica_role *replica) {
+/* The replica's next operation of this iteration, without taking it; NULL after the last. */
+static const pp_op *peek_op(replica_role *replica) {
   const pp_schedule *schedule = replica->schedule;
   while (replica->cursor < schedule->op_count &&
          pp_stage_resource(schedule->ops[replica->cursor].stage) != PP_RESOURCE_SERVER)
     replica->cursor++;
-  return replica->cursor < schedule->op_count ? &schedule->ops[replica->cursor++] : NULL;
+  return replica->cursor < schedule->op_count ? &schedule->ops[replica->cursor] : NULL;
 }
 
 static pp_ns later(pp_ns a, pp_ns b) { return a > b ? a : b; }
+
+/* The stages that a slot runs through at once: the operations of the replica's next micro-batch and, after the
+ * iteration's last, the update (none where the device has the whole network). */
+static void plan_slot(slot_timer *slot, replica_role *replica) {
+  slot->stage_count = slot->next = 0;
+  int micro_batch = replica->computed_of_iteration++;
+  for (const pp_op *op = NULL; (op = peek_op(replica)) != NULL; replica->cursor++) {
+    if (op->micro_batch != micro_batch && op->micro_batch != -1)
+      break;
+    PP_ASSERT(slot->stage_count < MAX_SLOT_STAGES);
+    slot->stages[slot->stage_count++] = op;
+  }
+  slot->last = micro_batch == replica->schedule->micro_batches - 1;
+}
 
 /* Gives a free slot a micro-batch, and computes it. */
 static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry arrival) {
   const pp_job *job = rank->job;
   replica_role *replica = &rank->replicas[arrival.device];
-  const pp_schedule *schedule = replica->schedule;
   pp_message *activation = replica->inbox[arrival.buffer], *gradient = replica->outbox[arrival.buffer];
-  const pp_op *forward = next_op(replica), *backward = next_op(replica), *update = NULL;
-  if (forward == NULL || backward == NULL || forward->stage != PP_STAGE_SERVER_FORWARD ||
-      backward->stage != PP_STAGE_SERVER_BACKWARD)
-    return pp_fail(PP_CODE_RUN, "the runtime has no rule for the server's operations of method %s",
-                   pp_method_name(schedule->method));
+  plan_slot(slot, replica);
+  const pp_op *forward = slot->stages[0];
   PP_TRY(pp_message_check(activation, PP_MESSAGE_ACTIVATION, replica->device, replica->iteration, forward));
-  bool last = forward->micro_batch == schedule->micro_batches - 1;
-  if (last)
-    update = next_op(replica); /* none where the device has the whole network */
-
-  pp_ns from_ns = later(later(slot->free_ns, replica->free_ns), arrival.at_ns);
   slot->replica = replica;
   slot->buffer = arrival.buffer;
-  slot->iteration = (int)replica->iteration;
-  slot->micro_batch = forward->micro_batch;
-  slot->backward_due = true;
-  slot->last = last;
-  slot->updates = update != NULL;
+  slot->iteration = replica->iteration;
   slot->start_ns = pp_clock_now(job->clock);
-  bool wall = job->clock->wall;
-  slot->forward_end_ns = wall ? from_ns + forward->cost : 0;
-  slot->backward_end_ns = wall ? slot->forward_end_ns + backward->cost : 0;
-  slot->update_end_ns = wall && update != NULL ? slot->backward_end_ns + update->cost : slot->backward_end_ns;
+  pp_ns end_ns = later(later(slot->free_ns, replica->free_ns), arrival.at_ns);
+  for (int stage = 0; stage < slot->stage_count; stage++) {
+    end_ns += job->clock->wall ? slot->stages[stage]->cost : 0;
+    slot->deadlines_ns[stage] = end_ns;
+  }
   replica->busy = true;
   replica->computed++;
 
   pp_state state = state_of(replica);
   *gradient = *activation;
   gradient->kind = PP_MESSAGE_GRADIENT;
-  pp_replica_forward(replica->net, job, &state, schedule, forward, pp_message_payload(activation),
+  pp_replica_forward(replica->net, job, &state, replica->schedule, forward, pp_message_payload(activation),
                      pp_message_labels(activation, replica->elements), &replica->score);
   pp_replica_backward(replica->net, &state, pp_message_payload(gradient));
   replica->outbox_busy[arrival.buffer] = true;
   return post_receives(rank, replica);
 }
 
-static void record(pp_server_rank *rank, const slot_timer *slot, pp_stage stage, int micro_batch, pp_ns start_ns,
-                   pp_ns end_ns) {
+static pp_status send_gradient(pp_server_rank *rank, const slot_timer *slot) {
+  const replica_role *replica = slot->replica;
+  const pp_message *gradient = replica->outbox[slot->buffer];
+  rank->sends++;
+  return pp_comm_isend(rank->job->comm, pp_job_rank_of(rank->job, replica->device), pp_tag_pipeline(replica->device),
+                       gradient, pp_message_bytes(gradient->samples, replica->elements, false),
+                       token_of(replica->device, TOKEN_GRADIENT, slot->buffer));
+}
+
+static void free_slot(pp_server_rank *rank, slot_timer *slot) {
+  replica_role *replica = slot->replica;
+  replica->busy = false;
+  replica->free_ns = slot->free_ns = slot->deadlines_ns[slot->stage_count - 1];
+  slot->replica = NULL;
+  if (!slot->last)
+    return;
+  replica->cursor = replica->computed_of_iteration = 0;
+  replica->iteration++;
+  if (replica->iteration < replica->end)
+    replica->schedule = pp_scenario_schedule(rank->job->scenario, replica->device, replica->iteration);
+}
+
+/* Ends the slot's stage under way, at now_ns; what it computed is let go, and an update that follows is done. */
+static pp_status end_stage(pp_server_rank *rank, slot_timer *slot, pp_ns now_ns) {
+  const pp_op *op = slot->stages[slot->next++];
   pp_journal_add(&rank->records, rank->job,
                  (pp_journal_row){.stage = {.device = slot->replica->device,
                                             .slot = (int32_t)(slot - rank->slots),
                                             .round = (int32_t)rank->round,
-                                            .iteration = slot->iteration,
-                                            .micro_batch = micro_batch,
-                                            .stage = (int32_t)stage,
-                                            .start_ns = start_ns,
-                                            .end_ns = end_ns}});
-}
-
-static void end_slot(slot_timer *slot, pp_ns free_ns) {
-  slot->replica->busy = false;
-  slot->replica->free_ns = slot->free_ns = free_ns;
-  slot->replica = NULL;
-}
-
-/* Sends the gradient when server_backward would have ended, then updates. */
-static pp_status end_backward(pp_server_rank *rank, slot_timer *slot, pp_ns now_ns) {
-  const pp_job *job = rank->job;
-  replica_role *replica = slot->replica;
-  const pp_message *gradient = replica->outbox[slot->buffer];
-  /* Both passes were computed at once: their border is the modelled one, as far as it lies between them. */
-  pp_ns border_ns = slot->forward_end_ns < now_ns ? slot->forward_end_ns : now_ns - 1;
-  border_ns = later(border_ns, slot->start_ns + 1);
-  record(rank, slot, PP_STAGE_SERVER_FORWARD, slot->micro_batch, slot->start_ns, border_ns);
-  record(rank, slot, PP_STAGE_SERVER_BACKWARD, slot->micro_batch, border_ns, now_ns);
-  PP_TRY(pp_comm_isend(job->comm, pp_job_rank_of(job, replica->device), pp_tag_pipeline(replica->device), gradient,
-                       pp_message_bytes(gradient->samples, replica->elements, false),
-                       token_of(replica->device, TOKEN_GRADIENT, slot->buffer)));
-  rank->sends++;
-  slot->backward_due = false;
+                                            .iteration = (int32_t)slot->iteration,
+                                            .micro_batch = op->micro_batch,
+                                            .stage = (int32_t)op->stage,
+                                            .start_ns = slot->start_ns,
+                                            .end_ns = now_ns}});
   slot->start_ns = now_ns;
-  if (slot->updates) {
-    pp_state state = state_of(replica);
-    pp_replica_update(replica->net, job, &state);
+  if (op->stage == PP_STAGE_SERVER_BACKWARD || op->stage == PP_STAGE_SERVER_BACKWARD_INPUT)
+    PP_TRY(send_gradient(rank, slot));
+  if (slot->next == slot->stage_count) {
+    free_slot(rank, slot);
+  } else if (slot->stages[slot->next]->stage == PP_STAGE_SERVER_UPDATE) {
+    pp_state state = state_of(slot->replica);
+    pp_replica_update(slot->replica->net, rank->job, &state);
   }
-  if (slot->last) {
-    replica->cursor = 0;
-    replica->iteration++;
-    if (replica->iteration < replica->end)
-      replica->schedule = pp_scenario_schedule(job->scenario, replica->device, replica->iteration);
-  }
-  if (!slot->updates)
-    end_slot(slot, slot->backward_end_ns);
   return NULL;
 }
 
 static pp_status end_slots(pp_server_rank *rank, bool *moved) {
   for (int i = 0; i < rank->slot_count; i++) {
     slot_timer *slot = &rank->slots[i];
-    pp_ns now_ns = pp_clock_now(rank->job->clock);
-    if (slot->replica != NULL && slot->backward_due && now_ns >= slot->backward_end_ns) {
-      PP_TRY(end_backward(rank, slot, now_ns));
-      *moved = true;
-      now_ns = pp_clock_now(rank->job->clock);
-    }
-    if (slot->replica != NULL && !slot->backward_due && now_ns >= slot->update_end_ns) {
-      record(rank, slot, PP_STAGE_SERVER_UPDATE, -1, slot->start_ns, now_ns);
-      end_slot(slot, slot->update_end_ns);
+    while (slot->replica != NULL) {
+      pp_ns now_ns = pp_clock_now(rank->job->clock);
+      if (now_ns < slot->deadlines_ns[slot->next])
+        break;
+      PP_TRY(end_stage(rank, slot, later(now_ns, slot->start_ns + 1)));
       *moved = true;
     }
   }
@@ -372,11 +372,8 @@ static pp_ns next_deadline(const pp_server_rank *rank) {
   pp_ns next_ns = PP_NS_NEVER;
   for (int i = 0; i < rank->slot_count; i++) {
     const slot_timer *slot = &rank->slots[i];
-    if (slot->replica == NULL)
-      continue;
-    pp_ns at_ns = slot->backward_due ? slot->backward_end_ns : slot->update_end_ns;
-    if (at_ns < next_ns)
-      next_ns = at_ns;
+    if (slot->replica != NULL && slot->deadlines_ns[slot->next] < next_ns)
+      next_ns = slot->deadlines_ns[slot->next];
   }
   return next_ns;
 }
@@ -386,7 +383,8 @@ static pp_status reserve_records(pp_server_rank *rank) {
     return NULL;
   int64_t count = 1;
   for (int device = 0; device < rank->replica_count; device++)
-    count += 2 * rank->replicas[device].expected + (rank->replicas[device].end - rank->replicas[device].iteration);
+    count += (MAX_SLOT_STAGES - 1) * rank->replicas[device].expected +
+             (rank->replicas[device].end - rank->replicas[device].iteration);
   return pp_journal_reserve(&rank->records, count);
 }
 
