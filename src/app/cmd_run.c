@@ -122,18 +122,11 @@ static pp_status open_output(session *s, int argc, char **argv) {
   return pp_results_create(s->path, s->options->force, s->experiment, provenance.entries, provenance.count, &s->writer);
 }
 
-static pp_status execute(session *s, int number, const volatile sig_atomic_t *signals, bool *stopped) {
-  progress p = {.terminal = isatty(STDERR_FILENO),
-                .run = number,
-                .runs = pp_experiment_run_count(s->experiment),
-                .config = pp_experiment_run(s->experiment, number)};
-  pp_run_request request = {.comm = s->comm,
-                            .config = p.config,
-                            .run = number,
-                            .writer = s->writer,
-                            .stopped = signals,
-                            .watcher = s->options->quiet ? NULL : show_round,
-                            .context = &p};
+/* One run by the ranks of `comm`, its rows into `sink`. */
+static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatile sig_atomic_t *signals,
+                         bool *stopped) {
+  pp_run_request request = {
+      .comm = comm, .config = pp_experiment_run(s->experiment, sink->run), .sink = sink, .stopped = signals};
   pp_run *run = NULL;
   PP_TRY(pp_run_create(&request, &run));
   pp_status status = pp_run_execute(run, stopped);
@@ -142,19 +135,79 @@ static pp_status execute(session *s, int number, const volatile sig_atomic_t *si
   return status;
 }
 
+/* A run that only one rank computes: rank 0 straight into the file, another into a parcel for it. */
+static pp_status execute_alone(session *s, pp_sink *sink, const volatile sig_atomic_t *signals, bool *stopped) {
+  pp_comm *alone = NULL;
+  PP_TRY(pp_comm_open_alone(&alone));
+  pp_status status = execute(s, alone, sink, signals, stopped);
+  pp_comm_close(alone);
+  if (status == NULL && sink->writer == NULL)
+    status = pp_sink_send(sink, s->comm);
+  return status;
+}
+
+/* Time-only runs are spread over the ranks in turn; rank 0 writes them in their order. */
+static pp_status execute_spread(session *s, pp_sink *sink, const volatile sig_atomic_t *signals, bool *stopped) {
+  int rank = pp_comm_rank(s->comm), owner = sink->run % pp_comm_size(s->comm);
+  pp_status status = NULL;
+  *stopped = false;
+  if (owner == rank) {
+    status = execute_alone(s, sink, signals, stopped);
+  } else if (rank == 0) {
+    bool complete = false;
+    status = pp_sink_receive(sink, s->comm, owner, &complete);
+    *stopped = !complete;
+  }
+  s->local_failure = status != NULL;
+  return status;
+}
+
+static bool is_time_only(const pp_experiment *experiment) {
+  for (int number = 0; number < pp_experiment_run_count(experiment); number++)
+    if (pp_experiment_run(experiment, number)->compute != PP_COMPUTE_NONE)
+      return false;
+  return true;
+}
+
+/* A fault of the last run is better known before the first. */
+static pp_status check_runs(session *s, bool spread) {
+  int runs = pp_experiment_run_count(s->experiment);
+  if (!spread) {
+    for (int number = 0; number < runs; number++)
+      PP_TRY(pp_run_check(s->comm, pp_experiment_run(s->experiment, number)));
+    return NULL;
+  }
+  pp_comm *alone = NULL;
+  pp_status status = pp_comm_open_alone(&alone);
+  for (int number = pp_comm_rank(s->comm); status == NULL && number < runs; number += pp_comm_size(s->comm))
+    status = pp_run_check(alone, pp_experiment_run(s->experiment, number));
+  pp_comm_close(alone);
+  return pp_comm_agree(s->comm, status);
+}
+
 static pp_status run_all(session *s, int argc, char **argv) {
   const volatile sig_atomic_t *signals = pp_app_catch_signals();
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
   int runs = pp_experiment_run_count(s->experiment);
-  for (int number = 0; number < runs; number++) /* a fault of the last run is better known before the first */
-    PP_TRY(pp_run_check(s->comm, pp_experiment_run(s->experiment, number)));
+  bool stopped = false, spread = is_time_only(s->experiment) && pp_comm_size(s->comm) > 1;
+  PP_TRY(check_runs(s, spread));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
-  for (int number = 0; number < runs; number++) {
-    bool stopped = false;
-    PP_TRY(execute(s, number, signals, &stopped));
-    if (stopped)
-      return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the rounds that were complete", s->path);
+  for (int number = 0; number < runs && !stopped; number++) {
+    progress p = {.terminal = isatty(STDERR_FILENO),
+                  .run = number,
+                  .runs = runs,
+                  .config = pp_experiment_run(s->experiment, number)};
+    pp_sink sink = {
+        .run = number, .writer = s->writer, .watcher = s->options->quiet ? NULL : show_round, .context = &p};
+    pp_status status =
+        spread ? execute_spread(s, &sink, signals, &stopped) : execute(s, s->comm, &sink, signals, &stopped);
+    pp_sink_fini(&sink);
+    PP_TRY(status);
   }
+  int64_t stops = 0;
+  PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
+  if (stops > 0)
+    return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the rounds that were complete", s->path);
   pp_status status = NULL;
   if (s->writer != NULL) {
     pp_results_writer *writer = s->writer;

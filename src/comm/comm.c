@@ -57,6 +57,15 @@ static pp_status open_mpi(pp_comm *comm, int *argc, char ***argv) {
   return NULL;
 }
 
+pp_status pp_comm_open_alone(pp_comm **out) {
+  pp_comm *comm = NULL;
+  PP_TRY(pp_alloc(1, sizeof *comm, "the communicator", &comm));
+  comm->alone = true;
+  comm->size = 1;
+  *out = comm;
+  return NULL;
+}
+
 pp_status pp_comm_open(int *argc, char ***argv, pp_comm **out) {
   bool launched = env_is_set("OMPI_COMM_WORLD_SIZE") || env_is_set("PMIX_RANK");
   if (!launched && env_number("SLURM_STEP_NUM_TASKS") > 1 && env_is_set("SLURM_PROCID"))
@@ -64,9 +73,7 @@ pp_status pp_comm_open(int *argc, char ***argv, pp_comm **out) {
                    "srun started %d tasks that cannot see each other: use srun --mpi=pmix, or mpirun, or one task",
                    env_number("SLURM_STEP_NUM_TASKS"));
   pp_comm *comm = NULL;
-  PP_TRY(pp_alloc(1, sizeof *comm, "the communicator", &comm));
-  comm->alone = true;
-  comm->size = 1;
+  PP_TRY(pp_comm_open_alone(&comm));
   pp_status status = launched ? open_mpi(comm, argc, argv) : NULL;
   if (status != NULL) {
     free(comm);

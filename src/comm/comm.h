@@ -12,6 +12,8 @@ typedef struct pp_comm pp_comm;
 /* Collective over what the launcher started. Under mpirun or srun with PMIx initialises MPI; alone never calls MPI at
  * all. Errors: a launcher that started several programs which cannot see each other (PP_CODE_USAGE), MPI. */
 PP_MUST_CHECK pp_status pp_comm_open(int *argc, char ***argv, pp_comm **out);
+/* Local. A rank alone, for what one rank does by itself in a larger run. */
+PP_MUST_CHECK pp_status pp_comm_open_alone(pp_comm **out);
 /* Collective. Finalises MPI. NULL is fine. */
 void pp_comm_close(pp_comm *comm);
 /* Local. Ends every rank at once with this exit code; for failures that the others cannot know of. */

@@ -272,14 +272,7 @@ static pp_status write_round(pp_run *run, const pp_round_times *times, pp_round_
   row->end_s = pp_seconds(times->end_ns);
   row->server_idle_s = times->server_idle_s;
   row->device_idle_s = times->device_idle_s;
-  const pp_run_request *request = &run->request;
-  if (times->record_count > 0)
-    PP_TRY(pp_results_append_stages(request->writer, request->run, times->records, times->record_count));
-  PP_TRY(pp_results_append_round(request->writer, request->run, row));
-  PP_TRY(pp_results_flush(request->writer));
-  if (request->watcher != NULL)
-    request->watcher(row, run->scenario->rounds, request->context);
-  return NULL;
+  return pp_sink_round(run->request.sink, times->records, times->record_count, row, run->scenario->rounds);
 }
 
 /* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
@@ -338,7 +331,6 @@ static double seconds_of_cause(const pp_resource_times *times, int cause) { retu
 
 static pp_status end_in_file(pp_run *run) {
   const pp_scenario *scenario = run->scenario;
-  const pp_run_request *request = &run->request;
   pp_timeline_totals totals;
   PP_TRY(pp_timeline_finish(run->timeline, &totals));
   pp_device_row *devices = NULL;
@@ -383,9 +375,8 @@ static pp_status end_in_file(pp_run *run) {
   if (run->clock.wall)
     summary.overrun_s = overrun_s;
   bool with_model = run->job.config->record_model && is_real(run);
-  status = pp_results_end_run(request->writer, request->run, "complete", &summary, devices, scenario->device_count,
-                              server, scenario->slots, with_model ? run->model : NULL, with_model ? run->params : NULL,
-                              with_model ? run->stats : NULL);
+  status = pp_sink_end(run->request.sink, &summary, devices, scenario->device_count, server, scenario->slots,
+                       with_model ? run->model : NULL, with_model ? run->params : NULL, with_model ? run->stats : NULL);
 done:
   free(devices);
   free(server);
@@ -421,10 +412,9 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
 }
 
 pp_status pp_run_execute(pp_run *run, bool *stopped) {
-  const pp_run_request *request = &run->request;
   *stopped = false;
   if (is_first(run) && run->scenario->plan_count > 0)
-    PP_TRY(pp_results_append_plan(request->writer, request->run, run->scenario->plan, run->scenario->plan_count));
+    PP_TRY(pp_sink_plan(run->request.sink, run->scenario->plan, run->scenario->plan_count));
   PP_TRY(run_rounds(run, stopped));
   return is_first(run) && !*stopped ? end_in_file(run) : NULL;
 }

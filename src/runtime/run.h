@@ -7,18 +7,13 @@
 #include "comm/comm.h"
 #include "pipar/config.h"
 #include "pipar/results.h"
-
-/* What a round looked like, for whoever watches. */
-typedef void (*pp_round_watcher)(const pp_round_row *row, int64_t rounds, void *context);
+#include "runtime/sink.h"
 
 typedef struct pp_run_request {
   pp_comm *comm;
   const pp_config *config;
-  int run;                              /* its number in the experiment */
-  pp_results_writer *writer;            /* on rank 0 */
+  pp_sink *sink;                        /* where its rows go; used on rank 0 */
   const volatile sig_atomic_t *stopped; /* set by a signal */
-  pp_round_watcher watcher;             /* on rank 0; may be NULL */
-  void *context;
 } pp_run_request;
 
 /* Memory of a run, in bytes. */

@@ -1,0 +1,180 @@
+#include "runtime/sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* A parcel is a sequence of items: a head, then its rows. */
+typedef enum item_kind { ITEM_PLAN, ITEM_ROUND, ITEM_END } item_kind;
+
+typedef struct item_head {
+  item_kind kind;
+  int64_t count; /* rows of a plan, stages of a round, devices of an end */
+  int64_t extra; /* rounds of the run, slots of an end */
+} item_head;
+
+enum { PARCEL_TAG = 0x7a5ce1 };
+static const size_t PIECE_BYTES = (size_t)1 << 30; /* of a parcel, a message */
+
+void pp_sink_fini(pp_sink *sink) {
+  free(sink->parcel);
+  *sink = (pp_sink){0};
+}
+
+static pp_status put(pp_sink *sink, const void *data, size_t bytes) {
+  if (sink->bytes + bytes > sink->capacity) {
+    size_t capacity = 2 * (sink->bytes + bytes) + 4096;
+    char *parcel = NULL;
+    PP_TRY(pp_alloc(capacity, 1, "the rows of a run", &parcel));
+    if (sink->bytes > 0)
+      memcpy(parcel, sink->parcel, sink->bytes);
+    free(sink->parcel);
+    sink->parcel = parcel;
+    sink->capacity = capacity;
+  }
+  if (bytes > 0)
+    memcpy(sink->parcel + sink->bytes, data, bytes);
+  sink->bytes += bytes;
+  return NULL;
+}
+
+static pp_status put_rows(pp_sink *sink, const void *rows, int64_t count, size_t size) {
+  return put(sink, rows, (size_t)count * size);
+}
+
+pp_status pp_sink_plan(pp_sink *sink, const pp_plan_row *rows, int64_t count) {
+  if (sink->writer != NULL)
+    return pp_results_append_plan(sink->writer, sink->run, rows, count);
+  PP_TRY(put(sink, &(item_head){.kind = ITEM_PLAN, .count = count}, sizeof(item_head)));
+  return put_rows(sink, rows, count, sizeof *rows);
+}
+
+static pp_status write_round(pp_sink *sink, const pp_stage_record *stages, int64_t count, const pp_round_row *row,
+                             int64_t rounds) {
+  if (count > 0)
+    PP_TRY(pp_results_append_stages(sink->writer, sink->run, stages, count));
+  PP_TRY(pp_results_append_round(sink->writer, sink->run, row));
+  PP_TRY(pp_results_flush(sink->writer));
+  if (sink->watcher != NULL)
+    sink->watcher(row, rounds, sink->context);
+  return NULL;
+}
+
+pp_status pp_sink_round(pp_sink *sink, const pp_stage_record *stages, int64_t count, const pp_round_row *row,
+                        int64_t rounds) {
+  if (sink->writer != NULL)
+    return write_round(sink, stages, count, row, rounds);
+  PP_TRY(put(sink, &(item_head){.kind = ITEM_ROUND, .count = count, .extra = rounds}, sizeof(item_head)));
+  PP_TRY(put(sink, row, sizeof *row));
+  return put_rows(sink, stages, count, sizeof *stages);
+}
+
+pp_status pp_sink_end(pp_sink *sink, const pp_run_summary *summary, const pp_device_row *devices, int64_t device_count,
+                      const pp_server_row *server, int64_t slot_count, const pp_model *model, const float *params,
+                      const float *stats) {
+  if (sink->writer != NULL)
+    return pp_results_end_run(sink->writer, sink->run, "complete", summary, devices, device_count, server, slot_count,
+                              model, params, stats);
+  PP_ASSERT(model == NULL); /* only runs that train nothing are spread */
+  PP_TRY(put(sink, &(item_head){.kind = ITEM_END, .count = device_count, .extra = slot_count}, sizeof(item_head)));
+  PP_TRY(put(sink, summary, sizeof *summary));
+  PP_TRY(put_rows(sink, devices, device_count, sizeof *devices));
+  return put_rows(sink, server, slot_count, sizeof *server);
+}
+
+typedef struct parcel_header {
+  _Alignas(PP_COMM_LINE) uint64_t bytes;
+} parcel_header;
+
+static size_t piece_size(size_t done, size_t bytes) { return bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES; }
+
+pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm) {
+  parcel_header header = {.bytes = sink->bytes};
+  PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, &header, sizeof header));
+  for (size_t done = 0; done < sink->bytes; done += PIECE_BYTES)
+    PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, sink->parcel + done, piece_size(done, sink->bytes)));
+  return NULL;
+}
+
+static void get(const char **from, void *data, size_t bytes) {
+  memcpy(data, *from, bytes);
+  *from += bytes;
+}
+
+/* Rows leave the parcel aligned: items have any length. */
+static pp_status get_rows(const char **from, int64_t count, size_t size, void *out) {
+  void *rows = NULL;
+  PP_TRY(pp_alloc((size_t)count, size, "the rows of a run", &rows));
+  get(from, rows, (size_t)count * size);
+  memcpy(out, &rows, sizeof rows);
+  return NULL;
+}
+
+static pp_status unpack_round(pp_sink *sink, const item_head *head, const char **from) {
+  pp_round_row row;
+  pp_stage_record *stages = NULL;
+  get(from, &row, sizeof row);
+  PP_TRY(get_rows(from, head->count, sizeof *stages, &stages));
+  pp_status status = write_round(sink, stages, head->count, &row, head->extra);
+  free(stages);
+  return status;
+}
+
+static pp_status unpack_plan(pp_sink *sink, const item_head *head, const char **from) {
+  pp_plan_row *rows = NULL;
+  PP_TRY(get_rows(from, head->count, sizeof *rows, &rows));
+  pp_status status = pp_sink_plan(sink, rows, head->count);
+  free(rows);
+  return status;
+}
+
+static pp_status unpack_end(pp_sink *sink, const item_head *head, const char **from) {
+  pp_run_summary summary;
+  pp_device_row *devices = NULL;
+  pp_server_row *server = NULL;
+  get(from, &summary, sizeof summary);
+  pp_status status = get_rows(from, head->count, sizeof *devices, &devices);
+  if (status == NULL)
+    status = get_rows(from, head->extra, sizeof *server, &server);
+  if (status == NULL)
+    status = pp_sink_end(sink, &summary, devices, head->count, server, head->extra, NULL, NULL, NULL);
+  free(devices);
+  free(server);
+  return status;
+}
+
+static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *complete) {
+  *complete = false;
+  for (const char *from = parcel; from < parcel + bytes;) {
+    item_head head;
+    get(&from, &head, sizeof head);
+    switch (head.kind) {
+    case ITEM_PLAN:
+      PP_TRY(unpack_plan(sink, &head, &from));
+      break;
+    case ITEM_ROUND:
+      PP_TRY(unpack_round(sink, &head, &from));
+      break;
+    case ITEM_END:
+      PP_TRY(unpack_end(sink, &head, &from));
+      *complete = true;
+      break;
+    }
+  }
+  return NULL;
+}
+
+pp_status pp_sink_receive(pp_sink *sink, pp_comm *comm, int rank, bool *complete) {
+  parcel_header header;
+  PP_TRY(pp_comm_recv(comm, rank, PARCEL_TAG, &header, sizeof header));
+  char *parcel = NULL;
+  PP_TRY(pp_alloc(header.bytes, 1, "the rows of a run", &parcel));
+  pp_status status = NULL;
+  for (size_t done = 0; status == NULL && done < header.bytes; done += PIECE_BYTES)
+    status = pp_comm_recv(comm, rank, PARCEL_TAG, parcel + done, piece_size(done, header.bytes));
+  if (status == NULL)
+    status = unpack(sink, parcel, header.bytes, complete);
+  free(parcel);
+  return status;
+}
