@@ -16,6 +16,8 @@ typedef struct command {
 static const command commands[] = {
     {"run", "run an experiment, alone or under mpirun or srun", pp_cmd_run},
     {"check", "validate an experiment and tell what it will take", pp_cmd_check},
+    {"models", "networks, and the blocks of one", pp_cmd_models},
+    {"presets", "devices and networks, with their sources", pp_cmd_presets},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -29,10 +29,3 @@ void pp_journal_add(pp_journal *journal, const pp_job *job, pp_journal_row recor
   PP_ASSERT(journal->count < journal->capacity);
   journal->rows[journal->count++] = record;
 }
-/* Stands in until the timeline has its own. */
-__attribute__((weak)) pp_status pp_timeline_observe_round(pp_timeline *timeline, int64_t count,
-                                                          const pp_stage_record *records, const int64_t *arrival_ns,
-                                                          pp_round_times *out) {
-  (void)timeline, (void)count, (void)records, (void)arrival_ns, (void)out;
-  return pp_fail(PP_CODE_INPUT, "clock: wall is not built yet");
-}
