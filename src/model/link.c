@@ -6,7 +6,7 @@
 
 static const pp_int128 nanobits_per_byte = (pp_int128)8 * 1000000000;
 
-static pp_status check_trace(const pp_rate_trace *trace, const char *what) {
+pp_status pp_link_check(const pp_rate_trace *trace, const char *what) {
   if (trace->count < 1 || trace->steps == NULL)
     return pp_fail(PP_CODE_INPUT, "%s: the rate has no steps: at least one is needed", what);
   if (trace->steps[0].start_ns != 0)
@@ -35,7 +35,7 @@ static pp_status check_trace(const pp_rate_trace *trace, const char *what) {
 }
 
 pp_status pp_link_init(pp_link *link, const pp_rate_trace *trace, const char *what) {
-  PP_TRY(check_trace(trace, what));
+  PP_TRY(pp_link_check(trace, what));
   pp_int128 *passed = NULL;
   PP_TRY(pp_alloc((size_t)trace->count, sizeof *passed, "the steps of a link", &passed));
   for (int step = 1; step < trace->count; step++) {

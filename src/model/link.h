@@ -16,9 +16,10 @@ typedef struct pp_link {
   pp_int128 period_passed;
 } pp_link;
 
-/* Local. Prepares a link over `trace`, which must outlive it. `what` names it in errors (PP_CODE_INPUT): no steps, not
- * starting at 0 or not in order of time, a negative rate, a period that ends before its last step, a trace after whose
- * end nothing can pass. */
+/* Local. Whether a trace makes a link. `what` names it in errors (PP_CODE_INPUT): no steps, not starting at 0 or not in
+ * order of time, a negative rate, a period that ends before its last step, a trace after whose end nothing can pass. */
+PP_MUST_CHECK pp_status pp_link_check(const pp_rate_trace *trace, const char *what);
+/* Local. Prepares a link over `trace`, which must outlive it. Errors: as pp_link_check. */
 PP_MUST_CHECK pp_status pp_link_init(pp_link *link, const pp_rate_trace *trace, const char *what);
 void pp_link_fini(pp_link *link);
 

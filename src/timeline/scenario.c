@@ -1,10 +1,12 @@
 #include "timeline/scenario.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "data/dataset.h"
+#include "model/link.h"
 
 typedef struct pp_scenario_storage {
   pp_scenario_inputs *inputs; /* owned; NULL where the planner lends them */
@@ -117,6 +119,17 @@ static pp_status check_tables(const pp_config *config) {
   return NULL;
 }
 
+static pp_status check_links(const pp_config *config) {
+  for (int group = 0; group < config->group_count; group++) {
+    char what[64];
+    snprintf(what, sizeof what, "devices.%d: the uplink", group);
+    PP_TRY(pp_link_check(&config->groups[group].network.up, what));
+    snprintf(what, sizeof what, "devices.%d: the downlink", group);
+    PP_TRY(pp_link_check(&config->groups[group].network.down, what));
+  }
+  return NULL;
+}
+
 static pp_status take_network(pp_scenario_inputs *inputs, const pp_model *model) {
   if (model == NULL) {
     for (int group = 0; group < inputs->config->group_count; group++)
@@ -139,6 +152,7 @@ static pp_status init_inputs(pp_scenario_inputs *inputs, const pp_model *model, 
   PP_TRY(pp_timeline_check_policy(config->server.policy));
   inputs->device_count = pp_config_device_count(config);
   PP_TRY(check_tables(config));
+  PP_TRY(check_links(config));
   PP_TRY(take_network(inputs, model));
   PP_TRY(pp_alloc((size_t)inputs->device_count, sizeof *inputs->class_of, "the devices", &inputs->class_of));
   if (needs_data(config)) {
