@@ -70,7 +70,7 @@ PP_MUST_CHECK pp_status pp_results_end_run(pp_results_writer *writer, int run, c
                                            const pp_model *model, const float *params, const float *stats);
 /* Closes PATH.part and renames it to PATH; the writer is gone, whatever is returned. */
 PP_MUST_CHECK pp_status pp_results_commit(pp_results_writer *writer);
-/* Closes and leaves PATH.part with what it holds (NULL is fine). */
+/* Closes and leaves PATH.part with what it holds, or removes it where no round is in it (NULL is fine). */
 void pp_results_abandon(pp_results_writer *writer);
 
 /* Reader: finished files, .part files, and files being written. */

@@ -38,6 +38,7 @@ struct pp_results_writer {
   /* A write failed. What is on disk stays as it is and can be read; closing would mark the file as finished, with an
    * end that is not there. So HDF5 keeps it open. */
   bool broken;
+  bool has_rounds; /* there is something worth keeping */
   int lock_fd;   /* of the file: says to other writers and to readers what goes on; also to sync it */
   bool own_lock; /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
   hid_t file;
@@ -365,6 +366,7 @@ pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_pl
 pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row) {
   PP_TRY(guard(writer));
   PP_ASSERT(run >= 0 && run < writer->run_count);
+  writer->has_rounds = true;
   if (writer->pending_count == writer->pending_capacity) {
     int64_t capacity = writer->pending_capacity == 0 ? 16 : 2 * writer->pending_capacity;
     pending_round *grown = realloc(writer->pending, (size_t)capacity * sizeof *grown);
@@ -542,6 +544,8 @@ void pp_results_abandon(pp_results_writer *writer) {
     pp_error_free(flush(writer, true));
     close_tables(writer);
     pp_error_free(pp_h5_file_close(&writer->file, writer->part));
+    if (!writer->has_rounds)
+      unlink(writer->part);
   }
   destroy(writer);
 }

@@ -412,6 +412,12 @@ START_TEST(an_abandoned_part_holds_what_was_appended) {
 }
 END_TEST
 
+START_TEST(an_abandoned_part_without_a_round_is_removed) {
+  pp_results_abandon(begin(false));
+  ck_assert_int_ne(access(part, F_OK), 0);
+}
+END_TEST
+
 START_TEST(places_that_cannot_be_written_are_named) {
   pp_results_writer *writer = NULL;
   fails(pp_results_create("no-such-directory/out.h5", false, experiment, NULL, 0, &writer), PP_CODE_RUN,
@@ -581,6 +587,7 @@ int main(void) {
   tcase_add_test(tests, a_writer_killed_between_runs_leaves_the_finished_ones);
   tcase_add_test(tests, a_left_part_is_replaced_but_not_one_in_use);
   tcase_add_test(tests, an_abandoned_part_holds_what_was_appended);
+  tcase_add_test(tests, an_abandoned_part_without_a_round_is_removed);
   tcase_add_test(tests, places_that_cannot_be_written_are_named);
   tcase_add_test(tests, a_write_that_fails_is_one_line_and_nothing_gets_the_final_name);
   tcase_add_test(tests, files_that_are_no_results_are_named_with_the_reason);
