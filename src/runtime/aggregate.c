@@ -48,21 +48,42 @@ static pp_status receive(double *sum, float *chunk, int64_t count, pp_comm *comm
   return NULL;
 }
 
-static pp_status send(const float *values, int64_t count, pp_comm *comm, int device) {
-  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS)
-    PP_TRY(pp_comm_send(comm, 0, pp_tag_model(device), values + done, (size_t)chunk_size(done, count) * sizeof(float)));
-  return NULL;
-}
-
 pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank, int device, int64_t parameters,
                                int64_t statistics, double weight) {
   PP_TRY(receive(aggregate->params, aggregate->chunk, parameters, comm, rank, device, weight));
   return receive(aggregate->stats, aggregate->chunk, statistics, comm, rank, device, weight);
 }
 
-pp_status pp_aggregate_send(pp_comm *comm, int device, const pp_weights *weights) {
-  PP_TRY(send(weights->params, weights->parameters, comm, device));
-  return send(weights->stats, weights->statistics, comm, device);
+static pp_status send(const float *values, int64_t count, pp_comm *comm, int rank, int device) {
+  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS)
+    PP_TRY(
+        pp_comm_send(comm, rank, pp_tag_model(device), values + done, (size_t)chunk_size(done, count) * sizeof(float)));
+  return NULL;
+}
+
+pp_status pp_weights_send(pp_comm *comm, int rank, int device, const pp_weights *weights) {
+  PP_TRY(send(weights->params, weights->parameters, comm, rank, device));
+  return send(weights->stats, weights->statistics, comm, rank, device);
+}
+
+/* A message is whole lines: what it has beyond the values must not land on what stands behind them. */
+static pp_status receive_values(float *values, int64_t count, float *chunk, pp_comm *comm, int rank, int device) {
+  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
+    size_t bytes = (size_t)chunk_size(done, count) * sizeof(float);
+    PP_TRY(pp_comm_recv(comm, rank, pp_tag_model(device), chunk, bytes));
+    memcpy(values + done, chunk, bytes);
+  }
+  return NULL;
+}
+
+pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights) {
+  float *chunk = NULL;
+  PP_TRY(pp_alloc(CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &chunk));
+  pp_status status = receive_values(weights->params, weights->parameters, chunk, comm, rank, device);
+  if (status == NULL)
+    status = receive_values(weights->stats, weights->statistics, chunk, comm, rank, device);
+  free(chunk);
+  return status;
 }
 
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats) {

@@ -16,10 +16,12 @@ void pp_aggregate_fini(pp_aggregate *aggregate);
 /* Adds weights whose first elements are the network's number `first_parameter` and `first_statistic`. */
 void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_t first_parameter,
                       int64_t first_statistic, double weight);
-/* With pp_aggregate_send on the device's rank: receives the first elements of the network in chunks and adds them. */
+/* With pp_weights_send on the device's rank: receives the first elements of the network in chunks and adds them. */
 PP_MUST_CHECK pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank, int device,
                                              int64_t parameters, int64_t statistics, double weight);
-PP_MUST_CHECK pp_status pp_aggregate_send(pp_comm *comm, int device, const pp_weights *weights);
+/* Weights as they are, from one rank to another; both sides name the device they belong to. */
+PP_MUST_CHECK pp_status pp_weights_send(pp_comm *comm, int rank, int device, const pp_weights *weights);
+PP_MUST_CHECK pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights);
 /* Writes the mean and starts over. */
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats);
 

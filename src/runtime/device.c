@@ -376,37 +376,52 @@ static pp_status reserve_records(pp_device_rank *rank) {
   return pp_journal_reserve(&rank->records, count);
 }
 
-pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round) {
-  const pp_job *job = rank->job;
+const pp_weights *pp_device_rank_weights(const pp_device_rank *rank, int device) {
   for (int i = 0; i < rank->count; i++)
+    if (rank->roles[i].device == device)
+      return &rank->roles[i].weights;
+  return NULL;
+}
+
+/* Looks once at everything that a device could do. */
+static pp_status step(pp_device_rank *rank, device_role *role, bool *moved) {
+  PP_TRY(pump_links(rank, role, moved));
+  PP_TRY(end_compute(rank, role, moved));
+  return start_compute(rank, role, moved);
+}
+
+/* Takes what messages have come; waits for one if `wait`. */
+static pp_status take_messages(pp_device_rank *rank, bool wait, bool *moved) {
+  int completed = 0;
+  PP_TRY(pp_comm_progress(rank->job->comm, wait, &completed));
+  for (int i = 0; i < completed; i++)
+    PP_TRY(take_message(rank, pp_comm_completed(rank->job->comm, i)));
+  *moved = completed > 0;
+  return NULL;
+}
+
+pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round, int first, int end) {
+  const pp_job *job = rank->job;
+  int begin = 0, stop = rank->count;
+  while (begin < stop && rank->roles[begin].device < first)
+    begin++;
+  while (stop > begin && rank->roles[stop - 1].device >= end)
+    stop--;
+  for (int i = begin; i < stop; i++)
     PP_TRY(begin_round(rank, &rank->roles[i], round));
   PP_TRY(reserve_records(rank));
-  for (;;) {
-    bool moved = false, finished = true;
-    int completed = 0;
-    PP_TRY(pp_comm_progress(job->comm, false, &completed));
-    for (int i = 0; i < completed; i++)
-      PP_TRY(take_message(rank, pp_comm_completed(job->comm, i)));
-    moved = completed > 0;
-    for (int i = 0; i < rank->count; i++) {
-      device_role *role = &rank->roles[i];
-      PP_TRY(pump_links(rank, role, &moved));
-      PP_TRY(end_compute(rank, role, &moved));
-      PP_TRY(start_compute(rank, role, &moved));
-      finished = finished && is_finished(role);
-    }
-    if (finished)
-      return NULL;
-    if (moved)
-      continue;
-    if (job->clock->wall) {
+  for (bool finished = begin == stop, moved = true; !finished;) {
+    bool wait = !moved && !job->clock->wall;
+    if (!moved && !wait)
       pp_clock_nap(job->clock, next_deadline(rank));
-      continue;
+    PP_TRY(take_messages(rank, wait, &moved));
+    finished = true;
+    for (int i = begin; i < stop; i++) {
+      PP_TRY(step(rank, &rank->roles[i], &moved));
+      finished = finished && is_finished(&rank->roles[i]);
     }
-    PP_TRY(pp_comm_progress(job->comm, true, &completed));
-    for (int i = 0; i < completed; i++)
-      PP_TRY(take_message(rank, pp_comm_completed(job->comm, i)));
   }
+  return NULL;
 }
 
 pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds) {
@@ -426,7 +441,7 @@ pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds) {
 
 pp_status pp_device_rank_send_models(pp_device_rank *rank) {
   for (int i = 0; i < rank->count; i++)
-    PP_TRY(pp_aggregate_send(rank->job->comm, rank->roles[i].device, &rank->roles[i].weights));
+    PP_TRY(pp_weights_send(rank->job->comm, 0, rank->roles[i].device, &rank->roles[i].weights));
   return NULL;
 }
 

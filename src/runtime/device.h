@@ -12,12 +12,14 @@ PP_MUST_CHECK pp_status pp_device_rank_create(const pp_job *job, pp_device_rank 
 void pp_device_rank_destroy(pp_device_rank *rank);
 /* The rank's devices take over the first elements of the averaged model. */
 void pp_device_rank_load(pp_device_rank *rank, const float *params, const float *stats);
-/* With the server's pp_server_rank_round: the devices' iterations of a round, and what they saw of it. Emulated time
- * goes on from where the clock stands; under the wall clock it begins with the download of the model, except in round
- * 0. */
-PP_MUST_CHECK pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round);
+/* With the server's pp_server_rank_round: the iterations of a round of the rank's devices among [first, end), and what
+ * they saw of it. Emulated time goes on from where the clock stands; under the wall clock it begins with the download
+ * of the model, except in round 0. */
+PP_MUST_CHECK pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round, int first, int end);
 /* Under the wall clock, after the last round: waits for the last model to arrive. */
 PP_MUST_CHECK pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds);
+/* The weights of a device of this rank. */
+const pp_weights *pp_device_rank_weights(const pp_device_rank *rank, int device);
 /* With the server's pp_aggregate_receive: sends the devices' weights, in device order. */
 PP_MUST_CHECK pp_status pp_device_rank_send_models(pp_device_rank *rank);
 /* With the server's pp_server_rank_take_records: sends what was recorded since the last time. */

@@ -12,10 +12,11 @@ typedef struct class_tools {
 
 struct pp_local {
   const pp_job *job;
-  bool whole;         /* fl: no replicas */
-  class_tools *tools; /* (class_count) */
-  float **momentum;   /* (device_count) of (parameters) */
-  float *activation;  /* of the micro-batch under way; then its gradient */
+  bool whole;             /* fl: no replicas */
+  class_tools *tools;     /* (class_count) */
+  float **momentum;       /* (device_count) of (parameters) */
+  float *shared_momentum; /* sl: of the one server-side network; else NULL */
+  float *activation;      /* of the micro-batch under way; then its gradient */
   float *gradient;
   int32_t *labels;
 };
@@ -53,6 +54,8 @@ pp_status pp_local_create(const pp_job *job, pp_local **out) {
     largest = elements > largest ? elements : largest;
     samples = micro_batch > samples ? micro_batch : samples;
   }
+  if (job->config->method == PP_METHOD_SL)
+    PP_TRY_GOTO(status, pp_alloc((size_t)job->parameters, sizeof(float), "momentum", &local->shared_momentum), fail);
   if (!local->whole) {
     PP_TRY_GOTO(status, pp_alloc(largest, sizeof(float), "an activation", &local->activation), fail);
     PP_TRY_GOTO(status, pp_alloc(largest, sizeof(float), "its gradient", &local->gradient), fail);
@@ -76,6 +79,7 @@ void pp_local_destroy(pp_local *local) {
     free(local->momentum[device]);
   free(local->tools);
   free(local->momentum);
+  free(local->shared_momentum);
   free(local->activation);
   free(local->gradient);
   free(local->labels);
@@ -138,7 +142,8 @@ pp_status pp_local_train(pp_local *local, int device, int64_t round, pp_weights 
   pp_state server = {.params = state.params + parameters,
                      .stats = state.stats + statistics,
                      .grads = state.grads + parameters,
-                     .momentum = state.momentum + parameters};
+                     .momentum =
+                         (local->shared_momentum != NULL ? local->shared_momentum : state.momentum) + parameters};
   pp_device_part_assign(&tools->part, device, state);
   *score = (pp_score){0};
   int64_t first = 0, end = 0;

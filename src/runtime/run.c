@@ -87,6 +87,8 @@ static pp_status check_ranks(const pp_run *run) {
   int ranks = pp_comm_size(run->job.comm), wanted = run->job.scenario->device_count + 1;
   if (config->clock == PP_CLOCK_WALL && !is_real(run))
     return pp_fail(PP_CODE_INPUT, "clock: wall needs compute: real (compute: none has no real time to keep)");
+  if (config->clock == PP_CLOCK_WALL && config->method == PP_METHOD_SL)
+    return pp_fail(PP_CODE_INPUT, "clock: wall with method: sl is not built yet");
   if (config->clock == PP_CLOCK_WALL && ranks != wanted)
     return pp_fail(PP_CODE_USAGE,
                    "clock: wall needs exactly %d ranks (the server and %d devices), not %d: mpirun -n %d", wanted,
@@ -227,23 +229,72 @@ static pp_status train_alone(pp_run *run, int64_t round) {
   return NULL;
 }
 
-/* One round of training on every rank; *aggregated_ns: emulated time when it ended, under the wall clock. */
-static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
+/* sl, alone: each device goes on from where the one before it stopped. */
+static pp_status train_in_turns_alone(pp_run *run, int64_t round) {
   const pp_job *job = &run->job;
-  if (run->local != NULL)
-    return train_alone(run, round);
-  PP_TRY(pp_clock_resume(&run->clock, job->comm, *aggregated_ns));
+  memcpy(run->work.params, run->params, (size_t)job->parameters * sizeof(float));
+  memcpy(run->work.stats, run->stats, (size_t)job->statistics * sizeof(float));
+  for (int device = 0; device < job->scenario->device_count; device++)
+    PP_TRY(pp_local_train(run->local, device, round, &run->work, &run->scores[device]));
+  memcpy(run->params, run->work.params, (size_t)job->parameters * sizeof(float));
+  memcpy(run->stats, run->work.stats, (size_t)job->statistics * sizeof(float));
+  return NULL;
+}
+
+/* sl: the device's part of the model travels from rank 0 to the device's rank and back, the server's stays. */
+static pp_status train_turn(pp_run *run, int64_t round, int device) {
+  const pp_job *job = &run->job;
+  int owner = pp_job_rank_of(job, device);
+  if (run->devices != NULL) {
+    if (owner != pp_comm_rank(job->comm))
+      return NULL;
+    const pp_weights *weights = pp_device_rank_weights(run->devices, device);
+    PP_TRY(pp_weights_receive(job->comm, 0, device, weights));
+    PP_TRY(pp_device_rank_round(run->devices, round, device, device + 1));
+    return pp_weights_send(job->comm, 0, device, weights);
+  }
+  int split = pp_job_class(job, device)->split;
+  pp_weights part = {.parameters = pp_model_parameter_offset(job->model, split),
+                     .statistics = pp_model_statistic_offset(job->model, split),
+                     .params = run->params,
+                     .stats = run->stats};
+  pp_ns end_ns = 0;
+  PP_TRY(pp_weights_send(job->comm, owner, device, &part));
+  pp_server_rank_load_replica(run->server, device, run->params, run->stats);
+  PP_TRY(pp_server_rank_round(run->server, round, device, device + 1, run->scores, &end_ns));
+  pp_server_rank_store_replica(run->server, device, run->params, run->stats);
+  return pp_weights_receive(job->comm, owner, device, &part);
+}
+
+/* All devices at once, then their average. */
+static pp_status train_together(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
+  int devices = run->scenario->device_count;
   if (run->server != NULL) {
     pp_server_rank_load(run->server, run->params, run->stats);
-    PP_TRY(pp_server_rank_round(run->server, round, run->scores, aggregated_ns));
+    PP_TRY(pp_server_rank_round(run->server, round, 0, devices, run->scores, aggregated_ns));
     PP_TRY(pp_server_rank_take_records(run->server));
     PP_TRY(pp_server_rank_aggregate(run->server, &run->aggregate));
     pp_aggregate_finish(&run->aggregate, run->params, run->stats);
+    return NULL;
+  }
+  pp_device_rank_load(run->devices, run->params, run->stats);
+  PP_TRY(pp_device_rank_round(run->devices, round, 0, devices));
+  PP_TRY(pp_device_rank_send_records(run->devices));
+  return pp_device_rank_send_models(run->devices);
+}
+
+/* One round of training on every rank; *aggregated_ns: emulated time when it ended, under the wall clock. */
+static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
+  const pp_job *job = &run->job;
+  bool turns = job->config->method == PP_METHOD_SL;
+  if (run->local != NULL)
+    return turns ? train_in_turns_alone(run, round) : train_alone(run, round);
+  PP_TRY(pp_clock_resume(&run->clock, job->comm, *aggregated_ns));
+  if (turns) {
+    for (int device = 0; device < job->scenario->device_count; device++)
+      PP_TRY(train_turn(run, round, device));
   } else {
-    pp_device_rank_load(run->devices, run->params, run->stats);
-    PP_TRY(pp_device_rank_round(run->devices, round));
-    PP_TRY(pp_device_rank_send_records(run->devices));
-    PP_TRY(pp_device_rank_send_models(run->devices));
+    PP_TRY(train_together(run, round, aggregated_ns));
   }
   PP_TRY(pp_comm_broadcast(job->comm, 0, run->params, (size_t)job->parameters * sizeof(float)));
   PP_TRY(pp_comm_broadcast(job->comm, 0, run->stats, (size_t)job->statistics * sizeof(float)));

@@ -61,8 +61,10 @@ struct pp_server_rank {
   int slot_count;
   slot_timer *slots; /* (slot_count) */
   int waiting, capacity;
-  waiting_entry *line; /* (capacity) in order of arrival */
-  int sends;           /* under way */
+  waiting_entry *line;    /* (capacity) in order of arrival */
+  int sends;              /* under way */
+  int first, end;         /* devices of the round under way */
+  float *shared_momentum; /* sl: of the one server-side network (parameters of the whole); else NULL */
   int64_t round;
   pp_journal records;
 };
@@ -122,6 +124,8 @@ pp_status pp_server_rank_create(const pp_job *job, pp_server_rank **out) {
   PP_TRY_GOTO(status, pp_alloc((size_t)job->blocks + 1, sizeof *rank->nets, "replicas", &rank->nets), fail);
   PP_TRY_GOTO(status, pp_alloc((size_t)rank->slot_count, sizeof *rank->slots, "slots", &rank->slots), fail);
   PP_TRY_GOTO(status, pp_alloc((size_t)rank->capacity, sizeof *rank->line, "arrivals", &rank->line), fail);
+  if (job->config->method == PP_METHOD_SL)
+    PP_TRY_GOTO(status, pp_alloc((size_t)job->parameters, sizeof(float), "momentum", &rank->shared_momentum), fail);
   for (int device = 0; device < rank->replica_count; device++)
     PP_TRY_GOTO(status, init_replica(rank, &rank->replicas[device], device), fail);
   *out = rank;
@@ -148,26 +152,40 @@ void pp_server_rank_destroy(pp_server_rank *rank) {
   free(rank->nets);
   free(rank->slots);
   free(rank->line);
+  free(rank->shared_momentum);
   pp_journal_fini(&rank->records);
   free(rank);
 }
 
-void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats) {
+void pp_server_rank_load_replica(pp_server_rank *rank, int device, const float *params, const float *stats) {
   const pp_job *job = rank->job;
-  for (int device = 0; device < rank->replica_count; device++) {
-    pp_weights *weights = &rank->replicas[device].weights;
-    if (weights->params == NULL)
-      continue;
-    memcpy(weights->params, params + (job->parameters - weights->parameters),
-           (size_t)weights->parameters * sizeof(float));
-    memcpy(weights->stats, stats + (job->statistics - weights->statistics),
-           (size_t)weights->statistics * sizeof(float));
-  }
+  const pp_weights *weights = &rank->replicas[device].weights;
+  if (weights->params == NULL)
+    return;
+  memcpy(weights->params, params + (job->parameters - weights->parameters),
+         (size_t)weights->parameters * sizeof(float));
+  memcpy(weights->stats, stats + (job->statistics - weights->statistics), (size_t)weights->statistics * sizeof(float));
 }
 
-static pp_state state_of(const replica_role *replica) {
+void pp_server_rank_store_replica(const pp_server_rank *rank, int device, float *params, float *stats) {
+  const pp_job *job = rank->job;
+  const pp_weights *weights = &rank->replicas[device].weights;
+  memcpy(params + (job->parameters - weights->parameters), weights->params,
+         (size_t)weights->parameters * sizeof(float));
+  memcpy(stats + (job->statistics - weights->statistics), weights->stats, (size_t)weights->statistics * sizeof(float));
+}
+
+void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats) {
+  for (int device = 0; device < rank->replica_count; device++)
+    pp_server_rank_load_replica(rank, device, params, stats);
+}
+
+static pp_state state_of(const pp_server_rank *rank, const replica_role *replica) {
   const pp_weights *weights = &replica->weights;
-  return (pp_state){weights->params, weights->stats, weights->grads, weights->momentum};
+  float *momentum = weights->momentum;
+  if (rank->shared_momentum != NULL)
+    momentum = rank->shared_momentum + (rank->job->parameters - weights->parameters);
+  return (pp_state){weights->params, weights->stats, weights->grads, momentum};
 }
 
 static pp_status post_receives(pp_server_rank *rank, replica_role *replica) {
@@ -259,7 +277,7 @@ static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry 
   replica->busy = true;
   replica->computed++;
 
-  pp_state state = state_of(replica);
+  pp_state state = state_of(rank, replica);
   *gradient = *activation;
   gradient->kind = PP_MESSAGE_GRADIENT;
   pp_replica_forward(replica->net, job, &state, replica->schedule, forward, pp_message_payload(activation),
@@ -309,7 +327,7 @@ static pp_status end_stage(pp_server_rank *rank, slot_timer *slot, pp_ns now_ns)
   if (slot->next == slot->stage_count) {
     free_slot(rank, slot);
   } else if (slot->stages[slot->next]->stage == PP_STAGE_SERVER_UPDATE) {
-    pp_state state = state_of(slot->replica);
+    pp_state state = state_of(rank, slot->replica);
     pp_replica_update(slot->replica->net, rank->job, &state);
   }
   return NULL;
@@ -360,7 +378,7 @@ static pp_status fill_slots(pp_server_rank *rank, bool *moved) {
 static bool is_finished(const pp_server_rank *rank) {
   if (rank->sends > 0 || rank->waiting > 0)
     return false;
-  for (int device = 0; device < rank->replica_count; device++) {
+  for (int device = rank->first; device < rank->end; device++) {
     const replica_role *replica = &rank->replicas[device];
     if (!replica->round_arrived || replica->busy || replica->computed < replica->expected)
       return false;
@@ -382,7 +400,7 @@ static pp_status reserve_records(pp_server_rank *rank) {
   if (!rank->job->clock->wall)
     return NULL;
   int64_t count = 1;
-  for (int device = 0; device < rank->replica_count; device++)
+  for (int device = rank->first; device < rank->end; device++)
     count += (MAX_SLOT_STAGES - 1) * rank->replicas[device].expected +
              (rank->replicas[device].end - rank->replicas[device].iteration);
   return pp_journal_reserve(&rank->records, count);
@@ -410,10 +428,13 @@ static void hold_aggregate(pp_server_rank *rank, pp_ns *end_ns) {
                                             .end_ns = *end_ns}});
 }
 
-pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *scores, pp_ns *end_ns) {
+pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, int end, pp_score *scores,
+                               pp_ns *end_ns) {
   const pp_job *job = rank->job;
   rank->round = round;
-  for (int device = 0; device < rank->replica_count; device++)
+  rank->first = first;
+  rank->end = end;
+  for (int device = first; device < end; device++)
     PP_TRY(begin_round(rank, &rank->replicas[device]));
   PP_TRY(reserve_records(rank));
   bool moved = true;
@@ -429,7 +450,7 @@ pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *sc
     PP_TRY(end_slots(rank, &moved));
     PP_TRY(fill_slots(rank, &moved));
   }
-  for (int device = 0; device < rank->replica_count; device++)
+  for (int device = first; device < end; device++)
     scores[device] = rank->replicas[device].score;
   hold_aggregate(rank, end_ns);
   return NULL;

@@ -13,9 +13,14 @@ PP_MUST_CHECK pp_status pp_server_rank_create(const pp_job *job, pp_server_rank 
 void pp_server_rank_destroy(pp_server_rank *rank);
 /* Every replica takes over its blocks of the averaged model (whole network). */
 void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats);
-/* With every device rank's pp_device_rank_round. scores: (device_count). Ends when the aggregate could start; under the
- * wall clock, when it has ended: *end_ns. */
-PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, pp_score *scores, pp_ns *end_ns);
+/* Likewise one replica, and back into the model (whole network): devices that take turns share one server-side network.
+ */
+void pp_server_rank_load_replica(pp_server_rank *rank, int device, const float *params, const float *stats);
+void pp_server_rank_store_replica(const pp_server_rank *rank, int device, float *params, float *stats);
+/* With every device rank's pp_device_rank_round: a round of the devices [first, end). scores: (device_count). Ends when
+ * the aggregate could start; under the wall clock, when it has ended: *end_ns. */
+PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, int end, pp_score *scores,
+                                             pp_ns *end_ns);
 /* With pp_device_rank_send_models: adds every device's model and replica, in device order, weighed by samples. */
 PP_MUST_CHECK pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate);
 /* With pp_device_rank_send_records: what all ranks recorded since the last time, added to rank->records. */
