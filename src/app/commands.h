@@ -11,5 +11,8 @@ PP_MUST_CHECK pp_status pp_cmd_check(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_models(int argc, char **argv, int *exit_code);
 /* Devices and networks with numbers, kinds and sources. */
 PP_MUST_CHECK pp_status pp_cmd_presets(int argc, char **argv, int *exit_code);
+PP_MUST_CHECK pp_status pp_cmd_report(int argc, char **argv, int *exit_code);
+PP_MUST_CHECK pp_status pp_cmd_plot(int argc, char **argv, int *exit_code);
+PP_MUST_CHECK pp_status pp_cmd_diff(int argc, char **argv, int *exit_code);
 
 #endif

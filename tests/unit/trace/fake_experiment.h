@@ -1,5 +1,5 @@
-/* An experiment made of plain settings, so that results files can be tested without reading experiment files. It takes
- * the place of pipar/config.h's functions, and of pipar/nn.h's about tensors, in the test program. */
+/* An experiment made of plain settings, so that results files can be tested without reading experiment files. The
+ * linker puts it in the place of some functions of pipar/config.h and pipar/nn.h (meson.build, fake_link_args). */
 #ifndef PP_TEST_FAKE_EXPERIMENT_H
 #define PP_TEST_FAKE_EXPERIMENT_H
 

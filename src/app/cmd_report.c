@@ -1,0 +1,59 @@
+/* pipar report */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "app/report.h"
+
+typedef enum form { FORM_TEXT, FORM_CSV, FORM_JSON } form;
+
+static void print_help(void) {
+  printf("usage: pipar report OUT.h5 ... [--csv | --json]\n\n"
+         "Prints, for every run: its time, speed-up and idle time against the fl run with the same settings, what the\n"
+         "idle time was spent waiting for, accuracy and bytes; runs that differ in the seed alone as their mean and\n"
+         "95 %% interval. Reads files that are still being written too (OUT.h5.part, also found as OUT.h5).\n\n"
+         "  --csv     a line a run, all figures\n"
+         "  --json    all runs with all figures and settings\n");
+}
+
+static pp_status print_report(int file_count, char *const *paths, form as) {
+  pp_report *report = NULL;
+  PP_TRY(pp_report_create(file_count, paths, &report));
+  pp_status status = NULL;
+  if (as == FORM_CSV)
+    pp_report_print_csv(report, stdout);
+  else if (as == FORM_JSON)
+    pp_report_print_json(report, stdout);
+  else
+    status = pp_report_print_text(report, stdout);
+  pp_report_destroy(report);
+  return status;
+}
+
+pp_status pp_cmd_report(int argc, char **argv, int *exit_code) {
+  (void)exit_code;
+  enum { OPT_CSV = 256, OPT_JSON };
+  static const struct option longs[] = {{"csv", no_argument, NULL, OPT_CSV},
+                                        {"json", no_argument, NULL, OPT_JSON},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+  form as = FORM_TEXT;
+  optind = 0;
+  opterr = 0;
+  for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
+    if (c == 'h') {
+      print_help();
+      return NULL;
+    }
+    if (c != OPT_CSV && c != OPT_JSON)
+      return pp_app_bad_option(argc, argv, c);
+    form wanted = c == OPT_CSV ? FORM_CSV : FORM_JSON;
+    if (as != FORM_TEXT && as != wanted)
+      return pp_fail(PP_CODE_USAGE, "report: --csv and --json exclude each other");
+    as = wanted;
+  }
+  if (optind == argc)
+    return pp_fail(PP_CODE_USAGE, "report: a results file is missing: pipar report OUT.h5 ... [--csv | --json]");
+  return print_report(argc - optind, argv + optind, as);
+}

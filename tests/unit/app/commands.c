@@ -1,0 +1,19 @@
+/* The commands that read results files, as a program of their own: commands report|diff ARGUMENTS. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+
+int main(int argc, char **argv) {
+  if (argc < 2)
+    return 1;
+  int exit_code = 0;
+  pp_status status = strcmp(argv[1], "report") == 0 ? pp_cmd_report(argc - 1, argv + 1, &exit_code)
+                                                    : pp_cmd_diff(argc - 1, argv + 1, &exit_code);
+  if (status == NULL)
+    return exit_code;
+  fprintf(stderr, "pipar: %s\n", pp_error_message(status));
+  exit_code = (int)pp_error_code(status);
+  pp_error_free(status);
+  return exit_code;
+}
