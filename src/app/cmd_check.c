@@ -7,20 +7,27 @@
 #include "runtime/run.h"
 
 static void print_help(void) {
-  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...]\n\n"
+  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...]\n"
+         "       pipar check --keys\n\n"
          "Validates every run of the experiment; prints its settings as resolved, its runs, the ranks and memory they\n"
-         "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n");
+         "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n\n"
+         "      --set KEY=VALUE   override a key of the experiment\n"
+         "      --keys            print the reference of all keys instead: type, default, unit, range, help\n");
 }
 
-static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, bool *help) {
-  enum { OPT_SET = 256 };
-  static const struct option longs[] = {
-      {"set", required_argument, NULL, OPT_SET}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+typedef enum question { QUESTION_EXPERIMENT, QUESTION_HELP, QUESTION_KEYS } question;
+
+static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, question *asked) {
+  enum { OPT_SET = 256, OPT_KEYS };
+  static const struct option longs[] = {{"set", required_argument, NULL, OPT_SET},
+                                        {"keys", no_argument, NULL, OPT_KEYS},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
   optind = 0;
   opterr = 0;
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
-    if (c == 'h') {
-      *help = true;
+    if (c == 'h' || c == OPT_KEYS) {
+      *asked = c == 'h' ? QUESTION_HELP : QUESTION_KEYS;
       return NULL;
     }
     if (c != OPT_SET)
@@ -107,12 +114,14 @@ static pp_status print_all(const pp_experiment *experiment) {
 pp_status pp_cmd_check(int argc, char **argv, int *exit_code) {
   (void)exit_code;
   pp_app_experiment named = {0};
-  bool help = false;
+  question asked = QUESTION_EXPERIMENT;
   pp_experiment *experiment = NULL;
-  pp_status status = parse(argc, argv, &named, &help);
-  if (help)
+  pp_status status = parse(argc, argv, &named, &asked);
+  if (status == NULL && asked == QUESTION_HELP)
     print_help();
-  if (status == NULL && !help)
+  else if (status == NULL && asked == QUESTION_KEYS)
+    status = pp_config_document(stdout);
+  else if (status == NULL)
     status = pp_app_experiment_load(&named, &experiment);
   if (experiment != NULL)
     status = print_all(experiment);
