@@ -18,6 +18,8 @@ static const command commands[] = {
     {"check", "validate an experiment and tell what it will take", pp_cmd_check},
     {"models", "networks, and the blocks of one", pp_cmd_models},
     {"presets", "devices and networks, with their sources", pp_cmd_presets},
+    {"report", "tables of results files", pp_cmd_report},
+    {"diff", "whether two results files hold the same results", pp_cmd_diff},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
