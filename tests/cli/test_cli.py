@@ -1,0 +1,509 @@
+"""test_cli.py PIPAR CLASS: runs the program as a user does and checks exit codes, messages and files.
+
+Exit codes: 0 done, 1 usage or differing, 2 the experiment or an input file is wrong, 3 a run failed, 4 stopped by a
+signal. An error is one line on stderr."""
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PIPAR = None
+SKIPPED = 77
+TIMEOUT_S = 100  # against hanging only
+
+TIMED = """\
+method: pipar
+compute: none
+pipeline: {micro_batches: 2}
+cost:
+  kind: table
+  iterations: 1
+  device: {forward_s: 1, backward_s: 2, update_s: 0.5}
+  server: {forward_s: 0.5, backward_s: 1, update_s: 0.25, aggregate_s: 0.05}
+  bytes: {upload: 1250000, download: 1250000, model_upload: 125000, model_download: 125000}
+devices:
+  - {network: {up_mbps: 10, down_mbps: 20, latency_ms: 100}}
+"""
+
+TRAINED = """\
+method: pipar
+pipeline: {split: 1, micro_batches: 2}
+dataset: {name: synthetic, shape: [1, 8, 8], classes: 10, train_samples: 16, test_samples: 8}
+training: {batch_size: 4}
+record: {model: true}
+devices:
+  - {count: 2, device: raspberry-pi-4b, network: code-10-25}
+"""
+
+FASHION = """\
+method: fl
+dataset: {name: fashion-mnist, path: data, train_samples: 8, test_samples: 4}
+training: {batch_size: 4}
+devices:
+  - {count: 2, device: raspberry-pi-4b, network: code-10-25}
+"""
+
+
+def idx_images(count):
+    return struct.pack(">IIII", 0x803, count, 28, 28) + bytes(i * 7 % 251 for i in range(count * 28 * 28))
+
+
+def idx_labels(count):
+    return struct.pack(">II", 0x801, count) + bytes(i % 10 for i in range(count))
+
+
+def write_fashion_mnist(folder):
+    """Files of the true names and format, with few samples."""
+    folder.mkdir()
+    for prefix, count in (("train", 8), ("t10k", 4)):
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx_images(count))
+        with gzip.open(folder / f"{prefix}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(idx_labels(count))
+
+
+class CliTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pipar-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.write("timed.yaml", TIMED)
+        self.write("trained.yaml", TRAINED)
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text)
+
+    def exists(self, name):
+        return (self.folder / name).exists()
+
+    def pipar(self, *args, ranks=None, **more):
+        launcher = [] if ranks is None else ["mpirun", "--oversubscribe", "-n", str(ranks)]
+        command = [*launcher, PIPAR, *args]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, **more
+        )
+
+    def succeeds(self, *args, **more):
+        done = self.pipar(*args, **more)
+        self.assertEqual(done.returncode, 0, f"{args}: {done.stderr}")
+        return done
+
+    def fails(self, code, words, *args, ranks=None, **more):
+        """Checks the exit code, that our error is one line, and that it holds every one of `words`."""
+        done = self.pipar(*args, ranks=ranks, **more)
+        ours = [line for line in done.stderr.splitlines() if line.startswith("pipar: ")]
+        self.assertEqual(done.returncode, code, f"{args}: {done.stderr}")
+        self.assertEqual(len(ours), 1, f"{args}: not one line of ours in: {done.stderr!r}")
+        if ranks is None:
+            self.assertEqual(ours[0], done.stderr.splitlines()[-1], f"{args}: more after the error")
+        for word in words:
+            self.assertIn(word, ours[0], f"{args}")
+        return done
+
+
+class Usage(CliTest):
+    def test_no_command_shows_the_usage_and_fails(self):
+        done = self.pipar()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("usage: pipar", done.stderr)
+        self.assertEqual(done.stdout, "")
+
+    def test_unknown_command_and_option_are_named(self):
+        self.fails(1, ["'frobnicate'", "--help"], "frobnicate")
+        self.fails(1, ["--frobnicate"], "run", "timed.yaml", "--frobnicate")
+        self.fails(1, ["-o", "needs a value"], "run", "timed.yaml", "-o")
+
+    def test_missing_and_surplus_arguments_are_named(self):
+        self.fails(1, ["experiment file is missing"], "run")
+        self.fails(1, ["experiment file is missing"], "check")
+        self.fails(1, ["'surplus.yaml'"], "run", "timed.yaml", "surplus.yaml")
+
+    def test_help_is_everywhere(self):
+        listed = self.succeeds("--help").stdout
+        for command in ("run", "check", "models", "presets", "report", "plot", "diff"):
+            self.assertRegex(listed, rf"\n +{command} ")
+            done = self.succeeds(command, "--help")
+            self.assertIn(f"usage: pipar {command}", done.stdout)
+            self.assertEqual(done.stderr, "")
+
+    def test_version_names_the_libraries(self):
+        done = self.succeeds("--version")
+        for library in ("pipar 0.", "Open MPI", "OpenBLAS", "HDF5", "libyaml"):
+            self.assertIn(library, done.stdout)
+
+    def test_models_and_presets_can_be_looked_up(self):
+        self.assertIn("vgg5", self.succeeds("models").stdout)
+        blocks = self.succeeds("models", "vgg5").stdout
+        self.assertIn("C32 max2", blocks)
+        self.fails(2, ["vgg4", "vgg5"], "models", "vgg4")
+        presets = self.succeeds("presets").stdout
+        for word in ("raspberry-pi-4b", "server-cpu", "code-10-25", "code-50-50", "measured", "estimate"):
+            self.assertIn(word, presets)
+
+    def test_a_reader_that_closes_the_pipe_ends_the_program_quietly(self):
+        for args in (["presets"], ["check", "timed.yaml"], ["--help"]):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run(
+                [PIPAR, *args], cwd=self.folder, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_S
+            )
+            os.close(writer)
+            self.assertIn(done.returncode, (-signal.SIGPIPE, 3), args)
+            self.assertLessEqual(len(done.stderr.splitlines()), 1, args)
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [PIPAR, "presets"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_S, check=False
+            )
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("No space left", done.stderr)
+
+
+class Experiments(CliTest):
+    def test_errors_name_file_line_column_key_value_and_what_is_allowed(self):
+        cases = [
+            ("method: pipar", "method: pippar", ["exp.yaml:1:9", "method", "pippar", "pipar"]),
+            ("micro_batches: 2", "micro_batches: two", ["exp.yaml:3:27", "pipeline.micro_batches", "two"]),
+            ("micro_batches: 2", "micro_batches: -3", ["exp.yaml:3:27", "pipeline.micro_batches", "-3", "1"]),
+            ("compute: none", "compute: none\nbatch_size: 4", ["exp.yaml:3:1", "batch_size"]),
+            ("compute: none", "compute: none\ncompute: real", ["exp.yaml:3:1", "compute"]),
+            ("up_mbps: 10", "up_mbps: fast", ["exp.yaml:11:25", "up_mbps", "fast"]),
+            ("up_mbps: 10, ", "", ["exp.yaml:11", "up_mbps"]),
+        ]
+        for old, new, words in cases:
+            self.assertIn(old, TIMED)
+            self.write("exp.yaml", TIMED.replace(old, new))
+            for command in ("check", "run"):
+                with self.subTest(new=new, command=command):
+                    self.fails(2, words, command, "exp.yaml")
+        self.assertFalse(self.exists("results/exp.h5"))
+
+    def test_what_is_no_yaml_is_told_with_its_line(self):
+        self.write("exp.yaml", "method: pipar\ndevices: [\n")
+        self.fails(2, ["exp.yaml:"], "check", "exp.yaml")
+        self.write("exp.yaml", "")
+        self.fails(2, ["exp.yaml"], "check", "exp.yaml")
+        (self.folder / "exp.yaml").write_bytes(b"\x89HDF\r\n\x1a\n\0\0\0\0")
+        self.fails(2, ["exp.yaml"], "check", "exp.yaml")
+
+    def test_required_keys_are_missed(self):
+        self.write("exp.yaml", "method: pipar\n")
+        self.fails(2, ["exp.yaml", "devices"], "check", "exp.yaml")
+
+    def test_an_experiment_that_is_not_there_is_named(self):
+        self.fails(2, ["no.yaml", "No such file"], "run", "no.yaml")
+        self.fails(2, [str(self.folder)], "run", str(self.folder))
+
+    def test_set_overrides_and_is_checked_alike(self):
+        done = self.succeeds("check", "trained.yaml", "--set", "training.batch_size=2")
+        self.assertRegex(done.stdout, r"batch_size: 2\b")
+        self.fails(2, ["training.batch_size", "0"], "check", "trained.yaml", "--set", "training.batch_size=0")
+        self.fails(2, ["training.batchsize"], "check", "trained.yaml", "--set", "training.batchsize=2")
+        self.fails(1, ["nonsense", "KEY=VALUE"], "check", "trained.yaml", "--set", "nonsense")
+
+    def test_set_of_a_swept_key_fixes_it(self):
+        self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar], seed: [1, 2]}\n")
+        self.assertIn("6 runs", self.succeeds("check", "swept.yaml").stdout)
+        self.assertIn("2 runs", self.succeeds("check", "swept.yaml", "--set", "method=fl").stdout)
+        self.assertIn("1 run\n", self.succeeds("check", "swept.yaml", "--set", "method=fl", "--set", "seed=3").stdout)
+
+    def test_what_check_prints_is_an_experiment_of_the_same_meaning(self):
+        for name in ("timed.yaml", "trained.yaml"):
+            shown = self.succeeds("check", name).stdout
+            self.write("again.yaml", shown.split("\n\n", 1)[0] + "\n")
+            again = self.succeeds("check", "again.yaml").stdout
+            self.assertEqual(shown, again, name)
+
+
+class Inputs(CliTest):
+    def setUp(self):
+        super().setUp()
+        write_fashion_mnist(self.folder / "data")
+        self.write("fashion.yaml", FASHION)
+
+    def fails_naming(self, words, ranks=None):
+        self.fails(2, words, "run", "fashion.yaml", "-o", "out.h5", ranks=ranks)
+        self.assertFalse(self.exists("out.h5"))
+
+    def test_small_files_of_the_true_format_train(self):
+        self.succeeds("run", "fashion.yaml", "-o", "out.h5")
+
+    def test_a_missing_file_is_named(self):
+        (self.folder / "data/train-images-idx3-ubyte").unlink()
+        self.fails_naming(["train-images-idx3-ubyte"])
+
+    def test_a_missing_directory_is_named(self):
+        shutil.rmtree(self.folder / "data")
+        self.fails_naming(["data"])
+
+    def test_a_truncated_file_is_named(self):
+        path = self.folder / "data/train-images-idx3-ubyte"
+        whole = path.read_bytes()
+        for length in (0, 3, 15, 16, 1000, len(whole) - 1):
+            with self.subTest(length=length):
+                path.write_bytes(whole[:length])
+                self.fails_naming(["train-images-idx3-ubyte"])
+
+    def test_a_truncated_gzip_file_is_named(self):
+        path = self.folder / "data/t10k-labels-idx1-ubyte.gz"
+        whole = path.read_bytes()
+        for length in (5, len(whole) // 2, len(whole) - 9):
+            with self.subTest(length=length):
+                path.write_bytes(whole[:length])
+                self.fails_naming(["t10k-labels-idx1-ubyte.gz"])
+
+    def test_a_file_of_another_kind_is_named(self):
+        (self.folder / "data/train-images-idx3-ubyte").write_bytes(b"P6 28 28 255 " * 1000)
+        self.fails_naming(["train-images-idx3-ubyte"])
+
+    def test_a_label_out_of_range_is_named(self):
+        path = self.folder / "data/t10k-labels-idx1-ubyte.gz"
+        with gzip.open(path, "wb") as file:
+            file.write(idx_labels(4)[:-1] + b"\x0a")
+        self.fails_naming(["t10k-labels-idx1-ubyte.gz", "10"])
+
+    def test_wanting_more_samples_than_there_are_is_told(self):
+        self.write("fashion.yaml", FASHION.replace("train_samples: 8", "train_samples: 9"))
+        self.fails_naming(["9", "8"])
+
+
+class Outputs(CliTest):
+    def test_the_default_output_is_in_results(self):
+        done = self.succeeds("run", "timed.yaml")
+        self.assertEqual(done.stdout, "results/timed.h5\n")
+        self.assertTrue(self.exists("results/timed.h5"))
+        self.assertFalse(self.exists("results/timed.h5.part"))
+
+    def test_an_existing_output_is_kept_without_force(self):
+        self.write("out.h5", "precious")
+        self.fails(1, ["out.h5", "--force"], "run", "timed.yaml", "-o", "out.h5")
+        self.assertEqual((self.folder / "out.h5").read_text(), "precious")
+        self.assertFalse(self.exists("out.h5.part"))
+        self.succeeds("run", "timed.yaml", "-o", "out.h5", "--force")
+        self.assertTrue((self.folder / "out.h5").read_bytes().startswith(b"\x89HDF"))
+
+    def test_an_output_that_cannot_be_made_is_named(self):
+        for path in ("no/such/folder/out.h5", "/proc/out.h5", "timed.yaml/out.h5"):
+            with self.subTest(path=path):
+                self.fails(3, [path], "run", "timed.yaml", "-o", path)
+
+    def test_quiet_says_nothing(self):
+        done = self.succeeds("run", "timed.yaml", "-q")
+        self.assertEqual((done.stdout, done.stderr), ("", ""))
+
+    def test_a_full_file_system_leaves_no_file_under_the_final_name(self):
+        def limit():  # writing past the limit fails as on a full disk
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+        done = self.pipar("run", "trained.yaml", "-o", "out.h5", preexec_fn=limit)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertEqual(len([line for line in done.stderr.splitlines() if line.startswith("pipar: ")]), 1, done.stderr)
+        self.assertFalse(self.exists("out.h5"))
+
+    def test_an_existing_output_survives_a_failed_run_with_force(self):
+        self.write("out.h5", "precious")
+        self.write("bad.yaml", TRAINED.replace("synthetic, shape: [1, 8, 8], classes: 10", "fashion-mnist, path: none"))
+        self.fails(2, ["none"], "run", "bad.yaml", "-o", "out.h5", "--force")
+        self.assertEqual((self.folder / "out.h5").read_text(), "precious")
+
+
+class Signals(CliTest):
+    # Rounds without end, for the time of a test.
+    LONG = TRAINED.replace("training: {batch_size: 4}", "training: {batch_size: 4, epochs: 100000}")
+
+    @contextlib.contextmanager
+    def running(self):
+        """The long run after its first round."""
+        self.write("long.yaml", self.LONG)
+        with subprocess.Popen(
+            [PIPAR, "run", "long.yaml", "-o", "out.h5"], cwd=self.folder, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                line = process.stderr.readline()
+                self.assertIn("round 1 of 100000", line)
+                yield process
+            finally:
+                process.kill()
+
+    def test_a_signal_stops_the_run_after_a_round(self):
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number.name), self.running() as process:
+                process.send_signal(number)
+                _, errors = process.communicate(timeout=TIMEOUT_S)
+                self.assertEqual(process.returncode, 4)
+                self.assertIn("out.h5.part", errors.splitlines()[-1])
+                self.assertFalse(self.exists("out.h5"))
+                self.assertTrue(self.exists("out.h5.part"))
+
+    def test_a_killed_run_leaves_a_part_that_can_be_reported(self):
+        with self.running() as process:
+            process.kill()
+            process.communicate(timeout=TIMEOUT_S)
+        self.assertFalse(self.exists("out.h5"))
+        self.assertIn("pipar", self.succeeds("report", "out.h5.part").stdout)
+
+
+class Memory(CliTest):
+    def test_an_experiment_larger_than_memory_is_refused_before_it_starts(self):
+        shape = "shape: [1, 8, 8], classes: 10, train_samples: 16, test_samples: 8"
+        for huge in (
+            "shape: [3, 4096, 4096], classes: 10, train_samples: 16, test_samples: 8",
+            "shape: [3, 512, 512], classes: 10, train_samples: 60000000, test_samples: 8",
+        ):
+            self.write("huge.yaml", TRAINED.replace(shape, huge).replace("batch_size: 4", "batch_size: 1000"))
+            with self.subTest(huge=huge):
+                self.fails(3, ["memory"], "run", "huge.yaml", "-o", "out.h5")
+                self.assertFalse(self.exists("out.h5"))
+
+    def test_a_limit_on_memory_counts_as_memory(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
+
+        self.write("large.yaml", TRAINED.replace("[1, 8, 8]", "[3, 128, 128]"))
+        self.fails(3, ["memory"], "run", "large.yaml", "-o", "out.h5", preexec_fn=limit)
+        self.assertFalse(self.exists("out.h5"))
+
+
+class Ranks(CliTest):
+    def test_more_ranks_than_roles_are_refused(self):
+        self.fails(1, ["4 ranks", "at most 3"], "run", "trained.yaml", "-o", "out.h5", ranks=4)
+        self.assertFalse(self.exists("out.h5"))
+
+    def test_the_wall_clock_wants_a_rank_for_each_role(self):
+        for ranks in (None, 2, 4):
+            with self.subTest(ranks=ranks):
+                self.fails(1, ["wall", "3 ranks"], "run", "trained.yaml", "--set", "clock=wall", ranks=ranks)
+
+    def test_errors_are_told_once_and_no_rank_is_left_waiting(self):
+        self.write("bad.yaml", TRAINED.replace("batch_size: 4", "batch_size: none"))
+        self.fails(2, ["bad.yaml:4:24", "none"], "run", "bad.yaml", ranks=3)
+        self.fails(3, ["no/such/out.h5"], "run", "trained.yaml", "-o", "no/such/out.h5", ranks=3)
+        self.write("out.h5", "precious")
+        self.fails(1, ["out.h5", "--force"], "run", "trained.yaml", "-o", "out.h5", ranks=3)
+
+    def test_an_input_that_is_wrong_ends_all_ranks(self):
+        write_fashion_mnist(self.folder / "data")
+        self.write("fashion.yaml", FASHION)
+        path = self.folder / "data/train-images-idx3-ubyte"
+        path.write_bytes(path.read_bytes()[:-1])
+        done = self.pipar("run", "fashion.yaml", "-o", "out.h5", ranks=3)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("train-images-idx3-ubyte", done.stderr)
+        self.assertFalse(self.exists("out.h5"))
+
+    def test_time_only_takes_any_number_of_ranks(self):
+        self.succeeds("run", "timed.yaml", "-o", "alone.h5")
+        self.succeeds("run", "timed.yaml", "-o", "three.h5", ranks=3)
+        self.succeeds("diff", "alone.h5", "three.h5")
+
+
+class Results(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar]}\n")
+        self.succeeds("run", "swept.yaml", "-o", "a.h5")
+
+    def test_report_tells_of_every_run(self):
+        text = self.succeeds("report", "a.h5").stdout
+        for word in ("fl", "sfl", "pipar", "idle"):
+            self.assertIn(word, text)
+
+    def test_report_as_csv_and_json_can_be_parsed(self):
+        rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", "a.h5").stdout)))
+        self.assertEqual([row["method"] for row in rows], ["fl", "sfl", "pipar"])
+        self.assertEqual(len({len(row) for row in rows}), 1)
+        json.loads(self.succeeds("report", "--json", "a.h5").stdout)
+
+    def test_plot_makes_figures(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not here (Debian: gnuplot-nox)")
+        self.succeeds("plot", "a.h5", "-o", "figures")
+        svg, png = (sorted((self.folder / "figures").glob(f"*.{kind}")) for kind in ("svg", "png"))
+        self.assertTrue(svg and png)
+        self.assertEqual([path.stem for path in svg], [path.stem for path in png])
+        for path in svg:
+            self.assertIn("</svg>", path.read_text())
+        for path in png:
+            self.assertTrue(path.read_bytes().startswith(b"\x89PNG"))
+
+    def test_diff_finds_equal_what_only_the_provenance_tells_apart(self):
+        self.succeeds("run", "swept.yaml", "-o", "b.h5", "-q")
+        self.assertNotEqual((self.folder / "a.h5").read_bytes(), (self.folder / "b.h5").read_bytes())
+        self.succeeds("diff", "a.h5", "b.h5")
+
+    def test_diff_finds_other_settings(self):
+        self.succeeds("run", "swept.yaml", "-o", "b.h5", "--set", "seed=7")
+        self.assertEqual(self.pipar("diff", "a.h5", "b.h5").returncode, 1)
+
+    def test_files_that_are_no_results_are_named(self):
+        self.write("text.h5", "not HDF5")
+        (self.folder / "short.h5").write_bytes((self.folder / "a.h5").read_bytes()[:3000])
+        for name in ("none.h5", "text.h5", "short.h5"):
+            for args in (["report", name], ["plot", name, "-o", "figures"], ["diff", "a.h5", name]):
+                with self.subTest(args=args):
+                    self.fails(2, [name], *args)
+
+    def test_arguments_are_checked(self):
+        self.fails(1, ["report"], "report")
+        self.fails(1, ["diff"], "diff", "a.h5")
+        self.fails(1, ["plot"], "plot")
+
+
+class FlippedBit(CliTest):
+    def test_diff_finds_it_in_every_table_and_tensor(self):
+        try:
+            import h5py
+            import numpy
+        except ImportError:
+            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar]}\n")
+        self.succeeds("run", "swept.yaml", "-o", "a.h5")
+
+        def flip(path, choose):
+            shutil.copy(self.folder / "a.h5", path)
+            with h5py.File(path, "r+") as file:
+                table = choose(file["runs/2"])
+                values = table[...]
+                flat = values.reshape(-1).view(numpy.uint8)
+                flat[flat.size // 2] ^= 1
+                table[...] = values
+
+        path = self.folder / "b.h5"
+        tensors = "model/block0.conv.weight", "model/block3.linear.weight", "model/block1.bn.running_var"
+        for name in ("devices", "server", "rounds", "stages", *tensors):
+            with self.subTest(name=name):
+                flip(path, lambda run, name=name: run[name])
+                done = self.pipar("diff", "a.h5", "b.h5")
+                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                self.assertIn(name.split("/")[-1], done.stdout)
+                self.assertEqual(len(done.stdout.splitlines()), 1)
+
+
+def main():
+    global PIPAR
+    PIPAR = os.path.abspath(sys.argv[1])
+    if os.geteuid() == 0:
+        os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[2], sys.modules[__name__])
+    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    if not result.wasSuccessful():
+        return 1
+    for _, reason in result.skipped:
+        print(f"not all of it: {reason}")
+    return SKIPPED if result.skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
