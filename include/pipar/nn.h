@@ -64,6 +64,8 @@ const pp_block_info *pp_model_block(const pp_model *model, int block);
 /* Whether the block has a batch norm that sees one value per channel of each sample, so that a micro-batch of 1 has no
  * variance: the experiment must refuse it. */
 bool pp_model_needs_two_samples(const pp_model *model, int block);
+/* Whether training draws random numbers (dropout): then pp_net_place matters. */
+bool pp_model_is_random(const pp_model *model);
 /* Names of all networks that can be built, NULL-terminated. */
 const char *const *pp_model_names(void);
 
@@ -96,6 +98,16 @@ typedef enum pp_net_use {
   PP_NET_EVALUATE,  /* forward with running statistics only: in_flight is ignored */
   PP_NET_REFERENCE, /* as PP_NET_TRAIN with the plain loops: the oracle of the fast layers */
 } pp_net_use;
+
+/* Where a micro-batch stands in the experiment: what random masks (dropout) are keyed by, so that they do not depend on
+ * how a mini-batch is cut. */
+typedef struct pp_place {
+  uint64_t seed;
+  uint32_t device, iteration;
+  int first_sample; /* of the micro-batch, within its mini-batch */
+} pp_place;
+/* Sets the place of the next forward; all 0 until it is called. Needed where pp_model_is_random. */
+void pp_net_place(pp_net *net, pp_place place);
 
 PP_MUST_CHECK pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight,
                                       pp_net_use use, pp_net **out);

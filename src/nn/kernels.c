@@ -9,6 +9,7 @@ enum {
   PANEL = 2 * LANES,
   TILE = PP_TILE,        /* pixels of a tile: TILE x 2 accumulators stay in registers */
   ROWS = PP_ROWS,        /* weights of a weight-gradient tile */
+  DEPTH_TILE = 4,        /* pixels, or taps, of a depthwise tile */
   GRADIENT_PIXELS = 128, /* whose gradients stay in the first-level cache */
 };
 
@@ -42,10 +43,12 @@ INLINE void convolve_tile(const int vectors, const pp_window *window, const floa
     pixel[t] = x + offsets[t];
     sum[t][0] = sum[t][1] = (vec){0};
   }
-  for (int64_t run = 0; run < window->runs; run++) {
-    for (int64_t k = 0; k < window->run_length; k++) {
-      vec w0 = load(weights), w1 = vectors > 1 ? load(weights + LANES) : w0;
-      weights += PANEL;
+  for (int run = 0; run < window->runs; run++) {
+    const float *w = weights + (int64_t)window->w_run[run] * PANEL;
+    int64_t first = window->x_run[run], end = first + window->run_length;
+    for (int64_t k = first; k < end; k++) {
+      vec w0 = load(w), w1 = vectors > 1 ? load(w + LANES) : w0;
+      w += PANEL;
 #pragma GCC unroll 16
       for (int t = 0; t < TILE; t++) {
         sum[t][0] += w0 * pixel[t][k];
@@ -53,9 +56,6 @@ INLINE void convolve_tile(const int vectors, const pp_window *window, const floa
           sum[t][1] += w1 * pixel[t][k];
       }
     }
-#pragma GCC unroll 16
-    for (int t = 0; t < TILE; t++)
-      pixel[t] += window->run_stride;
   }
 #pragma GCC unroll 16
   for (int t = 0; t < TILE; t++) {
@@ -64,34 +64,31 @@ INLINE void convolve_tile(const int vectors, const pp_window *window, const floa
   }
 }
 
-static void convolve(const pp_window *window, const float *x, const float *weights, int64_t outputs, float *y) {
-  int64_t depth = window->runs * window->run_length;
-  for (int64_t o = 0; o < outputs; o += PANEL, weights += depth * PANEL) {
-    int64_t width = outputs - o < PANEL ? outputs - o : PANEL;
-    for (int64_t first = 0; first < window->pixels; first += TILE) {
-      int64_t count = window->pixels - first < TILE ? window->pixels - first : TILE;
-      int32_t offsets[TILE]; /* a ragged tile computes its last pixel again */
-      for (int t = 0; t < TILE; t++)
-        offsets[t] = window->offsets[first + (t < count ? t : count - 1)];
-      vec sum[TILE][2];
-      if (width > LANES)
-        convolve_tile(2, window, x, offsets, weights, sum);
-      else
-        convolve_tile(1, window, x, offsets, weights, sum);
-      for (int64_t t = 0; t < count; t++)
-        store_panel(y + (first + t) * outputs + o, sum[t], width);
-    }
+static void convolve(const pp_window *window, const float *x, const float *weights, int64_t width, float *y) {
+  for (int64_t first = 0; first < window->pixels; first += TILE) {
+    int64_t count = window->pixels - first < TILE ? window->pixels - first : TILE;
+    int32_t offsets[TILE]; /* a ragged tile computes its last pixel again */
+    for (int t = 0; t < TILE; t++)
+      offsets[t] = window->x_offsets[first + (t < count ? t : count - 1)];
+    vec sum[TILE][2];
+    if (width > LANES)
+      convolve_tile(2, window, x, offsets, weights, sum);
+    else
+      convolve_tile(1, window, x, offsets, weights, sum);
+    for (int64_t t = 0; t < count; t++)
+      store_panel(y + window->y_offsets[first + t], sum[t], width);
   }
 }
 
-INLINE void gradient_tile(const int rows, const int vectors, const float *x, const int32_t *x_offsets, const float *dy,
-                          const int32_t *dy_offsets, int64_t pixels, int64_t used, float *dweights) {
+/* `rows` weights of one run against the pixels [first, first + count). */
+INLINE void gradient_tile(const int rows, const int vectors, const pp_window *window, int64_t first, int64_t count,
+                          const float *x, const float *dy, float *dweights) {
   vec sum[ROWS][2];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++)
     sum[r][0] = sum[r][1] = (vec){0};
-  for (int64_t p = 0; p < pixels; p++) {
-    const float *from = x + x_offsets[p], *gradient = dy + dy_offsets[p];
+  for (int64_t p = first; p < first + count; p++) {
+    const float *from = x + window->x_offsets[p], *gradient = dy + window->y_offsets[p];
     vec d0 = load(gradient), d1 = vectors > 1 ? load(gradient + LANES) : d0;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
@@ -101,42 +98,113 @@ INLINE void gradient_tile(const int rows, const int vectors, const float *x, con
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; r++)
-    if (r < used) {
-      store(dweights + r * PANEL, load(dweights + r * PANEL) + sum[r][0]);
-      if (vectors > 1)
-        store(dweights + r * PANEL + LANES, load(dweights + r * PANEL + LANES) + sum[r][1]);
+  for (int r = 0; r < rows; r++) {
+    store(dweights + r * PANEL, load(dweights + r * PANEL) + sum[r][0]);
+    if (vectors > 1)
+      store(dweights + r * PANEL + LANES, load(dweights + r * PANEL + LANES) + sum[r][1]);
+  }
+}
+
+INLINE void gradient_rows(int64_t rows, const int vectors, const pp_window *window, int64_t first, int64_t count,
+                          const float *x, const float *dy, float *dweights) {
+#define ROWS_CASE(n)                                                                                                   \
+  case n:                                                                                                              \
+    if (n <= ROWS)                                                                                                     \
+      gradient_tile(n <= ROWS ? n : 1, vectors, window, first, count, x, dy, dweights);                                \
+    break;
+  switch (rows) {
+    ROWS_CASE(1)
+    ROWS_CASE(2)
+    ROWS_CASE(3)
+    ROWS_CASE(4)
+    ROWS_CASE(5)
+    ROWS_CASE(6)
+    ROWS_CASE(7)
+    ROWS_CASE(8)
+    ROWS_CASE(9)
+    ROWS_CASE(10)
+    ROWS_CASE(11)
+    ROWS_CASE(12)
+  }
+#undef ROWS_CASE
+}
+
+static void weight_gradient(const pp_window *window, const float *x, const float *dy, int64_t width, float *dweights) {
+  for (int64_t first = 0; first < window->pixels; first += GRADIENT_PIXELS) {
+    int64_t count = window->pixels - first < GRADIENT_PIXELS ? window->pixels - first : GRADIENT_PIXELS;
+    for (int run = 0; run < window->runs; run++)
+      for (int64_t k = 0; k < window->run_length; k += ROWS) {
+        int64_t rows = window->run_length - k < ROWS ? window->run_length - k : ROWS;
+        const float *from = x + window->x_run[run] + k;
+        float *to = dweights + (window->w_run[run] + k) * PANEL;
+        if (width > LANES)
+          gradient_rows(rows, 2, window, first, count, from, dy, to);
+        else
+          gradient_rows(rows, 1, window, first, count, from, dy, to);
+      }
+  }
+}
+
+static void depthwise(const pp_window *window, const float *x, const float *weights, float *y) {
+  int64_t channels = window->run_length;
+  for (int64_t c = 0; c < channels; c += LANES)
+    for (int64_t first = 0; first < window->pixels; first += DEPTH_TILE) {
+      int64_t count = window->pixels - first < DEPTH_TILE ? window->pixels - first : DEPTH_TILE;
+      const float *pixel[DEPTH_TILE];
+      vec sum[DEPTH_TILE];
+#pragma GCC unroll 8
+      for (int t = 0; t < DEPTH_TILE; t++) {
+        pixel[t] = x + window->x_offsets[first + (t < count ? t : count - 1)] + c;
+        sum[t] = (vec){0};
+      }
+      for (int run = 0; run < window->runs; run++) {
+        vec w = load(weights + window->w_run[run] + c);
+        int64_t at = window->x_run[run];
+#pragma GCC unroll 8
+        for (int t = 0; t < DEPTH_TILE; t++)
+          sum[t] += w * load(pixel[t] + at);
+      }
+      for (int64_t t = 0; t < count; t++) {
+        float *to = y + window->y_offsets[first + t] + c;
+        if (channels - c >= LANES)
+          store(to, sum[t]);
+        else
+          memcpy(to, &sum[t], (size_t)(channels - c) * sizeof *to);
+      }
     }
 }
 
-/* The smallest tile that holds `used` weights; what it computes beyond them is dropped. */
-INLINE void gradient_rows(const int vectors, const float *x, const int32_t *x_offsets, const float *dy,
-                          const int32_t *dy_offsets, int64_t pixels, int64_t used, float *dweights) {
-  if (used > ROWS * 3 / 4)
-    gradient_tile(ROWS, vectors, x, x_offsets, dy, dy_offsets, pixels, used, dweights);
-  else if (used > ROWS / 2)
-    gradient_tile(ROWS * 3 / 4, vectors, x, x_offsets, dy, dy_offsets, pixels, used, dweights);
-  else
-    gradient_tile(ROWS / 2, vectors, x, x_offsets, dy, dy_offsets, pixels, used, dweights);
-}
-
-static void weight_gradient(const pp_window *window, const float *x, const float *dy, const int32_t *dy_offsets,
-                            int64_t outputs, float *dweights) {
-  for (int64_t o = 0; o < outputs; o += PANEL)
-    for (int64_t first = 0; first < window->pixels; first += GRADIENT_PIXELS) {
-      int64_t count = window->pixels - first < GRADIENT_PIXELS ? window->pixels - first : GRADIENT_PIXELS;
-      float *to = dweights + o * window->runs * window->run_length;
-      for (int64_t run = 0; run < window->runs; run++)
-        for (int64_t k = 0; k < window->run_length; k += ROWS) {
-          int64_t used = window->run_length - k < ROWS ? window->run_length - k : ROWS;
-          const float *from = x + run * window->run_stride + k;
-          float *at = to + (run * window->run_length + k) * PANEL;
-          if (outputs - o > LANES)
-            gradient_rows(2, from, window->offsets + first, dy + o, dy_offsets + first, count, used, at);
-          else
-            gradient_rows(1, from, window->offsets + first, dy + o, dy_offsets + first, count, used, at);
+static void depthwise_gradient(const pp_window *window, const float *x, const float *dy, float *dweights) {
+  int64_t channels = window->run_length;
+  for (int64_t first = 0; first < window->pixels; first += GRADIENT_PIXELS) {
+    int64_t end = window->pixels - first < GRADIENT_PIXELS ? window->pixels : first + GRADIENT_PIXELS;
+    for (int64_t c = 0; c < channels; c += LANES)
+      for (int run = 0; run < window->runs; run += DEPTH_TILE) {
+        int count = window->runs - run < DEPTH_TILE ? window->runs - run : DEPTH_TILE;
+        int64_t at[DEPTH_TILE];
+        vec sum[DEPTH_TILE];
+#pragma GCC unroll 8
+        for (int t = 0; t < DEPTH_TILE; t++) {
+          at[t] = window->x_run[run + (t < count ? t : count - 1)] + c;
+          sum[t] = (vec){0};
         }
-    }
+        for (int64_t p = first; p < end; p++) {
+          vec d = load(dy + window->y_offsets[p] + c);
+          const float *from = x + window->x_offsets[p];
+#pragma GCC unroll 8
+          for (int t = 0; t < DEPTH_TILE; t++)
+            sum[t] += d * load(from + at[t]);
+        }
+        for (int t = 0; t < count; t++) {
+          float *to = dweights + window->w_run[run + t] + c;
+          float lanes[LANES];
+          store(lanes, sum[t]);
+          int64_t width = channels - c < LANES ? channels - c : LANES;
+          for (int64_t lane = 0; lane < width; lane++)
+            to[lane] += lanes[lane];
+        }
+      }
+  }
 }
 
 /* The rest are plain loops over channels, for the compiler to vectorise. */
@@ -157,16 +225,65 @@ static void moments(const float *restrict z, int64_t pixels, int64_t channels, f
     }
 }
 
-/* NaN stays in all three. */
+/* NaN stays in all of these. */
 INLINE float relu(float v) { return 0.0F > v ? 0.0F : v; }
 INLINE float larger(float a, float b) { return b > a || b != b ? b : a; }
 INLINE float smaller(float a, float b) { return b < a || b != b ? b : a; }
+INLINE float gate(float v) { /* (v + 3) / 6 between 0 and 1 */
+  float up = relu(v + 3.0F);
+  return (up > 6.0F ? 6.0F : up) * (1.0F / 6.0F);
+}
 
-static void activate(const float *restrict z, int64_t pixels, int64_t channels, const float *restrict mean,
-                     const float *restrict scale, const float *restrict shift, float *restrict y) {
+INLINE float value(const pp_activation act, float a) {
+  return act == PP_ACT_RELU           ? relu(a)
+         : act == PP_ACT_HARD_SWISH   ? a * gate(a)
+         : act == PP_ACT_HARD_SIGMOID ? gate(a)
+                                      : a;
+}
+
+/* dy times the slope at a; PyTorch's choices at the kinks. */
+INLINE float slope_of(const pp_activation act, float a, float dy) {
+  if (act == PP_ACT_RELU)
+    return a <= 0.0F ? 0.0F : dy;
+  if (act == PP_ACT_HARD_SWISH) {
+    float inner = dy * (a * (1.0F / 3.0F) + 0.5F);
+    float below = a > 3.0F ? dy : inner;
+    return a < -3.0F ? 0.0F : below;
+  }
+  if (act == PP_ACT_HARD_SIGMOID)
+    return a <= -3.0F || a >= 3.0F ? 0.0F : dy * (1.0F / 6.0F);
+  return dy;
+}
+
+/* One copy of a loop per activation. */
+#define PER_ACTIVATION(act, call)                                                                                      \
+  switch (act) {                                                                                                       \
+  case PP_ACT_RELU:                                                                                                    \
+    call(PP_ACT_RELU);                                                                                                 \
+    break;                                                                                                             \
+  case PP_ACT_HARD_SWISH:                                                                                              \
+    call(PP_ACT_HARD_SWISH);                                                                                           \
+    break;                                                                                                             \
+  case PP_ACT_HARD_SIGMOID:                                                                                            \
+    call(PP_ACT_HARD_SIGMOID);                                                                                         \
+    break;                                                                                                             \
+  case PP_ACT_NONE:                                                                                                    \
+    call(PP_ACT_NONE);                                                                                                 \
+    break;                                                                                                             \
+  }
+
+INLINE void activate_as(const pp_activation act, const float *restrict z, int64_t pixels, int64_t channels,
+                        const pp_affine *u, float *restrict y) {
+  const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++)
-      y[p * channels + c] = relu((z[p * channels + c] - mean[c]) * scale[c] + shift[c]);
+      y[p * channels + c] = value(act, (z[p * channels + c] - mean[c]) * scale[c] + shift[c]);
+}
+
+static void activate(const float *z, int64_t pixels, int64_t channels, const pp_affine *u, float *y) {
+#define CALL(act) activate_as(act, z, pixels, channels, u, y)
+  PER_ACTIVATION(u->act, CALL)
+#undef CALL
 }
 
 static void pool(const float *restrict z, int64_t height, int64_t width, int64_t channels, const float *restrict scale,
@@ -183,35 +300,50 @@ static void pool(const float *restrict z, int64_t height, int64_t width, int64_t
     }
 }
 
-static void gradient_sums(const float *restrict dy, const float *restrict m, int64_t pixels, int64_t channels,
-                          const float *restrict mean, const float *restrict scale, const float *restrict shift,
-                          float *restrict plain, float *restrict product) {
+INLINE void gradient_sums_as(const pp_activation act, const float *restrict dy, const float *restrict m, int64_t pixels,
+                             int64_t channels, const pp_affine *u, float *restrict plain, float *restrict product) {
+  const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   memset(plain, 0, (size_t)channels * sizeof *plain);
   memset(product, 0, (size_t)channels * sizeof *product);
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++) {
       float difference = m[p * channels + c] - mean[c];
-      float gradient = difference * scale[c] + shift[c] <= 0.0F ? 0.0F : dy[p * channels + c];
+      float gradient = slope_of(act, difference * scale[c] + shift[c], dy[p * channels + c]);
       plain[c] += gradient;
       product[c] += gradient * difference;
     }
 }
 
-static void undo(const float *restrict dy, const float *restrict z, int64_t height, int64_t width, int64_t channels,
-                 const pp_undo *u, int64_t pitch, float *restrict dz) {
+static void gradient_sums(const float *dy, const float *m, int64_t pixels, int64_t channels, const pp_affine *u,
+                          float *plain, float *product){
+#define CALL(act) gradient_sums_as(act, dy, m, pixels, channels, u, plain, product)
+    PER_ACTIVATION(u->act, CALL)
+#undef CALL
+}
+
+INLINE void undo_as(const pp_activation act, const float *restrict dy, const float *restrict z, int64_t height,
+                    int64_t width, int64_t channels, const pp_affine *u, int64_t pitch, float *restrict dz) {
   const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   const float *restrict slope = u->slope, *restrict offset = u->offset;
   for (int64_t row = 0; row < height; row++, dz += pitch)
-    for (int64_t p = row * width; p < (row + 1) * width; p++)
+    for (int64_t column = 0; column < width; column++, dy += channels, z += channels)
       for (int64_t c = 0; c < channels; c++) {
-        float difference = z[p * channels + c] - mean[c];
-        float gradient = difference * scale[c] + shift[c] <= 0.0F ? 0.0F : dy[p * channels + c];
-        dz[(p - row * width) * channels + c] = gradient * scale[c] + (difference * slope[c] + offset[c]);
+        float difference = z[c] - mean[c];
+        float gradient = slope_of(act, difference * scale[c] + shift[c], dy[c]);
+        dz[column * channels + c] = gradient * scale[c] + (difference * slope[c] + offset[c]);
       }
 }
 
+static void undo(const float *dy, const float *z, int64_t height, int64_t width, int64_t channels, const pp_affine *u,
+                 int64_t pitch, float *dz) {
+#define CALL(act) undo_as(act, dy, z, height, width, channels, u, pitch, dz)
+  PER_ACTIVATION(u->act, CALL)
+#undef CALL
+}
+
+/* Only ReLU commutes with the pooling. */
 static void undo_pool(const float *restrict dy, const float *restrict z, const float *restrict m, int64_t height,
-                      int64_t width, int64_t channels, const pp_undo *u, int64_t pitch, float *restrict dz) {
+                      int64_t width, int64_t channels, const pp_affine *u, int64_t pitch, float *restrict dz) {
   const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   const float *restrict slope = u->slope, *restrict offset = u->offset;
   for (int64_t row = 0; row < height; row++)
@@ -251,6 +383,8 @@ const pp_kernels PP_KERNELS_TABLE = {
     .panel = PANEL,
     .convolve = convolve,
     .weight_gradient = weight_gradient,
+    .depthwise = depthwise,
+    .depthwise_gradient = depthwise_gradient,
     .moments = moments,
     .activate = activate,
     .pool = pool,

@@ -1,5 +1,6 @@
 /* The seam between a network and its layers. A layer is what one pass over the data computes: a convolution with the
- * batch norm, ReLU and pooling that follow it is one layer, so that its fast form may fuse them.
+ * batch norm, activation and pooling that follow it is one layer, so that its fast form may fuse them. The layers of a
+ * block form a graph: each reads the outputs of one or two earlier ones.
  *
  * Layout, stated once: between layers, and so at every boundary between blocks, an image is channels-last,
  * (N, H, W, C), and what a linear layer gives is (N, features). Only the network's input is (N, C, H, W). Tensors in
@@ -16,15 +17,32 @@
 
 typedef struct pp_layer_type pp_layer_type;
 
+/* How a tensor starts: uniform in +-spread, normal with deviation spread, or constant. */
+typedef struct pp_initial {
+  enum { PP_INITIAL_CONSTANT, PP_INITIAL_UNIFORM, PP_INITIAL_NORMAL } kind;
+  double spread; /* or the constant */
+} pp_initial;
+
+enum { PP_FROM_BLOCK = -1 }; /* instead of a layer's number: the block's input */
+
 /* A layer of a model. Immutable. Offsets count from the layer's first parameter or statistic. */
 typedef struct pp_layer {
   const pp_layer_type *type;
+  int from[2];                    /* the layers it reads, or PP_FROM_BLOCK; the second where the type takes two */
   pp_shape input, middle, output; /* middle: between convolution and pooling */
-  bool norm, relu, pool;          /* what follows the product */
-  float epsilon, momentum;        /* of the batch norm */
-  int64_t params, stats;          /* first element in the model's buffers */
+  char name[24], norm_name[24];   /* of its tensors: "conv" and "bn" */
+  int kernel, stride, padding;    /* of a convolution or a pooling */
+  bool depthwise, biased, norm;
+  pp_activation act;
+  bool pool;               /* 2x2, after a ReLU */
+  float epsilon, momentum; /* of the batch norm */
+  float rate;              /* of a dropout */
+  uint32_t number;         /* in the model: the dropout's stream */
+  int64_t params, stats;   /* first element in the model's buffers */
   int64_t weight, bias, gamma, beta;
   int64_t mean, variance;
+  int64_t parameter_count, statistic_count;
+  pp_initial initial_weight, initial_bias;
 } pp_layer;
 
 /* One layer's part in one micro-batch. */
@@ -35,9 +53,12 @@ typedef struct pp_layer_run {
   const float *params; /* the layer's own first elements */
   float *stats;
   float *grads;
-  float *kept;    /* of the slot, from forward to backward */
-  float *scratch; /* of the net, holds nothing between calls */
+  const float *second; /* the second input, for types that take two */
+  float *dsecond;      /* its gradient, overwritten by backward; NULL: not wanted */
+  float *kept;         /* of the slot, from forward to backward */
+  float *scratch;      /* of the net, holds nothing between calls */
   const pp_kernels *kernels;
+  pp_place place; /* for random masks */
 } pp_layer_run;
 
 /* Floats a net sets aside for a layer, and for what. */
@@ -54,39 +75,49 @@ typedef struct pp_layer_request {
 typedef struct pp_layer_ops {
   void (*plan)(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *plan);
   void (*forward)(const pp_layer_run *run, const float *x, float *y);
-  /* Adds to run->grads; overwrites dx, or leaves it out where it is NULL; may overwrite dy. */
+  /* Adds to run->grads; overwrites dx and run->dsecond where they are not NULL; may overwrite dy. */
   void (*backward)(const pp_layer_run *run, const float *x, float *dy, float *dx);
 } pp_layer_ops;
 
 typedef struct pp_layer_tensor {
-  const char *name; /* "conv.weight" */
+  const char *layer, *name; /* "conv", "weight" */
   int rank;
   int64_t shape[4];
   bool is_statistic;
   int64_t offset; /* from the layer's first parameter or statistic */
+  pp_initial initial;
 } pp_layer_tensor;
 enum { PP_LAYER_MAX_TENSORS = 6, PP_LAYER_MAX_INFOS = 4 };
 
 struct pp_layer_type {
   const pp_layer_ops *fast, *reference;
+  int inputs; /* 1 or 2 */
   /* What the cost model sees of it; returns how many. */
   int (*info)(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]);
   /* Its tensors in PyTorch's order of a state_dict; returns how many. */
   int (*tensors)(const pp_layer *layer, pp_layer_tensor out[PP_LAYER_MAX_TENSORS]);
 };
 
-extern const pp_layer_type pp_conv_type;   /* 3x3, padding 1, bias; batch norm, ReLU, 2x2 max pool */
-extern const pp_layer_type pp_linear_type; /* bias; ReLU */
+extern const pp_layer_type pp_conv_type;    /* dense or depthwise; bias, batch norm, activation, 2x2 max pool */
+extern const pp_layer_type pp_linear_type;  /* bias, activation */
+extern const pp_layer_type pp_add_type;     /* of two inputs, then an activation (none or ReLU) */
+extern const pp_layer_type pp_average_type; /* over all pixels */
+extern const pp_layer_type pp_maxpool_type; /* kernel, stride, padding */
+extern const pp_layer_type pp_scale_type;   /* an image by one factor per sample and channel, the second input */
+extern const pp_layer_type pp_dropout_type; /* rate */
 
-/* The plain loops, in reference.c. */
-extern const pp_layer_ops pp_conv_reference, pp_linear_reference;
+/* The plain loops, in reference*.c. */
+extern const pp_layer_ops pp_conv_reference, pp_linear_reference, pp_add_reference, pp_average_reference;
+extern const pp_layer_ops pp_maxpool_reference, pp_scale_reference, pp_dropout_reference;
 
-/* Fill in a layer's offsets and shapes from its input; they give the layer's counts. */
-typedef struct pp_layer_size {
-  int64_t parameters, statistics;
-} pp_layer_size;
-pp_layer_size pp_conv_setup(pp_layer *layer, pp_shape input, int channels, bool norm, bool pool);
-pp_layer_size pp_linear_setup(pp_layer *layer, pp_shape input, int features, bool relu);
+/* What dropout does to element `element` of the micro-batch's sample: 0 or 1 / (1 - rate). */
+float pp_dropout_factor(const pp_layer_run *run, int sample, int64_t element);
+
+/* Lay out a layer whose input, kernel, flags and output channels (output.channels) are set: the other shapes, the
+ * offsets and counts of its tensors. */
+void pp_conv_setup(pp_layer *layer);
+void pp_linear_setup(pp_layer *layer);
+void pp_maxpool_setup(pp_layer *layer);
 
 /* One piece of memory cut into aligned tensors. With base NULL it only counts. */
 typedef struct pp_cutter {
@@ -99,5 +130,9 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
   cutter->used += pp_cut_round(count);
   return piece;
 }
+
+static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
+static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

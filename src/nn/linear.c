@@ -1,17 +1,16 @@
-/* Linear layer: y = x W^T + b, then ReLU; on OpenBLAS. */
+/* Linear layer: y = x W^T + b, then an activation; on OpenBLAS. */
 #include "nn/layer.h"
 
 #include <cblas.h>
 #include <string.h>
 
-pp_layer_size pp_linear_setup(pp_layer *layer, pp_shape input, int features, bool relu) {
+void pp_linear_setup(pp_layer *layer) {
   layer->type = &pp_linear_type;
-  layer->input = input;
-  layer->middle = layer->output = (pp_shape){features, 1, 1};
-  layer->relu = relu;
+  layer->middle = layer->output = (pp_shape){layer->output.channels, 1, 1};
+  layer->biased = true;
   layer->weight = 0;
-  layer->bias = pp_shape_elements(input) * features;
-  return (pp_layer_size){.parameters = layer->bias + features};
+  layer->bias = pp_shape_elements(layer->input) * layer->output.channels;
+  layer->parameter_count = layer->bias + layer->output.channels;
 }
 
 /* An image has to be turned from (H, W, C) to (C, H, W), the order of the weights' columns. */
@@ -22,15 +21,15 @@ static bool turns(const pp_layer *layer) {
 /* What is kept from forward to backward. */
 typedef struct linear_kept {
   float *x; /* (N, C x H x W), only where it is turned */
-  float *y; /* (N, features), only with ReLU */
+  float *a; /* (N, features), before the activation; only where there is one */
 } linear_kept;
 
 static linear_kept cut_kept(const pp_layer *layer, int64_t samples, pp_cutter *cutter) {
   linear_kept kept = {0};
   if (turns(layer))
     kept.x = pp_cut(cutter, samples * pp_shape_elements(layer->input));
-  if (layer->relu)
-    kept.y = pp_cut(cutter, samples * layer->output.channels);
+  if (layer->act != PP_ACT_NONE)
+    kept.a = pp_cut(cutter, samples * layer->output.channels);
   return kept;
 }
 
@@ -54,6 +53,34 @@ static void transpose(const float *from, int64_t rows, int64_t columns, float *t
           to[c * rows + r] = from[r * columns + c];
 }
 
+/* NaN stays. */
+static float activation(pp_activation act, float a) {
+  float gate = a < -3.0F ? 0.0F : a > 3.0F ? 1.0F : (a + 3.0F) / 6.0F;
+  switch (act) {
+  case PP_ACT_RELU:
+    return 0.0F > a ? 0.0F : a;
+  case PP_ACT_HARD_SWISH:
+    return a * gate;
+  case PP_ACT_HARD_SIGMOID:
+    return gate;
+  default:
+    return a;
+  }
+}
+
+static float activation_slope(pp_activation act, float a) {
+  switch (act) {
+  case PP_ACT_RELU:
+    return a <= 0.0F ? 0.0F : 1.0F;
+  case PP_ACT_HARD_SWISH:
+    return a < -3.0F ? 0.0F : a > 3.0F ? 1.0F : a / 3.0F + 0.5F;
+  case PP_ACT_HARD_SIGMOID:
+    return a <= -3.0F || a >= 3.0F ? 0.0F : 1.0F / 6.0F;
+  default:
+    return 1.0F;
+  }
+}
+
 static void forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
@@ -71,21 +98,20 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
     memcpy(y + n * outputs, run->params + layer->bias, (size_t)outputs * sizeof *y);
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, run->samples, (int)outputs, (int)inputs, 1.0F, rows, (int)inputs,
               run->params + layer->weight, (int)inputs, 1.0F, y, (int)outputs);
-  if (!layer->relu)
+  if (layer->act == PP_ACT_NONE)
     return;
-  for (int64_t i = 0; i < run->samples * outputs; i++)
-    y[i] = 0.0F > y[i] ? 0.0F : y[i]; /* NaN stays */
   if (run->training)
-    memcpy(kept.y, y, (size_t)(run->samples * outputs) * sizeof *y);
+    memcpy(kept.a, y, (size_t)(run->samples * outputs) * sizeof *y);
+  for (int64_t i = 0; i < run->samples * outputs; i++)
+    y[i] = activation(layer->act, y[i]);
 }
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
   linear_kept kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
-  if (layer->relu)
-    for (int64_t i = 0; i < run->samples * outputs; i++)
-      dy[i] = kept.y[i] <= 0.0F ? 0.0F : dy[i];
+  for (int64_t i = 0; i < run->samples * outputs && layer->act != PP_ACT_NONE; i++)
+    dy[i] *= activation_slope(layer->act, kept.a[i]);
   float *dbias = run->grads + layer->bias;
   for (int64_t o = 0; o < outputs; o++) {
     double sum = 0.0;
@@ -115,15 +141,19 @@ static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
                                  .inputs = inputs,
                                  .outputs = outputs,
                                  .parameters = inputs * outputs + outputs};
-  if (layer->relu)
-    out[count++] = (pp_layer_info){.kind = PP_LAYER_ELEMENTWISE, .name = "relu", .inputs = outputs, .outputs = outputs};
+  static const char *const acts[] = {NULL, "relu", "hardswish", "hardsigmoid"};
+  if (layer->act != PP_ACT_NONE)
+    out[count++] =
+        (pp_layer_info){.kind = PP_LAYER_ELEMENTWISE, .name = acts[layer->act], .inputs = outputs, .outputs = outputs};
   return count;
 }
 
+/* A squeeze is written as a 1x1 convolution. */
 static int tensors(const pp_layer *layer, pp_layer_tensor out[PP_LAYER_MAX_TENSORS]) {
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  out[0] = (pp_layer_tensor){.name = "linear.weight", .rank = 2, .shape = {outputs, inputs}, .offset = layer->weight};
-  out[1] = (pp_layer_tensor){.name = "linear.bias", .rank = 1, .shape = {outputs}, .offset = layer->bias};
+  out[0] = (pp_layer_tensor){layer->name, "weight",      layer->kernel == 1 ? 4 : 2, {outputs, inputs, 1, 1},
+                             false,       layer->weight, layer->initial_weight};
+  out[1] = (pp_layer_tensor){layer->name, "bias", 1, {outputs}, false, layer->bias, layer->initial_bias};
   return 2;
 }
 
@@ -132,6 +162,7 @@ static const pp_layer_ops fast = {.plan = plan, .forward = forward, .backward = 
 const pp_layer_type pp_linear_type = {
     .fast = &fast,
     .reference = &pp_linear_reference,
+    .inputs = 1,
     .info = info,
     .tensors = tensors,
 };

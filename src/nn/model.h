@@ -1,11 +1,14 @@
-/* A model from the inside. */
+/* A model from the inside, and how one is built: blocks in order, each a graph of layers. */
 #ifndef PP_NN_MODEL_H
 #define PP_NN_MODEL_H
 
 #include "nn/layer.h"
 
+enum { PP_MODEL_MAX_BLOCKS = 64, PP_MODEL_MAX_LAYERS = 256, PP_BLOCK_MAX_LAYERS = 16 };
+
 typedef struct pp_block {
   pp_block_info info;
+  char name[48];
   int first_layer, end_layer;
   int64_t params, stats; /* first element in the model's buffers */
 } pp_block;
@@ -18,14 +21,45 @@ struct pp_model {
   pp_block *blocks;        /* (block_count) */
   pp_layer *layers;        /* (layer_count) */
   pp_tensor_info *tensors; /* (tensor_count) */
-  double *bounds;          /* (tensor_count): uniform in +-bound; 0: a constant */
+  pp_initial *initials;    /* (tensor_count) */
   pp_layer_info *infos;    /* (info_count), cut into the blocks' */
-  char *block_names;
   int64_t parameters, statistics;
 };
 
-/* A chain written as pipar.md writes it: "C32 max2, C64, D128, D" (the last D takes the classes); "N" after the number
- * of a convolution leaves out its batch norm. For tests; networks go by name. */
+/* How weights start (pipar.md "Initial weights"). */
+typedef enum pp_scheme { PP_SCHEME_XAVIER, PP_SCHEME_RESNET, PP_SCHEME_MOBILENET } pp_scheme;
+
+/* Adds blocks and layers to a model. The first error sticks: later calls do nothing, and the builder's end reports it.
+ * Layers are numbers, `from` a layer of the same block or PP_FROM_BLOCK. */
+typedef struct pp_builder {
+  pp_model *model;
+  pp_scheme scheme;
+  float epsilon, momentum; /* of batch norms */
+  pp_status status;
+} pp_builder;
+
+typedef struct pp_conv_spec {
+  int channels, kernel, stride, padding;
+  bool depthwise, biased, plain, pool; /* plain: without batch norm */
+  pp_activation act;
+  const char *name, *norm_name;
+} pp_conv_spec;
+
+PP_MUST_CHECK pp_status pp_builder_begin(pp_builder *builder, const char *name, pp_shape input, int classes);
+/* On success *out is the model, the caller's to destroy. */
+PP_MUST_CHECK pp_status pp_builder_end(pp_builder *builder, pp_model **out);
+void pp_builder_block(pp_builder *builder, const char *format, ...) PP_PRINTF(2, 3);
+int pp_builder_conv(pp_builder *builder, int from, const pp_conv_spec *spec);
+int pp_builder_linear(pp_builder *builder, int from, int features, pp_activation act, const char *name);
+int pp_builder_squeeze(pp_builder *builder, int from, int features, pp_activation act, const char *name);
+int pp_builder_add(pp_builder *builder, int first, int second, pp_activation act);
+int pp_builder_average(pp_builder *builder, int from);
+int pp_builder_maxpool(pp_builder *builder, int from, int kernel, int stride, int padding);
+int pp_builder_scale(pp_builder *builder, int from, int factors);
+int pp_builder_dropout(pp_builder *builder, int from, double rate);
+
+/* A chain written as pipar.md writes it: "C32 max2, C64, D128 drop, D" (the last D takes the classes); "N" after the
+ * number of a convolution leaves out its batch norm. */
 PP_MUST_CHECK pp_status pp_model_create_chain(const char *name, const char *chain, pp_shape input, int classes,
                                               pp_model **out);
 

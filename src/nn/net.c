@@ -9,7 +9,8 @@
 /* Of one micro-batch in flight, or of the one in evaluation. */
 typedef struct net_slot {
   int samples; /* of the micro-batch between its forward and its backward; 0: none */
-  const float *x;
+  pp_place place;
+  const float *x;  /* of the first block, (N, H, W, C) */
   float *image;    /* the network's input turned to (N, H, W, C); NULL where the first block is not the network's */
   float **outputs; /* (layer count): of all layers but the last, whose output is the caller's */
   float **kept;    /* (layer count) */
@@ -17,15 +18,19 @@ typedef struct net_slot {
 
 struct pp_net {
   const pp_model *model;
+  int first, end; /* blocks */
   int first_layer, layer_count;
   int64_t first_param, first_stat; /* of the net's blocks in the model's buffers */
   int64_t pass_elements;           /* per sample, of what a net without blocks copies */
   int max_samples, slot_count;
   bool training, reference;
   const pp_kernels *kernels;
-  net_slot *slots;     /* (slot_count) */
-  float **pointers;    /* (slot_count, 2, layer count): the slots' */
-  float *gradients[2]; /* between layers, in turns */
+  pp_place place;
+  net_slot *slots;    /* (slot_count) */
+  float **pointers;   /* (2 x slot_count + 1, layer count): the slots', and inner */
+  float **inner;      /* (layer count): inside the block at hand, gradients in training, outputs in evaluation */
+  float *boundary[2]; /* the same between blocks, in turns */
+  float *sum;         /* a gradient to be added to another */
   float *scratch;
   float *arena;
 };
@@ -37,23 +42,66 @@ static const pp_layer_ops *ops_of(const pp_net *net, int layer) {
   return net->reference ? type->reference : type->fast;
 }
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+/* Layers count from the net's first; a block's end likewise. */
+static int first_of(const pp_net *net, int block) { return net->model->blocks[block].first_layer - net->first_layer; }
+static int end_of(const pp_net *net, int block) { return net->model->blocks[block].end_layer - net->first_layer; }
 
-/* Cuts the arena; the slots' pointers are set only where they exist. */
+/* Elements of a layer's output for all samples. */
+static int64_t output_of(const pp_net *net, int layer) {
+  return net->max_samples * pp_shape_elements(layer_of(net, layer)->output);
+}
+
+/* What lies inside a block is needed only while that is at hand. */
+static int64_t cut_inner(const pp_net *net, float *base, int block) {
+  pp_cutter inside = {.base = base};
+  for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
+    float *piece = pp_cut(&inside, output_of(net, layer));
+    if (net->inner != NULL)
+      net->inner[layer] = piece;
+  }
+  return inside.used;
+}
+
+/* Of the largest tensor that several layers read: their gradients of it are added up. */
+static int64_t sum_elements(const pp_net *net) {
+  int64_t largest = 0;
+  for (int block = net->first; block < net->end; block++) {
+    int readers[PP_BLOCK_MAX_LAYERS + 1] = {0};
+    for (int layer = first_of(net, block); layer < end_of(net, block); layer++)
+      for (int input = 0; input < layer_of(net, layer)->type->inputs; input++) {
+        int from = layer_of(net, layer)->from[input];
+        int at = from == PP_FROM_BLOCK ? 0 : from - net->model->blocks[block].first_layer + 1;
+        if (++readers[at] < 2)
+          continue;
+        pp_shape shape = from == PP_FROM_BLOCK ? net->model->blocks[block].info.input : net->model->layers[from].output;
+        largest = pp_most(largest, net->max_samples * pp_shape_elements(shape));
+      }
+  }
+  return largest;
+}
+
+/* Cuts the arena; pointers are set only where they exist. */
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
-  int64_t samples = net->max_samples, widest = 0, scratch = 0;
-  bool turns = net->first_layer == 0 && net->layer_count > 0;
+  int64_t samples = net->max_samples, between = 0, inside = 0, scratch = 0;
+  bool turns = net->first == 0 && net->layer_count > 0;
   pp_layer_request request = {.max_samples = net->max_samples, .training = net->training, .kernels = net->kernels};
+  for (int block = net->first; block < net->end; block++) {
+    if (block > net->first || turns)
+      between = pp_most(between, samples * pp_shape_elements(net->model->blocks[block].info.input));
+    inside = pp_most(inside, cut_inner(net, NULL, block));
+  }
   for (int layer = 0; layer < net->layer_count; layer++) {
     pp_layer_plan plan;
     ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
-    scratch = larger(scratch, plan.scratch);
-    if (layer > 0 || turns)
-      widest = larger(widest, samples * pp_shape_elements(layer_of(net, layer)->input));
+    scratch = pp_most(scratch, plan.scratch);
   }
   net->scratch = pp_cut(cutter, scratch);
-  for (int i = 0; i < 2; i++) /* between layers: gradients in training, outputs in evaluation */
-    net->gradients[i] = pp_cut(cutter, widest);
+  for (int i = 0; i < 2; i++)
+    net->boundary[i] = pp_cut(cutter, between);
+  float *inner = pp_cut(cutter, inside);
+  for (int block = net->first; block < net->end; block++)
+    cut_inner(net, inner, block);
+  net->sum = pp_cut(cutter, net->training ? sum_elements(net) : 0);
   for (int slot = 0; slot < net->slot_count && net->training; slot++) {
     float *image = pp_cut(cutter, turns ? samples * pp_shape_elements(net->model->input) : 0);
     if (net->slots != NULL)
@@ -63,7 +111,7 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
       ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
       float *kept = pp_cut(cutter, plan.kept), *output = NULL;
       if (layer < net->layer_count - 1)
-        output = pp_cut(cutter, samples * pp_shape_elements(layer_of(net, layer)->output));
+        output = pp_cut(cutter, output_of(net, layer));
       if (net->slots != NULL) {
         net->slots[slot].kept[layer] = kept;
         net->slots[slot].outputs[layer] = output;
@@ -78,6 +126,8 @@ static pp_net describe(const pp_model *model, int first, int end, int max_sample
   PP_ASSERT(max_samples >= 1 && in_flight >= 1);
   pp_net net = {
       .model = model,
+      .first = first,
+      .end = end,
       .first_param = pp_model_parameter_offset(model, first),
       .first_stat = pp_model_statistic_offset(model, first),
       .pass_elements = pp_shape_elements(first == 0 ? model->input : model->blocks[first - 1].info.output),
@@ -94,7 +144,7 @@ static pp_net describe(const pp_model *model, int first, int end, int max_sample
   return net;
 }
 
-static size_t pointer_count(const pp_net *net) { return (size_t)net->slot_count * 2 * (size_t)net->layer_count; }
+static size_t pointer_count(const pp_net *net) { return ((size_t)net->slot_count * 2 + 1) * (size_t)net->layer_count; }
 
 size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use) {
   pp_net net = describe(model, first, end, max_samples, in_flight, use, pp_kernels_best());
@@ -125,6 +175,7 @@ pp_status pp_net_create_with(const pp_model *model, int first, int end, int max_
     net->slots[slot].kept = net->pointers + slot * 2 * layers;
     net->slots[slot].outputs = net->slots[slot].kept + layers;
   }
+  net->inner = net->pointers + slots * 2 * layers;
   cut_arena(net, &(pp_cutter){.base = net->arena});
   *out = net;
   return NULL;
@@ -159,6 +210,8 @@ static void to_channels_first(pp_shape shape, int samples, const float *x, float
         y[c * pixels + p] = x[p * channels + c];
 }
 
+void pp_net_place(pp_net *net, pp_place place) { net->place = place; }
+
 static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_slot *slot, int layer) {
   const pp_layer *description = layer_of(net, layer);
   int64_t param = description->params - net->first_param, stat = description->stats - net->first_stat;
@@ -173,54 +226,114 @@ static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_s
       .kept = net->training ? slot->kept[layer] : NULL,
       .scratch = net->scratch,
       .kernels = net->kernels,
+      .place = slot->place,
   };
+}
+
+/* What layer `layer` of the block reads as its input number `input`. */
+static const float *input_of(const pp_net *net, const net_slot *slot, int layer, int input, const float *x) {
+  int from = layer_of(net, layer)->from[input];
+  if (from == PP_FROM_BLOCK)
+    return x;
+  return net->training ? slot->outputs[from - net->first_layer] : net->inner[from - net->first_layer];
+}
+
+static void forward_block(pp_net *net, const pp_state *state, const net_slot *slot, int block, const float *x,
+                          float *y) {
+  for (int layer = first_of(net, block); layer < end_of(net, block); layer++) {
+    pp_layer_run run = run_of(net, state, slot, layer);
+    float *output = y;
+    if (layer < end_of(net, block) - 1)
+      output = net->training ? slot->outputs[layer] : net->inner[layer];
+    if (layer_of(net, layer)->type->inputs > 1)
+      run.second = input_of(net, slot, layer, 1, x);
+    ops_of(net, layer)->forward(&run, input_of(net, slot, layer, 0, x), output);
+  }
 }
 
 void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, const float *x, float *y) {
   PP_ASSERT(samples >= 1 && samples <= net->max_samples);
-  net_slot *at = &net->slots[net->training ? slot : 0];
   PP_ASSERT(!net->training || (slot >= 0 && slot < net->slot_count));
+  net_slot *at = &net->slots[net->training ? slot : 0];
   at->samples = samples;
+  at->place = net->place;
   at->x = x;
-  if (net->layer_count == 0) {
+  if (net->first == net->end) {
     memcpy(y, x, (size_t)(samples * net->pass_elements) * sizeof *y);
     return;
   }
   int turn = 0;
-  if (net->first_layer == 0) {
-    float *image = net->training ? at->image : net->gradients[turn ^= 1];
+  if (net->first == 0) {
+    float *image = net->training ? at->image : net->boundary[turn ^= 1];
     to_channels_last(net->model->input, samples, x, image);
     at->x = image;
   }
   const float *input = at->x;
-  for (int layer = 0; layer < net->layer_count; layer++) {
-    pp_layer_run run = run_of(net, state, at, layer);
+  for (int block = net->first; block < net->end; block++) {
     float *output = y;
-    if (layer < net->layer_count - 1)
-      output = net->training ? at->outputs[layer] : net->gradients[turn ^= 1];
-    ops_of(net, layer)->forward(&run, input, output);
+    if (block < net->end - 1)
+      output = net->training ? at->outputs[end_of(net, block) - 1] : net->boundary[turn ^= 1];
+    forward_block(net, state, at, block, input, output);
     input = output;
+  }
+}
+
+static void add_to(float *restrict to, const float *restrict from, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    to[i] += from[i];
+}
+
+/* Backward of a block: dy is its output's gradient, dx takes its input's, NULL where that is not wanted. Where several
+ * layers read a tensor the last one's gradient comes first and the others' are added. */
+static void backward_block(pp_net *net, const pp_state *state, const net_slot *slot, int block, const float *x,
+                           float *dy, float *dx) {
+  int first = first_of(net, block), end = end_of(net, block);
+  bool written[PP_BLOCK_MAX_LAYERS + 1] = {false}; /* gradient of the block's input, and of each layer's output */
+  for (int layer = end - 1; layer >= first; layer--) {
+    const pp_layer *description = layer_of(net, layer);
+    pp_layer_run run = run_of(net, state, slot, layer);
+    float *target[2] = {NULL, NULL}, *given[2] = {NULL, NULL};
+    for (int input = 0; input < description->type->inputs; input++) {
+      int from = description->from[input], at = from == PP_FROM_BLOCK ? 0 : from - net->first_layer - first + 1;
+      target[input] = from == PP_FROM_BLOCK ? dx : net->inner[from - net->first_layer];
+      given[input] = written[at] && target[input] != NULL ? net->sum : target[input];
+      written[at] = true;
+    }
+    PP_ASSERT(given[0] == NULL || given[0] != given[1]);
+    if (description->type->inputs > 1) {
+      run.second = input_of(net, slot, layer, 1, x);
+      run.dsecond = given[1];
+    }
+    ops_of(net, layer)
+        ->backward(&run, input_of(net, slot, layer, 0, x), layer == end - 1 ? dy : net->inner[layer], given[0]);
+    for (int input = 0; input < description->type->inputs; input++)
+      if (given[input] != target[input]) {
+        pp_shape shape = description->from[input] == PP_FROM_BLOCK
+                             ? net->model->blocks[block].info.input
+                             : net->model->layers[description->from[input]].output;
+        add_to(target[input], given[input], slot->samples * pp_shape_elements(shape));
+      }
   }
 }
 
 void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, float *dx) {
   PP_ASSERT(net->training && slot >= 0 && slot < net->slot_count && net->slots[slot].samples > 0);
   net_slot *at = &net->slots[slot];
-  if (net->layer_count == 0) {
+  if (net->first == net->end) {
     if (dx != NULL && dx != dy)
       memcpy(dx, dy, (size_t)(at->samples * net->pass_elements) * sizeof *dx);
     at->samples = 0;
     return;
   }
-  bool turns = net->first_layer == 0;
+  bool turns = net->first == 0;
   int turn = 0;
   float *gradient = dy;
-  for (int layer = net->layer_count - 1; layer >= 0; layer--) {
-    pp_layer_run run = run_of(net, state, at, layer);
-    float *to = net->gradients[turn ^= 1];
-    if (layer == 0 && (dx == NULL || !turns))
+  for (int block = net->end - 1; block >= net->first; block--) {
+    float *to = net->boundary[turn ^= 1];
+    if (block == net->first && (dx == NULL || !turns))
       to = dx;
-    ops_of(net, layer)->backward(&run, layer == 0 ? at->x : at->outputs[layer - 1], gradient, to);
+    const float *x = block == net->first ? at->x : at->outputs[first_of(net, block) - 1];
+    backward_block(net, state, at, block, x, gradient, to);
     gradient = to;
   }
   if (turns && dx != NULL)

@@ -10,13 +10,32 @@ static int64_t at(pp_shape shape, int64_t n, int64_t y, int64_t x, int64_t c) {
   return ((n * shape.height + y) * shape.width + x) * shape.channels + c;
 }
 
-static int64_t pixels_of(pp_shape shape) { return (int64_t)shape.height * shape.width; }
+/* NaN stays. */
+static double activation(pp_activation act, double a) {
+  if (isnan(a))
+    return a;
+  double gate = fmin(fmax(a + 3.0, 0.0), 6.0) / 6.0;
+  return act == PP_ACT_RELU           ? fmax(a, 0.0)
+         : act == PP_ACT_HARD_SWISH   ? a * gate
+         : act == PP_ACT_HARD_SIGMOID ? gate
+                                      : a;
+}
 
-/* ---- convolution, batch norm, ReLU, pooling ---- */
+static double activation_slope(pp_activation act, double a) {
+  bool inside = a > -3.0 && a < 3.0;
+  return act == PP_ACT_RELU           ? (a <= 0.0 ? 0.0 : 1.0)
+         : act == PP_ACT_HARD_SWISH   ? (inside    ? a / 3.0 + 0.5
+                                         : a < 0.0 ? 0.0
+                                                   : 1.0)
+         : act == PP_ACT_HARD_SIGMOID ? (inside ? 1.0 / 6.0 : 0.0)
+                                      : 1.0;
+}
+
+/* ---- convolution, batch norm, activation, pooling ---- */
 
 typedef struct conv_tensors {
   float *z;              /* (N, H, W, O): with its bias */
-  float *a;              /* (N, H, W, O): normalised, before ReLU */
+  float *a;              /* (N, H, W, O): normalised, before the activation */
   float *dz;             /* (N, H, W, O) */
   float *mean, *inverse; /* (O) */
 } conv_tensors;
@@ -37,9 +56,16 @@ static void conv_plan(const pp_layer *layer, const pp_layer_request *request, pp
   *out = request->training ? (pp_layer_plan){.kept = cutter.used} : (pp_layer_plan){.scratch = cutter.used};
 }
 
-/* Of the weight (O, C, 3, 3). */
+/* The input channels [first, end) that output channel o reads. */
+static void group_of(const pp_layer *layer, int64_t o, int64_t *first, int64_t *end) {
+  *first = layer->depthwise ? o : 0;
+  *end = layer->depthwise ? o + 1 : layer->input.channels;
+}
+
+/* Of the weight (O, C, k, k); depthwise (C, 1, k, k). */
 static int64_t tap(const pp_layer *layer, int64_t o, int64_t c, int64_t ky, int64_t kx) {
-  return layer->weight + ((o * layer->input.channels + c) * 3 + ky) * 3 + kx;
+  int64_t row = layer->depthwise ? o : o * layer->input.channels + c;
+  return layer->weight + (row * layer->kernel + ky) * layer->kernel + kx;
 }
 
 static bool inside(pp_shape shape, int64_t y, int64_t x) {
@@ -48,7 +74,7 @@ static bool inside(pp_shape shape, int64_t y, int64_t x) {
 
 static void batch_norm(const pp_layer_run *run, const conv_tensors *t, int64_t c) {
   const pp_layer *layer = run->layer;
-  int64_t channels = layer->middle.channels, count = run->samples * pixels_of(layer->middle);
+  int64_t channels = layer->middle.channels, count = run->samples * pp_pixels(layer->middle);
   float *running_mean = run->stats + layer->mean + c, *running_variance = run->stats + layer->variance + c;
   double mean = (double)*running_mean, variance = (double)*running_variance;
   if (run->training) {
@@ -82,22 +108,27 @@ static int64_t largest(pp_shape shape, const float *a, int64_t n, int64_t y, int
   return best;
 }
 
+static double convolved(const pp_layer_run *run, const float *x, int64_t n, int64_t row, int64_t column, int64_t o) {
+  const pp_layer *layer = run->layer;
+  int64_t first, end, top = row * layer->stride - layer->padding, left = column * layer->stride - layer->padding;
+  double sum = layer->biased ? (double)run->params[layer->bias + o] : 0.0;
+  group_of(layer, o, &first, &end);
+  for (int64_t ky = 0; ky < layer->kernel; ky++)
+    for (int64_t kx = 0; kx < layer->kernel; kx++)
+      for (int64_t c = first; c < end && inside(layer->input, top + ky, left + kx); c++)
+        sum += (double)x[at(layer->input, n, top + ky, left + kx, c)] * (double)run->params[tap(layer, o, c, ky, kx)];
+  return sum;
+}
+
 static void conv_forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
-  pp_shape in = layer->input, mid = layer->middle, out = layer->output;
+  pp_shape mid = layer->middle, out = layer->output;
   conv_tensors t = conv_cut(layer, run->max_samples, &(pp_cutter){.base = run->training ? run->kept : run->scratch});
   for (int64_t n = 0; n < run->samples; n++)
     for (int64_t row = 0; row < mid.height; row++)
       for (int64_t column = 0; column < mid.width; column++)
-        for (int64_t o = 0; o < mid.channels; o++) {
-          double sum = (double)run->params[layer->bias + o];
-          for (int64_t ky = 0; ky < 3; ky++)
-            for (int64_t kx = 0; kx < 3; kx++)
-              for (int64_t c = 0; c < in.channels && inside(in, row + ky - 1, column + kx - 1); c++)
-                sum += (double)x[at(in, n, row + ky - 1, column + kx - 1, c)] *
-                       (double)run->params[tap(layer, o, c, ky, kx)];
-          t.z[at(mid, n, row, column, o)] = (float)sum;
-        }
+        for (int64_t o = 0; o < mid.channels; o++)
+          t.z[at(mid, n, row, column, o)] = (float)convolved(run, x, n, row, column, o);
   if (layer->norm)
     for (int64_t c = 0; c < mid.channels; c++)
       batch_norm(run, &t, c);
@@ -108,13 +139,13 @@ static void conv_forward(const pp_layer_run *run, const float *x, float *y) {
       for (int64_t column = 0; column < out.width; column++)
         for (int64_t c = 0; c < out.channels; c++) {
           float v = t.a[layer->pool ? largest(mid, t.a, n, row, column, c) : at(mid, n, row, column, c)];
-          y[at(out, n, row, column, c)] = v < 0.0F ? 0.0F : v;
+          y[at(out, n, row, column, c)] = (float)activation(layer->act, (double)v);
         }
 }
 
 static void batch_norm_backward(const pp_layer_run *run, const conv_tensors *t, int64_t c) {
   const pp_layer *layer = run->layer;
-  int64_t channels = layer->middle.channels, count = run->samples * pixels_of(layer->middle);
+  int64_t channels = layer->middle.channels, count = run->samples * pp_pixels(layer->middle);
   double mean = (double)t->mean[c], inverse = (double)t->inverse[c], sum = 0.0, along = 0.0;
   for (int64_t p = 0; p < count; p++) {
     double da = (double)t->dz[p * channels + c];
@@ -141,50 +172,47 @@ static void conv_backward(const pp_layer_run *run, const float *x, float *dy, fl
       for (int64_t column = 0; column < out.width; column++)
         for (int64_t c = 0; c < out.channels; c++) {
           int64_t from = layer->pool ? largest(mid, t.a, n, row, column, c) : at(mid, n, row, column, c);
-          t.dz[from] = t.a[from] <= 0.0F ? 0.0F : dy[at(out, n, row, column, c)];
+          double slope = activation_slope(layer->act, (double)t.a[from]);
+          t.dz[from] = (float)(slope * (double)dy[at(out, n, row, column, c)]);
         }
   if (layer->norm)
     for (int64_t c = 0; c < mid.channels; c++)
       batch_norm_backward(run, &t, c);
+  if (dx != NULL)
+    memset(dx, 0, (size_t)(run->samples * pp_shape_elements(in)) * sizeof *dx);
   for (int64_t o = 0; o < mid.channels; o++) {
     double dbias = 0.0;
-    for (int64_t p = 0; p < run->samples * pixels_of(mid); p++)
+    for (int64_t p = 0; p < run->samples * pp_pixels(mid); p++)
       dbias += (double)t.dz[p * mid.channels + o];
-    run->grads[layer->bias + o] += (float)dbias;
-    for (int64_t c = 0; c < in.channels; c++)
-      for (int64_t ky = 0; ky < 3; ky++)
-        for (int64_t kx = 0; kx < 3; kx++) {
+    if (layer->biased)
+      run->grads[layer->bias + o] += (float)dbias;
+    int64_t first, end;
+    group_of(layer, o, &first, &end);
+    for (int64_t c = first; c < end; c++)
+      for (int64_t ky = 0; ky < layer->kernel; ky++)
+        for (int64_t kx = 0; kx < layer->kernel; kx++) {
           double sum = 0.0;
           for (int64_t n = 0; n < run->samples; n++)
             for (int64_t row = 0; row < mid.height; row++)
-              for (int64_t column = 0; column < mid.width; column++)
-                if (inside(in, row + ky - 1, column + kx - 1))
-                  sum +=
-                      (double)t.dz[at(mid, n, row, column, o)] * (double)x[at(in, n, row + ky - 1, column + kx - 1, c)];
+              for (int64_t column = 0; column < mid.width; column++) {
+                int64_t y = row * layer->stride + ky - layer->padding, z = column * layer->stride + kx - layer->padding;
+                if (!inside(in, y, z))
+                  continue;
+                float gradient = t.dz[at(mid, n, row, column, o)];
+                sum += (double)gradient * (double)x[at(in, n, y, z, c)];
+                if (dx != NULL) /* one term of its sum, in float: up to O x k x k roundings */
+                  dx[at(in, n, y, z, c)] += gradient * run->params[tap(layer, o, c, ky, kx)];
+              }
           run->grads[tap(layer, o, c, ky, kx)] += (float)sum;
         }
   }
-  if (dx == NULL)
-    return;
-  for (int64_t n = 0; n < run->samples; n++)
-    for (int64_t row = 0; row < in.height; row++)
-      for (int64_t column = 0; column < in.width; column++)
-        for (int64_t c = 0; c < in.channels; c++) {
-          double sum = 0.0;
-          for (int64_t ky = 0; ky < 3; ky++)
-            for (int64_t kx = 0; kx < 3; kx++)
-              for (int64_t o = 0; o < mid.channels && inside(mid, row + 1 - ky, column + 1 - kx); o++)
-                sum += (double)t.dz[at(mid, n, row + 1 - ky, column + 1 - kx, o)] *
-                       (double)run->params[tap(layer, o, c, ky, kx)];
-          dx[at(in, n, row, column, c)] = (float)sum;
-        }
 }
 
 const pp_layer_ops pp_conv_reference = {.plan = conv_plan, .forward = conv_forward, .backward = conv_backward};
 
-/* ---- linear, ReLU ---- */
+/* ---- linear, activation ---- */
 
-/* Keeps y, whose sign the ReLU's gradient needs. */
+/* Keeps what comes before the activation. */
 static void linear_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   *out = (pp_layer_plan){
       .kept = request->training ? pp_cut_round((int64_t)request->max_samples * layer->output.channels) : 0};
@@ -193,7 +221,7 @@ static void linear_plan(const pp_layer *layer, const pp_layer_request *request, 
 /* Where the input's element number i in (H, W, C) stands among the weights' columns, (C, H, W). */
 static int64_t column_of(const pp_layer *layer, int64_t i) {
   int64_t channels = layer->input.channels;
-  return i % channels * pixels_of(layer->input) + i / channels;
+  return i % channels * pp_pixels(layer->input) + i / channels;
 }
 
 static void linear_forward(const pp_layer_run *run, const float *x, float *y) {
@@ -204,18 +232,17 @@ static void linear_forward(const pp_layer_run *run, const float *x, float *y) {
       double sum = (double)run->params[layer->bias + o];
       for (int64_t i = 0; i < inputs; i++)
         sum += (double)x[n * inputs + i] * (double)run->params[layer->weight + o * inputs + column_of(layer, i)];
-      y[n * outputs + o] = layer->relu && sum < 0.0 ? 0.0F : (float)sum;
+      y[n * outputs + o] = (float)activation(layer->act, sum);
+      if (run->training)
+        run->kept[n * outputs + o] = (float)sum;
     }
-  if (run->training)
-    memcpy(run->kept, y, (size_t)(run->samples * outputs) * sizeof *y);
 }
 
 static void linear_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
   for (int64_t i = 0; i < run->samples * outputs; i++)
-    if (layer->relu && run->kept[i] <= 0.0F)
-      dy[i] = 0.0F;
+    dy[i] = (float)(activation_slope(layer->act, (double)run->kept[i]) * (double)dy[i]);
   for (int64_t o = 0; o < outputs; o++) {
     double dbias = 0.0;
     for (int64_t n = 0; n < run->samples; n++)
