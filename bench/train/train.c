@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "pipar/nn.h"
 
-enum { BATCH = 100, CLASSES = 10, TURNS = 3, STEPS = 12, SGEMM = 2048 };
+enum { BATCH = 100, CLASSES = 10, TURNS = 3, STEPS = 12 /* a turn, at most */, SGEMM = 2048 };
 
 static double now(void) {
   struct timespec t;
@@ -121,10 +121,10 @@ static double step_gflop(const pp_model *model) {
 }
 
 /* PyTorch's best steps in seconds, channels first and last; false where there is none. */
-static bool pytorch_steps(const char *script, const char *network, pp_shape shape, double best[2]) {
+static bool pytorch_steps(const char *script, const char *network, pp_shape shape, int steps, double best[2]) {
   char command[2048];
   snprintf(command, sizeof command, "/usr/bin/python3 '%s' %s %d %d %d %d %d", script, network, shape.channels,
-           shape.height, shape.width, BATCH, STEPS);
+           shape.height, shape.width, BATCH, steps);
   FILE *pipe = popen(command, "r");
   if (pipe == NULL)
     return false;
@@ -140,17 +140,18 @@ static bool pytorch_steps(const char *script, const char *network, pp_shape shap
 static void compare(const char *script, const char *network, pp_shape shape) {
   trainer t = {0};
   trainer_init(&t, network, shape);
-  best_step(&t, 2); /* warm up */
+  int steps = (int)(1.0 / best_step(&t, 2)); /* about a second's */
+  steps = steps > STEPS ? STEPS : steps < 2 ? 2 : steps;
   double ours = 1e9, theirs[2] = {1e9, 1e9}, rate = 0;
   bool beside = true;
   for (int turn = 0; turn < TURNS; turn++) {
-    double length = best_step(&t, STEPS), r = sgemm_rate(2);
+    double length = best_step(&t, steps), r = sgemm_rate(2);
     ours = length < ours ? length : ours;
     rate = r > rate ? r : rate;
-    beside = beside && script != NULL && pytorch_steps(script, network, shape, theirs);
+    beside = beside && script != NULL && pytorch_steps(script, network, shape, steps, theirs);
   }
   double gflops = step_gflop(t.model) / ours;
-  printf("%-8s %dx%dx%d: %7.2f ms, %6.0f samples/s, %5.1f GFLOP/s = %3.0f %% of sgemm's %.0f", network, shape.height,
+  printf("%-17s %dx%dx%d: %7.2f ms, %6.0f samples/s, %5.1f GFLOP/s = %3.0f %% of sgemm's %.0f", network, shape.height,
          shape.width, shape.channels, ours * 1e3, BATCH / ours, gflops, 100 * gflops / rate, rate);
   if (beside)
     printf("; PyTorch %.2f ms (channels last %.2f): ratio %.2f (%.2f)\n", theirs[0] * 1e3, theirs[1] * 1e3,

@@ -13,11 +13,11 @@ except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/real/pytorch"))
-from networks import NETWORKS, build  # noqa: E402
+from networks import build  # noqa: E402
 
 
 def best_ms(network, shape, batch, steps, layout):
-    model = build(NETWORKS[network], *shape, 10).to(memory_format=layout)
+    model = build(network, *shape, 10).to(memory_format=layout)
     x = torch.randn(batch, *shape).contiguous(memory_format=layout)
     labels = torch.arange(batch) % 10
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)

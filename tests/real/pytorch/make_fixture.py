@@ -12,10 +12,11 @@ numbers of one integer formula, which tests/unit/nn/test_pytorch.c has as well:
     u(t, i) = h / 2^32 - 0.5
 
 t is the tensor's number in the order of the state_dict without num_batches_tracked, i the element's. A weight of rank
-above 1 is u * 2 * sqrt(3 / fan_in), bn.weight is u + 0.2, every other parameter u * 0.2. Input: 2 u(1000, i). Label of
+above 1 is u * 2 * sqrt(3 / fan_in), a batch norm's weight is u + 0.2, every other parameter u * 0.2. Input: 2 u(1000, i). Label of
 sample n: h(1001, n) mod classes. Running statistics start at 0 and 1.
 
-Lines: "network NAME channels height width classes samples", "loss" (mean) and "correct" of the first forward,
+Lines: "network NAME channels height width classes samples", "noise GRADIENTS STEPS" (how far PyTorch's own
+float run is off: the worst relative error of a gradient, and of the losses and norms after the steps), "loss" (mean) and "correct" of the first forward,
 "tensor NAME ELEMENTS NORM" of its gradient (a statistic: of its value after the forward) followed by up to 64 entries
 "INDEX VALUE" spread evenly, then "steps COUNT RATE MOMENTUM DECAY" with each step's loss, and the parameters' norms
 after them.
@@ -26,7 +27,7 @@ import sys
 try:
     import numpy as np
     import torch
-    from networks import NETWORKS, build
+    from networks import build
     from torch import nn
 except ImportError as error:
     print(f"skipped: {error}")
@@ -35,6 +36,11 @@ except ImportError as error:
 FIXTURES = {  # channels, height, width, classes, samples
     "vgg5": (1, 28, 28, 10, 6),
     "vgg8": (3, 32, 32, 10, 4),
+    "vgg11": (1, 28, 28, 10, 6),
+    "resnet18": (3, 32, 32, 10, 8),
+    "resnet50": (3, 64, 64, 10, 4),
+    "mobilenetv3-small": (3, 32, 32, 10, 12),
+    "mobilenetv3-large": (1, 64, 64, 10, 6),
 }
 STEPS, RATE, MOMENTUM, DECAY = 4, 0.01, 0.9, 0.001
 ENTRIES = 64
@@ -52,7 +58,7 @@ def uniform(tensor, shape):
 
 
 def tensors_of(model):
-    return [(name, tensor) for name, tensor in model.state_dict(keep_vars=True).items()
+    return [(name.removeprefix("1."), tensor) for name, tensor in model.state_dict(keep_vars=True).items()
             if not name.endswith("num_batches_tracked")]
 
 
@@ -63,22 +69,26 @@ def fill(model):
         values = uniform(number, tuple(tensor.shape))
         if tensor.dim() > 1:
             values = (values * 2 * math.sqrt(3 / tensor[0].numel())).float().double()
-        elif name.endswith("bn.weight"):
+        elif name.endswith("weight"):
             values = (values + 0.2).float().double()
         else:
             values = (values * 0.2).float().double()
         tensor.data.copy_(values)
 
 
-def lines_of(network):
+def train(network, dtype):
+    """Losses and hits of some steps, and (name, gradient or statistic, value after the steps) of every tensor."""
     channels, height, width, classes, samples = FIXTURES[network]
-    model = build(NETWORKS[network], channels, height, width, classes).double()
+    model = build(network, channels, height, width, classes).double()
     fill(model)
-    x = 2 * uniform(1000, (samples, channels, height, width))
+    model.to(dtype)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    x = (2 * uniform(1000, (samples, channels, height, width))).to(dtype)
     labels = torch.tensor((hashes(1001, samples) % classes).astype(np.int64))
-    yield f"network {network} {channels} {height} {width} {classes} {samples}"
     optimiser = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
-    losses = []
+    losses, correct, first = [], 0, []
     for step in range(STEPS):
         optimiser.zero_grad()
         logits = model(x)
@@ -86,28 +96,45 @@ def lines_of(network):
         loss.backward()
         losses.append(loss.item())
         if step == 0:
-            yield f"loss {loss.item():.9e}"
-            yield f"correct {int((logits.argmax(1) == labels).sum())}"
-            for name, tensor in tensors_of(model):
-                value = (tensor if "running" in name else tensor.grad).detach().flatten()
-                norm = value.norm().item()
-                yield f"tensor {name} {value.numel()} {norm if norm > 1e-13 else 0.0:.9e}"
-                count = min(ENTRIES, value.numel())
-                for number in range(count):
-                    index = number * value.numel() // count
-                    entry = value[index].item()  # a bias before a batch norm cancels but for rounding
-                    yield f"{index} {entry if abs(entry) > 1e-14 else 0.0:.9e}"
+            correct = int((logits.argmax(1) == labels).sum())
+            first = [(tensor if "running" in name else tensor.grad).detach().flatten().double().clone()
+                     for name, tensor in tensors_of(model)]
         optimiser.step()
+    return losses, correct, [(name, value, tensor.detach().double().norm().item())
+                             for (name, tensor), value in zip(tensors_of(model), first)]
+
+
+def lines_of(network):
+    losses, correct, tensors = train(network, torch.double)
+    float_losses, _, float_tensors = train(network, torch.float)
+    pairs = [pair for pair in zip(tensors, float_tensors) if pair[0][1].norm() > 1e-13]
+    gradients = max(((a[1] - b[1]).norm() / a[1].norm()).item() for a, b in pairs)
+    steps = max([abs(a - b) / a for a, b in zip(losses, float_losses)] +
+                [abs(a[2] - b[2]) / a[2] for a, b in zip(tensors, float_tensors)])
+    yield "network " + " ".join(map(str, (network, *FIXTURES[network])))
+    yield f"noise {gradients:.1e} {steps:.1e}"
+    yield f"loss {losses[0]:.9e}"
+    yield f"correct {correct}"
+    for name, value, _ in tensors:
+        norm = value.norm().item()  # a bias before a batch norm cancels but for rounding
+        yield f"tensor {name} {value.numel()} {norm if norm > 1e-13 else 0.0:.9e}"
+        count = min(ENTRIES, value.numel())
+        for number in range(count):
+            index = number * value.numel() // count
+            entry = value[index].item()
+            yield f"{index} {entry if abs(entry) > 1e-14 else 0.0:.9e}"
     yield f"steps {STEPS} {RATE} {MOMENTUM} {DECAY}"
     yield from (f"{loss:.9e}" for loss in losses)
-    for name, tensor in tensors_of(model):
-        yield f"after {name} {tensor.detach().norm().item():.9e}"
+    for name, _, norm in tensors:
+        yield f"after {name} {norm:.9e}"
 
 
 def same(ours, theirs):
     """Equal words, numbers within 1e-7 of each other: double sums in another order."""
     if len(ours) != len(theirs):
         return False
+    if ours[0] == "noise":
+        return True
     for a, b in zip(ours, theirs):
         try:
             if abs(float(a) - float(b)) > 1e-7 * abs(float(b)) + 1e-14:

@@ -56,6 +56,17 @@ static inline void fixture_init(fixture *f, const char *chain, pp_shape input, i
   fixture_fill(f);
 }
 
+/* The same from a builder's calls. */
+static inline void fixture_build(fixture *f, void (*build)(pp_builder *), pp_shape input, int classes) {
+  pp_builder builder;
+  memset(f, 0, sizeof *f);
+  ck_assert_ptr_null(pp_builder_begin(&builder, "test", input, classes));
+  build(&builder);
+  ck_assert_ptr_null(pp_builder_end(&builder, &f->model));
+  fixture_allocate(f);
+  fixture_fill(f);
+}
+
 static inline void fixture_fini(fixture *f) {
   pp_model_destroy(f->model);
   free(f->state.params);

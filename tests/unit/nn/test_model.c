@@ -48,6 +48,35 @@ START_TEST(networks_have_their_published_blocks) {
 }
 END_TEST
 
+/* torchvision's counts at 224x224 and 1,000 classes (pipar.md), and the blocks that it lists. */
+START_TEST(networks_have_their_published_size) {
+  static const struct {
+    const char *name;
+    int blocks;
+    int64_t parameters;
+  } published[] = {{"vgg11", 11, 132868840},   {"vgg16", 16, 138365992},           {"resnet18", 10, 11689512},
+                   {"resnet50", 18, 25557032}, {"mobilenetv3-small", 15, 2542856}, {"mobilenetv3-large", 19, 5483032}};
+  for (size_t n = 0; n < sizeof published / sizeof published[0]; n++) {
+    pp_model *model = model_of(published[n].name, (pp_shape){3, 224, 224}, 1000);
+    ck_assert_int_eq(pp_model_block_count(model), published[n].blocks);
+    ck_assert_int_eq(pp_model_parameter_offset(model, published[n].blocks), published[n].parameters);
+    pp_model_destroy(model);
+  }
+}
+END_TEST
+
+START_TEST(small_images_are_given_a_border_for_the_large_vgg_networks) {
+  pp_model *model = model_of("vgg16", (pp_shape){1, 28, 28}, 10);
+  ck_assert_int_eq(pp_model_block(model, 0)->output.height, 32);
+  ck_assert_int_eq(pp_model_block(model, 12)->output.height, 1);
+  ck_assert(pp_model_is_random(model));
+  pp_model_destroy(model);
+  model = model_of("vgg5", (pp_shape){1, 28, 28}, 10);
+  ck_assert(!pp_model_is_random(model));
+  pp_model_destroy(model);
+}
+END_TEST
+
 START_TEST(tensors_tile_the_buffers_and_are_named_as_in_a_state_dict) {
   pp_model *model = model_of("vgg5", (pp_shape){1, 28, 28}, 10);
   static const char *const first[] = {"block0.conv.weight", "block0.conv.bias",       "block0.bn.weight",
@@ -120,6 +149,7 @@ static void assert_refused(const char *name, pp_shape input, int classes, const 
 
 START_TEST(what_cannot_be_built_is_refused) {
   assert_refused("vgg6", (pp_shape){3, 32, 32}, 10, "model \"vgg6\" is not known");
+  assert_refused("vgg11", (pp_shape){3, 16, 16}, 10, "1x1 is left at block 7");
   assert_refused("vgg5", (pp_shape){3, 32, 32}, 1, "1 classes");
   assert_refused("vgg5", (pp_shape){0, 32, 32}, 10, "0 channels");
   assert_refused("vgg5", (pp_shape){3, 3, 32}, 10, "3x32x3 is too small: 1x16 is left at block 1 (C64 max2)");
@@ -155,6 +185,8 @@ END_TEST
 int main(void) {
   TCase *tests = tcase_create("model");
   tcase_add_test(tests, networks_have_their_published_blocks);
+  tcase_add_test(tests, networks_have_their_published_size);
+  tcase_add_test(tests, small_images_are_given_a_border_for_the_large_vgg_networks);
   tcase_add_test(tests, tensors_tile_the_buffers_and_are_named_as_in_a_state_dict);
   tcase_add_test(tests, weights_start_xavier_uniform_keyed_by_seed_and_tensor);
   tcase_add_test(tests, what_cannot_be_built_is_refused);

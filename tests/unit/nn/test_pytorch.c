@@ -5,10 +5,10 @@
 
 #include "nn_support.h"
 
-/* A float has 2^-24 = 6e-8 of rounding. A product sums up to 8192 terms, whose roundings add up like a random walk, to
- * 90 x 6e-8 = 5e-6 of its size, and passes through at most 8 layers forward and 8 back: 9e-5. Four steps of SGD add
- * roundings of their own. Relative to the root mean square of a tensor. */
-static const double tolerance = 1e-4;
+/* Floats round by 2^-24 = 6e-8 of their size, and what that comes to at the end of a network depends on the network:
+ * batch norms over few samples and ReLUs that turn over enlarge it. The fixture says how far PyTorch's own float run is
+ * off; ours sums in another order, so it may be off by a few times that. */
+static const double times = 5.0, least = 1e-5;
 
 static uint32_t hash(uint32_t tensor, uint32_t i) {
   uint32_t h = i * 2654435761U + tensor * 40503U + 12345U;
@@ -30,13 +30,14 @@ static void fill_weights(const fixture *f) {
       else if (tensor->rank > 1)
         *value = (float)(u * 2 * sqrt(3 / fan_in));
       else
-        *value = (float)(strstr(tensor->name, "bn.weight") != NULL ? u + 0.2 : u * 0.2);
+        *value = (float)(strstr(tensor->name, "weight") != NULL ? u + 0.2 : u * 0.2);
     }
   }
 }
 
-static void assert_near(const char *what, double ours, double theirs, double scale) {
-  ck_assert_msg(fabs(ours - theirs) <= tolerance * scale + 1e-7, "%s: %.9e, PyTorch has %.9e", what, ours, theirs);
+static void assert_near(const char *what, double ours, double theirs, double scale, double noise) {
+  ck_assert_msg(fabs(ours - theirs) <= fmax(times * noise, least) * scale + 1e-7, "%s: %.9e, PyTorch has %.9e", what,
+                ours, theirs);
 }
 
 static double norm_of(const float *x, int64_t count) {
@@ -46,17 +47,15 @@ static double norm_of(const float *x, int64_t count) {
   return sqrt(sum);
 }
 
-static void read_tensor(FILE *file, const fixture *f, const char *kind, const pp_tensor_info *tensor) {
+static void read_tensor(FILE *file, const fixture *f, const pp_tensor_info *tensor, double noise) {
   char name[64];
   long elements = 0;
   double norm = 0.0;
-  char format[64];
-  snprintf(format, sizeof format, " %s %%63s %%ld %%lf", kind);
-  ck_assert_int_eq(fscanf(file, format, name, &elements, &norm), 3);
+  ck_assert_int_eq(fscanf(file, " tensor %63s %ld %lf", name, &elements, &norm), 3);
   ck_assert_str_eq(name, tensor->name);
   ck_assert_int_eq(elements, tensor->elements);
   const float *values = (tensor->is_statistic ? f->state.stats : f->state.grads) + tensor->offset;
-  assert_near(name, norm_of(values, elements), norm, norm);
+  assert_near(name, norm_of(values, elements), norm, norm, noise);
   double scale = norm / sqrt((double)elements);
   for (int entry = 0; entry < (elements < 64 ? elements : 64); entry++) {
     long index = 0;
@@ -65,7 +64,7 @@ static void read_tensor(FILE *file, const fixture *f, const char *kind, const pp
     ck_assert(index >= 0 && index < elements);
     char what[128];
     snprintf(what, sizeof what, "%s[%ld]", name, index);
-    assert_near(what, (double)values[index], value, scale + fabs(value));
+    assert_near(what, (double)values[index], value, 5 * scale + fabs(value), noise);
   }
 }
 
@@ -93,7 +92,14 @@ static double pass(const fixture *f, pp_net *net, int samples, int64_t *correct)
 static const struct {
   const char *network;
   pp_net_use use;
-} cases[] = {{"vgg5", PP_NET_TRAIN}, {"vgg5", PP_NET_REFERENCE}, {"vgg8", PP_NET_TRAIN}};
+} cases[] = {{"vgg5", PP_NET_TRAIN},
+             {"vgg5", PP_NET_REFERENCE},
+             {"vgg8", PP_NET_TRAIN},
+             {"vgg11", PP_NET_TRAIN},
+             {"resnet18", PP_NET_TRAIN},
+             {"resnet50", PP_NET_TRAIN},
+             {"mobilenetv3-small", PP_NET_TRAIN},
+             {"mobilenetv3-large", PP_NET_TRAIN}};
 
 START_TEST(loss_gradients_and_steps_are_pytorchs) {
   char path[1024], name[64];
@@ -107,19 +113,22 @@ START_TEST(loss_gradients_and_steps_are_pytorchs) {
                    6);
   fixture f = {0};
   ck_assert_ptr_null(pp_model_create(name, input, classes, &f.model));
+  for (int l = 0; l < f.model->layer_count; l++)
+    f.model->layers[l].rate = 0.0F; /* no dropout */
   fixture_allocate(&f);
   fill_weights(&f);
   pp_net *net = net_of(&f, 0, pp_model_block_count(f.model), samples, 1, cases[_i].use);
 
-  double loss = 0.0;
+  double loss = 0.0, noise = 0.0, later = 0.0;
+  ck_assert_int_eq(fscanf(file, " noise %lf %lf", &noise, &later), 2);
   long hits = 0;
   int64_t correct = 0;
   ck_assert_int_eq(fscanf(file, " loss %lf correct %ld", &loss, &hits), 2);
   double first_loss = pass(&f, net, samples, &correct);
-  assert_near("loss", first_loss, loss, loss);
+  assert_near("loss", first_loss, loss, loss, noise);
   ck_assert_int_eq(correct, hits);
   for (int t = 0; t < pp_model_tensor_count(f.model); t++)
-    read_tensor(file, &f, "tensor", pp_model_tensor(f.model, t));
+    read_tensor(file, &f, pp_model_tensor(f.model, t), noise);
 
   int steps = 0;
   float rate = 0, momentum = 0, decay = 0;
@@ -127,7 +136,7 @@ START_TEST(loss_gradients_and_steps_are_pytorchs) {
   for (int step = 0; step < steps; step++) {
     double ours = step == 0 ? first_loss : pass(&f, net, samples, NULL);
     ck_assert_int_eq(fscanf(file, "%lf", &loss), 1);
-    assert_near("loss of a step", ours, loss, loss);
+    assert_near("loss of a step", ours, loss, loss, later);
     pp_sgd_step(&f.state, f.parameters, rate, momentum, decay);
   }
   for (int t = 0; t < pp_model_tensor_count(f.model); t++) {
@@ -136,7 +145,7 @@ START_TEST(loss_gradients_and_steps_are_pytorchs) {
     ck_assert_int_eq(fscanf(file, " after %63s %lf", name, &norm), 2);
     ck_assert_str_eq(name, tensor->name);
     const float *values = (tensor->is_statistic ? f.state.stats : f.state.params) + tensor->offset;
-    assert_near(name, norm_of(values, tensor->elements), norm, norm);
+    assert_near(name, norm_of(values, tensor->elements), norm, norm, later);
   }
   fclose(file);
   pp_net_destroy(net);

@@ -148,6 +148,47 @@ START_TEST(evaluation_uses_running_statistics) {
 }
 END_TEST
 
+/* What dropout lets pass of ones: 0 or 1 / (1 - 0.5), as its place in the experiment has it. */
+static void drop_ones(pp_place place, int samples, pp_net_use use, float *y) {
+  fixture f;
+  fixture_init(&f, "D64 drop, D", (pp_shape){1, 1, 1}, 2);
+  memset(f.state.params, 0, (size_t)f.parameters * sizeof(float));
+  for (int i = 0; i < 64; i++)
+    f.state.params[64 + i] = 1.0F; /* the bias */
+  pp_net *net = net_of(&f, 0, 1, samples, 1, use);
+  float *x = floats(samples);
+  pp_net_place(net, place);
+  pp_net_forward(net, &f.state, 0, samples, x, y);
+  pp_net_destroy(net);
+  free(x);
+  fixture_fini(&f);
+}
+
+START_TEST(dropout_masks_follow_a_samples_place_and_not_how_the_batch_is_cut) {
+  float whole[100 * 64], part[40 * 64], other[100 * 64], evaluated[100 * 64];
+  pp_place place = {.seed = 9, .device = 2, .iteration = 5};
+  drop_ones(place, 100, PP_NET_TRAIN, whole);
+  int passed = 0;
+  for (int i = 0; i < 6400; i++) {
+    ck_assert(whole[i] == 0.0F || whole[i] == 2.0F);
+    passed += whole[i] != 0.0F;
+  }
+  ck_assert_int_le(abs(passed - 3200), 5 * 40); /* standard deviation sqrt(6400) / 2 */
+  drop_ones((pp_place){9, 2, 5, 60}, 40, PP_NET_TRAIN, part);
+  ck_assert_int_eq(memcmp(part, whole + 60 * 64, sizeof part), 0);
+  drop_ones(place, 100, PP_NET_REFERENCE, other);
+  ck_assert_int_eq(memcmp(other, whole, sizeof whole), 0);
+  pp_place others[] = {{8, 2, 5, 0}, {9, 1, 5, 0}, {9, 2, 6, 0}};
+  for (int o = 0; o < 3; o++) {
+    drop_ones(others[o], 100, PP_NET_TRAIN, other);
+    ck_assert_int_ne(memcmp(other, whole, sizeof whole), 0);
+  }
+  drop_ones(place, 100, PP_NET_EVALUATE, evaluated);
+  for (int i = 0; i < 6400; i++)
+    ck_assert(evaluated[i] == 1.0F);
+}
+END_TEST
+
 START_TEST(nan_survives_pooling_and_relu_wherever_it_stands) {
   static const char *const chains[] = {"C3N max2, D", "C3N, D", "D4, D"};
   for (size_t c = 0; c < 3; c++)
@@ -241,6 +282,7 @@ int main(void) {
   tcase_add_test(tests, micro_batches_give_the_mini_batchs_gradient_without_batch_norm);
   tcase_add_test(tests, statistics_move_once_per_forward);
   tcase_add_test(tests, evaluation_uses_running_statistics);
+  tcase_add_test(tests, dropout_masks_follow_a_samples_place_and_not_how_the_batch_is_cut);
   tcase_add_test(tests, nan_survives_pooling_and_relu_wherever_it_stands);
   tcase_add_test(tests, a_net_allocates_what_it_says_and_nothing_later);
   tcase_add_test(tests, a_net_that_does_not_fit_is_an_error);
