@@ -101,13 +101,13 @@ typedef enum pp_net_use {
 
 /* Where a micro-batch stands in the experiment: what random masks (dropout) are keyed by, so that they do not depend on
  * how a mini-batch is cut. */
-typedef struct pp_place {
+typedef struct pp_sample_place {
   uint64_t seed;
   uint32_t device, iteration;
   int first_sample; /* of the micro-batch, within its mini-batch */
-} pp_place;
+} pp_sample_place;
 /* Sets the place of the next forward; all 0 until it is called. Needed where pp_model_is_random. */
-void pp_net_place(pp_net *net, pp_place place);
+void pp_net_place(pp_net *net, pp_sample_place place);
 
 PP_MUST_CHECK pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight,
                                       pp_net_use use, pp_net **out);

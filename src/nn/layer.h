@@ -58,7 +58,7 @@ typedef struct pp_layer_run {
   float *kept;         /* of the slot, from forward to backward */
   float *scratch;      /* of the net, holds nothing between calls */
   const pp_kernels *kernels;
-  pp_place place; /* for random masks */
+  pp_sample_place place; /* for random masks */
 } pp_layer_run;
 
 /* Floats a net sets aside for a layer, and for what. */

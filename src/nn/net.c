@@ -9,7 +9,7 @@
 /* Of one micro-batch in flight, or of the one in evaluation. */
 typedef struct net_slot {
   int samples; /* of the micro-batch between its forward and its backward; 0: none */
-  pp_place place;
+  pp_sample_place place;
   const float *x;  /* of the first block, (N, H, W, C) */
   float *image;    /* the network's input turned to (N, H, W, C); NULL where the first block is not the network's */
   float **outputs; /* (layer count): of all layers but the last, whose output is the caller's */
@@ -25,7 +25,7 @@ struct pp_net {
   int max_samples, slot_count;
   bool training, reference;
   const pp_kernels *kernels;
-  pp_place place;
+  pp_sample_place place;
   net_slot *slots;    /* (slot_count) */
   float **pointers;   /* (2 x slot_count + 1, layer count): the slots', and inner */
   float **inner;      /* (layer count): inside the block at hand, gradients in training, outputs in evaluation */
@@ -210,7 +210,7 @@ static void to_channels_first(pp_shape shape, int samples, const float *x, float
         y[c * pixels + p] = x[p * channels + c];
 }
 
-void pp_net_place(pp_net *net, pp_place place) { net->place = place; }
+void pp_net_place(pp_net *net, pp_sample_place place) { net->place = place; }
 
 static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_slot *slot, int layer) {
   const pp_layer *description = layer_of(net, layer);

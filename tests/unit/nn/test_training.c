@@ -149,7 +149,7 @@ START_TEST(evaluation_uses_running_statistics) {
 END_TEST
 
 /* What dropout lets pass of ones: 0 or 1 / (1 - 0.5), as its place in the experiment has it. */
-static void drop_ones(pp_place place, int samples, pp_net_use use, float *y) {
+static void drop_ones(pp_sample_place place, int samples, pp_net_use use, float *y) {
   fixture f;
   fixture_init(&f, "D64 drop, D", (pp_shape){1, 1, 1}, 2);
   memset(f.state.params, 0, (size_t)f.parameters * sizeof(float));
@@ -166,7 +166,7 @@ static void drop_ones(pp_place place, int samples, pp_net_use use, float *y) {
 
 START_TEST(dropout_masks_follow_a_samples_place_and_not_how_the_batch_is_cut) {
   float whole[100 * 64], part[40 * 64], other[100 * 64], evaluated[100 * 64];
-  pp_place place = {.seed = 9, .device = 2, .iteration = 5};
+  pp_sample_place place = {.seed = 9, .device = 2, .iteration = 5};
   drop_ones(place, 100, PP_NET_TRAIN, whole);
   int passed = 0;
   for (int i = 0; i < 6400; i++) {
@@ -174,11 +174,11 @@ START_TEST(dropout_masks_follow_a_samples_place_and_not_how_the_batch_is_cut) {
     passed += whole[i] != 0.0F;
   }
   ck_assert_int_le(abs(passed - 3200), 5 * 40); /* standard deviation sqrt(6400) / 2 */
-  drop_ones((pp_place){9, 2, 5, 60}, 40, PP_NET_TRAIN, part);
+  drop_ones((pp_sample_place){9, 2, 5, 60}, 40, PP_NET_TRAIN, part);
   ck_assert_int_eq(memcmp(part, whole + 60 * 64, sizeof part), 0);
   drop_ones(place, 100, PP_NET_REFERENCE, other);
   ck_assert_int_eq(memcmp(other, whole, sizeof whole), 0);
-  pp_place others[] = {{8, 2, 5, 0}, {9, 1, 5, 0}, {9, 2, 6, 0}};
+  pp_sample_place others[] = {{8, 2, 5, 0}, {9, 1, 5, 0}, {9, 2, 6, 0}};
   for (int o = 0; o < 3; o++) {
     drop_ones(others[o], 100, PP_NET_TRAIN, other);
     ck_assert_int_ne(memcmp(other, whole, sizeof whole), 0);
