@@ -72,7 +72,8 @@ static pp_status add_setting(const pp_setting *setting, void *context) {
   return NULL;
 }
 
-/* FNV-1a. */
+/* FNV-1a, then splitmix64's finaliser: these are summed, and FNV-1a alone is so nearly linear in the last byte that two
+ * settings changing together can cancel. */
 static uint64_t hash_setting(const pp_report_setting *setting) {
   uint64_t hash = UINT64_C(14695981039346656037);
   const char *const texts[] = {setting->key, setting->text};
@@ -82,7 +83,9 @@ static uint64_t hash_setting(const pp_report_setting *setting) {
       if (*c == '\0')
         break;
     }
-  return hash;
+  hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
+  return hash ^ hash >> 31;
 }
 
 /* Sums do not depend on the order of settings. */

@@ -105,6 +105,18 @@ START_TEST(seeds_are_averaged_with_their_interval) {
 }
 END_TEST
 
+START_TEST(runs_of_other_settings_are_not_seeds_of_each_other) {
+  enum { RUNS = 9 };
+  sample_run runs[RUNS];
+  for (int run = 0; run < RUNS; run++)
+    runs[run] = (sample_run){"pipar", "slow", "complete", 1, run + 1, 90, 80, 40, 0.8, 1};
+  sample_write(path, RUNS, runs);
+  pp_report *report = open_report();
+  ck_assert_int_eq(report->group_count, RUNS);
+  pp_report_destroy(report);
+}
+END_TEST
+
 static char *print_text(void) {
   pp_report *report = open_report();
   char *text = NULL;
@@ -213,6 +225,7 @@ int main(int argc, char **argv) {
   tcase_add_test(tests, runs_are_measured_against_fl_of_their_cell);
   tcase_add_test(tests, students_t_is_the_quantile_of_its_density);
   tcase_add_test(tests, seeds_are_averaged_with_their_interval);
+  tcase_add_test(tests, runs_of_other_settings_are_not_seeds_of_each_other);
   tcase_add_test(tests, the_text_shows_figures_in_at_most_120_columns);
   tcase_add_test(tests, csv_fields_are_quoted_where_they_must_be);
   tcase_add_test(tests, json_says_null_where_nothing_applies_and_escapes_text);
