@@ -48,7 +48,7 @@ static void print_mean(char out[PP_TEXT_CELL], pp_report_mean mean, double scale
     snprintf(out, PP_TEXT_CELL, "-");
   else if (!isfinite(mean.mean))
     snprintf(out, PP_TEXT_CELL, "inf");
-  else if (mean.count == 1)
+  else if (mean.count == 1 || mean.half_width <= 1e-9 * fabs(mean.mean)) /* equal but for rounding */
     snprintf(out, PP_TEXT_CELL, "%.*f%s", decimals, mean.mean * scale, unit);
   else
     snprintf(out, PP_TEXT_CELL, "%.*f ± %.*f%s", decimals, mean.mean * scale, decimals, mean.half_width * scale, unit);
@@ -72,6 +72,7 @@ static const figure_column figure_columns[] = {
 };
 enum {
   SPEEDUP_COLUMN = 1,
+  DEVICE_REDUCTION_COLUMN = 5,
   ACCURACY_COLUMN = 6,
   UP_COLUMN = 7,
   DOWN_COLUMN = 8,
@@ -342,7 +343,7 @@ static void print_legend(const shown *columns, FILE *stream) {
 
 /* Leaves out what a reader misses least until the table fits. */
 static pp_status build_fitting(pp_text_table *table, const pp_report *report, shown *columns, FILE *stream) {
-  static const int expendable[] = {UP_COLUMN, DOWN_COLUMN, ACCURACY_COLUMN};
+  static const int expendable[] = {UP_COLUMN, DOWN_COLUMN, DEVICE_REDUCTION_COLUMN, ACCURACY_COLUMN};
   columns->settings = report->varying_count <= MOST_SETTINGS;
   PP_TRY(build_figures(table, report, columns));
   if (columns->settings && pp_text_table_width(table) > WIDEST) {

@@ -1,4 +1,4 @@
-/* The commands that read results files, as a program of their own: commands report|diff ARGUMENTS. */
+/* The commands that read results files, as a program of their own: commands report|plot|diff ARGUMENTS. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@ int main(int argc, char **argv) {
     return 1;
   int exit_code = 0;
   pp_status status = strcmp(argv[1], "report") == 0 ? pp_cmd_report(argc - 1, argv + 1, &exit_code)
+                     : strcmp(argv[1], "plot") == 0 ? pp_cmd_plot(argc - 1, argv + 1, &exit_code)
                                                     : pp_cmd_diff(argc - 1, argv + 1, &exit_code);
   if (status == NULL)
     return exit_code;

@@ -25,7 +25,7 @@ assert pipar["server_idle_by_cause_s"]["device_compute"] == 2.5 and pipar["bytes
 assert math.isclose(sum(pipar["device_idle_by_cause_s"].values()), pipar["device_idle_s"], rel_tol=1e-12)
 assert pipar2["test_accuracy"] is None and pipar2["overrun_s"] is None and strange["reference"] is None
 assert pipar["settings"]["devices.0.network.up_mbps"] == 0.1 and pipar["settings"]["record.model"] is False
-assert strange["settings"]["devices.0.network.name"] == 'a "b", \\c\n\x01'
+assert strange["settings"]["devices.0.network.name"] == 'a "b", \'c\' \\d\n\x01 `touch pwned`'
 assert pipar["split"] == [2, 2] and pipar["micro_batches"] == [4, 4] and pipar["seed"] == 1
 group = report["groups"][pipar["group"]]
 assert group["runs"] == [1, 3] and group["makespan_s"] == {

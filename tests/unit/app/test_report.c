@@ -209,7 +209,7 @@ static int write_for_others(const char *where) {
       {"pipar", "slow", "complete", 1, 4, 25, 5, 8, 0.8, 2},
       {"fl", "slow", "complete", 2, 1, 104, 84, 44, 0.7, 2},
       {"pipar", "slow", "complete", 2, 4, 26, 6, 7, NAN, 2},
-      {"pipar", "a \"b\", \\c\n\x01", "complete", 2, 4, 26, 6, 7, NAN, 2},
+      {"pipar", "a \"b\", 'c' \\d\n\x01 `touch pwned`", "complete", 2, 4, 26, 6, 7, NAN, 2},
   };
   sample_write(where, 5, runs);
   return 0;

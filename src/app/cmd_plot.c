@@ -1,0 +1,43 @@
+/* pipar plot */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "app/plot.h"
+
+static void print_help(void) {
+  printf("usage: pipar plot OUT.h5 ... -o DIR\n\n"
+         "Draws figures of all runs with gnuplot, each as SVG and PNG with its data as CSV and its gnuplot program "
+         "beside\n"
+         "it: idle time of server and devices by cause, training time, accuracy against emulated time, and for each "
+         "method\n"
+         "the Gantt chart of an iteration (where stages were recorded). Makes DIR where it is missing.\n");
+}
+
+pp_status pp_cmd_plot(int argc, char **argv, int *exit_code) {
+  (void)exit_code;
+  static const struct option longs[] = {
+      {"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+  const char *directory = NULL;
+  optind = 0;
+  opterr = 0;
+  for (int c; (c = getopt_long(argc, argv, ":ho:", longs, NULL)) != -1;) {
+    if (c == 'h') {
+      print_help();
+      return NULL;
+    }
+    if (c != 'o')
+      return pp_app_bad_option(argc, argv, c);
+    directory = optarg;
+  }
+  if (optind == argc)
+    return pp_fail(PP_CODE_USAGE, "plot: a results file is missing: pipar plot OUT.h5 ... -o DIR");
+  if (directory == NULL || directory[0] == '\0')
+    return pp_fail(PP_CODE_USAGE, "plot: -o DIR is missing: where the figures go");
+  pp_report *report = NULL;
+  PP_TRY(pp_report_create(argc - optind, argv + optind, &report));
+  pp_status status = pp_plot_all(report, directory, stdout);
+  pp_report_destroy(report);
+  return status;
+}

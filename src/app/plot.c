@@ -1,0 +1,207 @@
+#include "app/plot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/plot_figures.h"
+#include "app/report.h"
+
+static pp_status open_file(const pp_plot *plot, const char *name, const char *extension, FILE **out) {
+  char *path = NULL;
+  if (asprintf(&path, "%s/%s.%s", plot->directory, name, extension) < 0)
+    return pp_fail_memory("a file name", strlen(plot->directory));
+  *out = fopen(path, "w");
+  pp_status status = *out != NULL ? NULL : pp_fail(PP_CODE_RUN, "cannot write %s: %s", path, strerror(errno));
+  free(path);
+  return status;
+}
+
+static pp_status close_file(const pp_plot *plot, const char *name, const char *extension, FILE *stream) {
+  bool failed = ferror(stream) != 0;
+  if (fclose(stream) != 0 || failed)
+    return pp_fail(PP_CODE_RUN, "cannot write %s/%s.%s: %s", plot->directory, name, extension, strerror(errno));
+  return NULL;
+}
+
+pp_status pp_plot_open_csv(const pp_plot *plot, const char *name, FILE **out) {
+  return open_file(plot, name, "csv", out);
+}
+
+pp_status pp_plot_close_csv(const pp_plot *plot, const char *name, FILE *stream) {
+  return close_file(plot, name, "csv", stream);
+}
+
+void pp_plot_quote(FILE *script, const char *text) {
+  /* In single quotes gnuplot substitutes nothing; a quote is written twice. */
+  fputc('\'', script);
+  for (; *text != '\0'; text++) {
+    if (*text == '\'')
+      fputc('\'', script);
+    fputc((unsigned char)*text < 0x20 ? ' ' : *text, script);
+  }
+  fputc('\'', script);
+}
+
+static void append(char *out, size_t room, const char *text) {
+  size_t used = strlen(out);
+  snprintf(out + used, room - used, "%s%s", used == 0 ? "" : ", ", text);
+}
+
+void pp_plot_facts(const pp_plot *plot, size_t room, char *out) {
+  const pp_report *report = plot->report;
+  static const char *const keys[] = {"model", "dataset.name", "devices.0.network.name"};
+  out[0] = '\0';
+  for (size_t key = 0; key < sizeof keys / sizeof keys[0]; key++) {
+    const char *text = pp_report_setting_text(&report->runs[0], keys[key]);
+    bool same = text[0] != '\0';
+    for (int run = 1; run < report->run_count && same; run++)
+      same = strcmp(pp_report_setting_text(&report->runs[run], keys[key]), text) == 0;
+    if (same)
+      append(out, room, text);
+  }
+  int64_t devices = report->runs[0].info.device_count;
+  for (int run = 1; run < report->run_count; run++)
+    if (report->runs[run].info.device_count != devices)
+      devices = 0;
+  char text[48];
+  snprintf(text, sizeof text, "%lld device%s", (long long)devices, devices == 1 ? "" : "s");
+  if (devices > 0)
+    append(out, room, text);
+}
+
+void pp_plot_title(FILE *script, const pp_plot *plot, const char *text) {
+  char facts[256];
+  pp_plot_facts(plot, sizeof facts, facts);
+  pp_plot_quote(script, text);
+  if (facts[0] != '\0') {
+    fputs(".\"\\n\".", script);
+    pp_plot_quote(script, facts);
+  }
+}
+
+pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int height, pp_plot_drawing draw,
+                               void *context) {
+  FILE *script = NULL;
+  PP_ASSERT(plot->figure_count < PP_PLOT_MOST);
+  PP_TRY(open_file(plot, name, "gnuplot", &script));
+  char csv[PP_PLOT_NAME + 8];
+  snprintf(csv, sizeof csv, "%s.csv", name);
+  static const char *const font = "DejaVu Sans";
+  for (int png = 0; png < 2; png++) {
+    if (png)
+      fprintf(script, "set terminal pngcairo noenhanced size %d,%d font '%s,12' fontscale 1.6 linewidth 1.6\n",
+              width * 8 / 5, height * 8 / 5, font);
+    else
+      fprintf(script, "set terminal svg noenhanced size %d,%d font '%s,12' linewidth 1 background 'white'\n", width,
+              height, font);
+    fprintf(script, "set output '%s.%s'\n", name, png ? "png" : "svg");
+    fputs("set datafile separator ','\nset encoding utf8\nset border 3 linecolor '#444444'\n"
+          "set format '%g'\nset tics nomirror out scale 0.6 textcolor 'black'\nset grid ytics linecolor '#DDDDDD' "
+          "linetype 1\n",
+          script);
+    draw(script, csv, context);
+    fputs("unset output\nreset\n", script);
+  }
+  PP_TRY(close_file(plot, name, "gnuplot", script));
+  snprintf(plot->figures[plot->figure_count++], PP_PLOT_NAME, "%s", name);
+  return NULL;
+}
+
+static pp_status make_directory(const char *path) {
+  char *partial = strdup(path);
+  if (partial == NULL)
+    return pp_fail_memory("a file name", strlen(path));
+  for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    mkdir(partial, 0777);
+    *slash = '/';
+  }
+  free(partial);
+  struct stat about;
+  if (mkdir(path, 0777) != 0 && (errno != EEXIST || stat(path, &about) != 0 || !S_ISDIR(about.st_mode)))
+    return pp_fail(PP_CODE_RUN, "cannot make the directory %s: %s", path, strerror(errno));
+  return NULL;
+}
+
+/* In the child: gnuplot alone, without the user's settings, what it says going to `log`. */
+static _Noreturn void become_gnuplot(const char *directory, const char *script, int log) {
+  enum { not_started = 127 };
+  int nothing = open("/dev/null", O_RDWR);
+  if (chdir(directory) == 0 && nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0 &&
+      dup2(log, STDERR_FILENO) >= 0) {
+    setenv("LC_ALL", "C.UTF-8", 1);
+    unsetenv("GNUTERM");
+    execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
+  }
+  _exit(not_started);
+}
+
+/* Keeps the first line of what gnuplot said that is more than white space and its pointer to a column. */
+static void first_line(FILE *log, size_t room, char *out) {
+  out[0] = '\0';
+  rewind(log);
+  char line[256];
+  while (fgets(line, sizeof line, log) != NULL) {
+    size_t start = strspn(line, " \t\n^");
+    line[strcspn(line, "\n")] = '\0';
+    if (start < strlen(line)) {
+      const char *said = strstr(line, "line ");
+      snprintf(out, room, "%s", said != NULL ? said : line + start);
+      if (said != NULL)
+        return;
+    }
+  }
+}
+
+static pp_status run_gnuplot(const pp_plot *plot, const char *name) {
+  char script[PP_PLOT_NAME + 16];
+  snprintf(script, sizeof script, "%s.gnuplot", name);
+  FILE *log = tmpfile();
+  if (log == NULL)
+    return pp_fail(PP_CODE_RUN, "cannot make a temporary file: %s", strerror(errno));
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0)
+    become_gnuplot(plot->directory, script, fileno(log));
+  int how = 0;
+  pp_status status = NULL;
+  while (child > 0 && waitpid(child, &how, 0) < 0 && errno == EINTR)
+    ;
+  char said[256];
+  first_line(log, sizeof said, said);
+  if (child < 0)
+    status = pp_fail(PP_CODE_RUN, "cannot start gnuplot: %s", strerror(errno));
+  else if (WIFEXITED(how) && WEXITSTATUS(how) == 127)
+    status =
+        pp_fail(PP_CODE_RUN, "gnuplot could not be started (Debian: gnuplot-nox): no figures, but their data is in %s",
+                plot->directory);
+  else if (!WIFEXITED(how) || WEXITSTATUS(how) != 0)
+    status = pp_fail(PP_CODE_RUN, "gnuplot failed on %s/%s: %s", plot->directory, script,
+                     said[0] == '\0' ? "it gave no reason" : said);
+  fclose(log);
+  return status;
+}
+
+pp_status pp_plot_all(const pp_report *report, const char *directory, FILE *log) {
+  pp_plot plot = {.report = report, .directory = directory};
+  if (report->run_count == 0)
+    return pp_fail(PP_CODE_INPUT, "there are no runs to plot");
+  PP_TRY(make_directory(directory));
+  PP_TRY(pp_plot_idle(&plot));
+  PP_TRY(pp_plot_time(&plot));
+  PP_TRY(pp_plot_accuracy(&plot));
+  PP_TRY(pp_plot_gantt(&plot));
+  if (plot.figure_count == 0)
+    return pp_fail(PP_CODE_INPUT, "there is nothing to plot yet: no run is complete and none has stages");
+  for (int figure = 0; figure < plot.figure_count; figure++) {
+    PP_TRY(run_gnuplot(&plot, plot.figures[figure]));
+    fprintf(log, "%s/%s.svg (.png, data .csv)\n", directory, plot.figures[figure]);
+  }
+  return NULL;
+}
