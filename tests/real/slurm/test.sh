@@ -3,7 +3,7 @@
 # An experiment that really trains, submitted with RUN_SBATCH to a real Slurm cluster of three nodes on this machine,
 # gives the results of a run without any launcher, to the bit: once with srun, once with mpirun.
 set -u
-pipar=$1 run_sbatch=$2
+pipar=$(readlink -f "$1") run_sbatch=$(readlink -f "$2")
 here=$(dirname "$(readlink -f "$0")")
 
 if [ "${3-}" != inside ]; then
