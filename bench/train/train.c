@@ -99,6 +99,7 @@ static double best_step(trainer *t, int steps) {
   double best = 1e9;
   for (int step = 0; step < steps; step++) {
     double start = now();
+    pp_net_place(t->net, (pp_sample_place){.iteration = (uint32_t)step});
     pp_net_forward(t->net, &t->state, 0, BATCH, t->x, t->logits);
     pp_softmax_cross_entropy(BATCH, CLASSES, t->logits, t->labels, 1.0F / BATCH, t->logits, NULL);
     pp_net_backward(t->net, &t->state, 0, t->logits, NULL);

@@ -106,7 +106,7 @@ typedef struct pp_sample_place {
   uint32_t device, iteration;
   int first_sample; /* of the micro-batch, within its mini-batch */
 } pp_sample_place;
-/* Sets the place of the next forward; all 0 until it is called. Needed where pp_model_is_random. */
+/* Sets the place of the next forward. Training must call it before each where pp_model_is_random. */
 void pp_net_place(pp_net *net, pp_sample_place place);
 
 PP_MUST_CHECK pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight,

@@ -150,16 +150,18 @@ static void pack(const pp_layer *layer, const float *weight, bool turned, int64_
   }
   int64_t from = turned ? out : in, to = turned ? in : out;
   int64_t from_step = turned ? in * taps : taps, to_step = turned ? taps : in * taps;
-  for (int64_t first = 0; first < to; first += panel)
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t f = 0; f < from; f++, packed += panel) {
+  for (int64_t first = 0; first < to; first += panel, packed += panel * taps * from) {
+    int64_t width = pp_least(to - first, panel);
+    for (int64_t f = 0; f < from; f++) /* in the weights' order, which is then read once */
+      for (int64_t tap = 0; tap < taps; tap++) {
         const float *source = weight + f * from_step + first * to_step + tap;
-        int64_t width = pp_least(to - first, panel);
+        float *row = packed + (tap * from + f) * panel;
         for (int64_t t = 0; t < width; t++)
-          packed[t] = source[t * to_step];
+          row[t] = source[t * to_step];
         for (int64_t t = width; t < panel; t++)
-          packed[t] = 0.0F;
+          row[t] = 0.0F;
       }
+  }
 }
 
 /* Adds the packed gradients to the weights' own. */
@@ -171,12 +173,11 @@ static void unpack_add(const pp_layer *layer, const float *packed, int64_t panel
         dweight[c * taps + tap] += packed[tap * out + c];
     return;
   }
-  for (int64_t o = 0; o < out; o++) {
-    const float *from = packed + o / panel * panel * taps * in + o % panel;
+  for (int64_t first = 0; first < out; first += panel, packed += panel * taps * in)
     for (int64_t c = 0; c < in; c++)
-      for (int64_t tap = 0; tap < taps; tap++)
-        dweight[(o * in + c) * taps + tap] += from[(tap * in + c) * panel];
-  }
+      for (int64_t o = 0; o < pp_least(out - first, panel); o++)
+        for (int64_t tap = 0; tap < taps; tap++)
+          dweight[((first + o) * in + c) * taps + tap] += packed[(tap * in + c) * panel + o];
 }
 
 static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }

@@ -26,6 +26,7 @@ struct pp_net {
   bool training, reference;
   const pp_kernels *kernels;
   pp_sample_place place;
+  bool placed;
   net_slot *slots;    /* (slot_count) */
   float **pointers;   /* (2 x slot_count + 1, layer count): the slots', and inner */
   float **inner;      /* (layer count): inside the block at hand, gradients in training, outputs in evaluation */
@@ -210,7 +211,10 @@ static void to_channels_first(pp_shape shape, int samples, const float *x, float
         y[c * pixels + p] = x[p * channels + c];
 }
 
-void pp_net_place(pp_net *net, pp_sample_place place) { net->place = place; }
+void pp_net_place(pp_net *net, pp_sample_place place) {
+  net->place = place;
+  net->placed = true;
+}
 
 static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_slot *slot, int layer) {
   const pp_layer *description = layer_of(net, layer);
@@ -254,6 +258,7 @@ static void forward_block(pp_net *net, const pp_state *state, const net_slot *sl
 void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, const float *x, float *y) {
   PP_ASSERT(samples >= 1 && samples <= net->max_samples);
   PP_ASSERT(!net->training || (slot >= 0 && slot < net->slot_count));
+  PP_ASSERT(!net->training || net->placed || !pp_model_is_random(net->model)); /* or masks would repeat */
   net_slot *at = &net->slots[net->training ? slot : 0];
   at->samples = samples;
   at->place = net->place;

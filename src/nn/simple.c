@@ -7,6 +7,8 @@
 
 #include "base/rng.h"
 
+enum { GIVE_CHANNELS = 64 }; /* of a window at once, on the stack */
+
 static void plan_nothing(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   (void)layer;
   (void)request;
@@ -127,29 +129,44 @@ static void maxpool_forward(const pp_layer_run *run, const float *x, float *y) {
       }
 }
 
+/* Gives dy of `count` channels of one window to the first of its largest values: `left` is what no value took yet. */
+static void give_back(const pp_layer *layer, const float *x, const float *dy, int64_t row, int64_t column,
+                      int64_t count, float *dx) {
+  int64_t top, bottom, left, right, channels = layer->input.channels, width = layer->input.width;
+  float best[GIVE_CHANNELS], rest[GIVE_CHANNELS];
+  window_inside(layer, row, layer->input.height, &top, &bottom);
+  window_inside(layer, column, width, &left, &right);
+  memcpy(best, x + (top * width + left) * channels, (size_t)count * sizeof *best);
+  memcpy(rest, dy, (size_t)count * sizeof *rest);
+  for (int64_t r = top; r < bottom; r++)
+    for (int64_t s = left; s < right; s++) {
+      const float *from = x + (r * width + s) * channels;
+      for (int64_t c = 0; c < count; c++)
+        best[c] = from[c] > best[c] || from[c] != from[c] ? from[c] : best[c];
+    }
+  for (int64_t r = top; r < bottom; r++)
+    for (int64_t s = left; s < right; s++) {
+      const float *from = x + (r * width + s) * channels;
+      float *to = dx + (r * width + s) * channels;
+      for (int64_t c = 0; c < count; c++) {
+        bool takes = from[c] == best[c] || from[c] != from[c];
+        to[c] += takes ? rest[c] : 0.0F;
+        rest[c] = takes ? 0.0F : rest[c];
+      }
+    }
+}
+
 static void maxpool_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
   pp_shape in = layer->input, out = layer->output;
-  int64_t channels = in.channels;
   if (dx == NULL)
     return;
   memset(dx, 0, (size_t)(run->samples * pp_shape_elements(in)) * sizeof *dx);
   for (int n = 0; n < run->samples; n++, x += pp_shape_elements(in), dx += pp_shape_elements(in))
     for (int64_t row = 0; row < out.height; row++)
-      for (int64_t column = 0; column < out.width; column++, dy += channels) {
-        int64_t top, bottom, left, right;
-        window_inside(layer, row, in.height, &top, &bottom);
-        window_inside(layer, column, in.width, &left, &right);
-        for (int64_t c = 0; c < channels; c++) {
-          int64_t best = (top * in.width + left) * channels + c;
-          for (int64_t r = top; r < bottom; r++)
-            for (int64_t s = left; s < right; s++) {
-              int64_t at = (r * in.width + s) * channels + c;
-              best = x[at] > x[best] || (x[at] != x[at] && x[best] == x[best]) ? at : best;
-            }
-          dx[best] += dy[c];
-        }
-      }
+      for (int64_t column = 0; column < out.width; column++, dy += in.channels)
+        for (int64_t c = 0; c < in.channels; c += GIVE_CHANNELS)
+          give_back(layer, x + c, dy + c, row, column, pp_least(in.channels - c, GIVE_CHANNELS), dx + c);
 }
 
 static int maxpool_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {

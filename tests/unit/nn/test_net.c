@@ -20,6 +20,7 @@ static outcome run_with(fixture *f, pp_net_use use, int samples, int max_samples
   memset(f->state.grads, 0, (size_t)f->parameters * sizeof(float));
   fixture_fill(f);
   pp_net *net = net_with(f, max_samples, in_flight, use, kernels);
+  pp_net_place(net, (pp_sample_place){.seed = 3});
   pp_net_forward(net, &f->state, slot, samples, x, o.y);
   if (use != PP_NET_EVALUATE)
     pp_net_backward(net, &f->state, slot, dy, o.dx);
@@ -253,6 +254,7 @@ static double objective_at(const fixture *f, pp_net *net, const float *params, c
   int64_t out = samples * output_elements(f, pp_model_block_count(f->model) - 1);
   for (int64_t i = 0; i < f->parameters; i++)
     f->state.params[i] = (float)((double)params[i] + step * (double)direction[i]);
+  pp_net_place(net, (pp_sample_place){.seed = 3});
   pp_net_forward(net, &f->state, 0, samples, x, y);
   double sum = 0;
   for (int64_t i = 0; i < out; i++)
@@ -335,6 +337,8 @@ START_TEST(a_split_at_any_boundary_gives_the_whole_networks_bits) {
     pp_state upper = state_from(&f, split);
     pp_net *device = net_of(&f, 0, split, samples, 1, PP_NET_TRAIN);
     pp_net *server = net_of(&f, split, blocks, samples, 1, PP_NET_TRAIN);
+    pp_net_place(device, (pp_sample_place){.seed = 3});
+    pp_net_place(server, (pp_sample_place){.seed = 3});
     pp_net_forward(device, &f.state, 0, samples, x, a);
     pp_net_forward(server, &upper, 0, samples, a, y);
     pp_net_backward(server, &upper, 0, dy, da);
