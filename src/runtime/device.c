@@ -18,8 +18,8 @@ typedef struct device_role {
   /* The iteration under way. */
   int64_t round, iteration, end;
   const pp_schedule *schedule;
-  int cursor;     /* next operation of the list to be looked at by the compute unit */
-  pp_ns *done_ns; /* (op_count) when an operation ended or arrived; PP_NS_NEVER */
+  int next_forward, next_other; /* operations of the list to be looked at by the compute unit */
+  pp_ns *done_ns;               /* (op_count) when an operation ended or arrived; PP_NS_NEVER */
   int max_ops;
   int slots;           /* buffers each way: micro-batches of the largest mini-batch */
   pp_message **outbox; /* (slots) */
@@ -133,7 +133,7 @@ static pp_status begin_iteration(pp_device_rank *rank, device_role *role) {
     return NULL;
   role->schedule = pp_scenario_schedule(job->scenario, role->device, role->iteration);
   role->part.iteration = role->iteration;
-  role->cursor = 0;
+  role->next_forward = role->next_other = 0;
   for (int op = 0; op < role->schedule->op_count; op++) {
     role->done_ns[op] = PP_NS_NEVER;
     const pp_op *download = &role->schedule->ops[op];
@@ -254,23 +254,51 @@ static pp_status compute(device_role *role, const pp_op *op) {
   }
 }
 
-/* Starts the compute unit's next operation if it can run, and computes it for real. */
+/* The list's next forward, or its next backward or update, that the compute unit has not begun; op_count: none. */
+static int next_op(const device_role *role, bool forward) {
+  const pp_schedule *schedule = role->schedule;
+  int op = forward ? role->next_forward : role->next_other;
+  while (op < schedule->op_count && (pp_stage_resource(schedule->ops[op].stage) != PP_RESOURCE_DEVICE ||
+                                     (schedule->ops[op].stage == PP_STAGE_FORWARD) != forward))
+    op++;
+  return op;
+}
+
+/* Which operation the compute unit begins now; -1: none can run. The list's order holds, but in 1f1b a backward goes as
+ * soon as its gradient is there. */
+static int choose_op(const pp_device_rank *rank, device_role *role, pp_ns *ready_ns) {
+  const pp_schedule *schedule = role->schedule;
+  int forward = role->next_forward = next_op(role, true), other = role->next_other = next_op(role, false);
+  int first = forward < other ? forward : other, second = schedule->op_count;
+  if (rank->job->config->method == PP_METHOD_1F1B) {
+    first = other;
+    second = forward;
+  }
+  if (first < schedule->op_count && can_run(role, &schedule->ops[first], ready_ns))
+    return first;
+  if (second < schedule->op_count && can_run(role, &schedule->ops[second], ready_ns))
+    return second;
+  return -1;
+}
+
+/* Starts the compute unit's next operation if one can run, and computes it for real. */
 static pp_status start_compute(pp_device_rank *rank, device_role *role, bool *moved) {
   if (role->running >= 0 || role->iteration == role->end || role->waits_for_model)
     return NULL;
-  const pp_schedule *schedule = role->schedule;
-  while (role->cursor < schedule->op_count &&
-         pp_stage_resource(schedule->ops[role->cursor].stage) != PP_RESOURCE_DEVICE)
-    role->cursor++;
   pp_ns ready_ns = 0;
-  if (role->cursor == schedule->op_count || !can_run(role, &schedule->ops[role->cursor], &ready_ns))
+  int chosen = choose_op(rank, role, &ready_ns);
+  if (chosen < 0)
     return NULL;
-  const pp_op *op = &schedule->ops[role->cursor];
+  const pp_op *op = &role->schedule->ops[chosen];
+  if (op->stage == PP_STAGE_FORWARD)
+    role->next_forward = chosen + 1;
+  else
+    role->next_other = chosen + 1;
   if (ready_ns < role->wait_ns)
     ready_ns = role->wait_ns;
   if (ready_ns < role->free_ns)
     ready_ns = role->free_ns;
-  role->running = role->cursor++;
+  role->running = chosen;
   role->start_ns = pp_clock_now(rank->job->clock);
   role->deadline_ns = rank->job->clock->wall ? ready_ns + op->cost : 0;
   *moved = true;
