@@ -188,6 +188,8 @@ static void end_walk(pp_walk *walk) {
 
 void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iteration, int index, pp_ns from,
                           pp_ns start) {
+  if (timeline->overflow)
+    return; /* the run is over */
   pp_walk walk = {timeline, timeline->device_times[device].cause_ns, from, start};
   walk_back(&walk, place_of(timeline, device, iteration), index);
   end_walk(&walk);
