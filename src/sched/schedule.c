@@ -60,6 +60,8 @@ static const struct {
     [PP_METHOD_FL] = {pp_generate_fl, .pipelined = false, .splits = false, .ops_per_micro_batch = 2},
     [PP_METHOD_SFL] = {pp_generate_pipar, .pipelined = false, .splits = true, .ops_per_micro_batch = 6},
     [PP_METHOD_PIPAR] = {pp_generate_pipar, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},
+    [PP_METHOD_1F1B] = {pp_generate_1f1b, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},
+    [PP_METHOD_BW_SPLIT] = {pp_generate_bw_split, .pipelined = true, .splits = true, .ops_per_micro_batch = 7},
 };
 enum { updates = 2 };
 

@@ -80,7 +80,8 @@ static pp_status program_init(pp_program *program, const pp_schedule *schedule, 
 }
 
 /* Interpreting the list in order gives every resource its order when all forwards and their uploads come before the
- * first stage that waits for the server, and no two kinds of transfer compete for a link. */
+ * first stage that waits for the server, no backward may overtake a forward, and no two kinds of transfer compete for a
+ * link. */
 static bool order_is_static(const pp_class_plan *plan, const pp_program *program) {
   bool waited = false;
   for (int index = 0; index < program->count; index++) {
@@ -89,6 +90,10 @@ static bool order_is_static(const pp_class_plan *plan, const pp_program *program
     if (waited && (stage == PP_STAGE_FORWARD || stage == PP_STAGE_UPLOAD))
       return false;
   }
+  int forwards = program->lane_count[PP_LANE_OUTBOUND];
+  int last_forward = program->lane[PP_LANE_OUTBOUND][forwards - 1];
+  if (forwards > 1 && program->steps[program->lane[PP_LANE_RETURN][0]].also_after != last_forward)
+    return false;
   bool competes = plan->shared_link && program->lane_count[PP_LANE_UPLINK] > 1;
   return !competes;
 }
