@@ -18,6 +18,7 @@ int pp_schedule_add(pp_schedule_builder *builder, pp_stage stage, int micro_batc
 /* One a method. The order of the list is the order of each resource, and a topological order. */
 void pp_generate_fl(pp_schedule_builder *builder);
 void pp_generate_pipar(pp_schedule_builder *builder); /* sfl: with one micro-batch */
+void pp_generate_sl(pp_schedule_builder *builder);
 void pp_generate_1f1b(pp_schedule_builder *builder);
 void pp_generate_bw_split(pp_schedule_builder *builder);
 

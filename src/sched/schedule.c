@@ -58,6 +58,7 @@ static const struct {
   int ops_per_micro_batch; /* at most, besides updates */
 } methods[] = {
     [PP_METHOD_FL] = {pp_generate_fl, .pipelined = false, .splits = false, .ops_per_micro_batch = 2},
+    [PP_METHOD_SL] = {pp_generate_sl, .pipelined = false, .splits = true, .ops_per_micro_batch = 6},
     [PP_METHOD_SFL] = {pp_generate_pipar, .pipelined = false, .splits = true, .ops_per_micro_batch = 6},
     [PP_METHOD_PIPAR] = {pp_generate_pipar, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},
     [PP_METHOD_1F1B] = {pp_generate_1f1b, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},

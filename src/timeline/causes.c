@@ -195,6 +195,11 @@ void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iterati
   end_walk(&walk);
 }
 
+static void add_difference(pp_ns *causes, const pp_ns *whole, const pp_ns *part) {
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+    causes[cause] += whole[cause] - part[cause];
+}
+
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start) {
   pp_ns *causes = timeline->slot_times[slot].cause_ns;
   pp_ns free = timeline->slot_free[slot];
@@ -203,6 +208,10 @@ void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t
   end_walk(&walk);
   if (free >= timeline->round_start)
     return;
+  if (pp_takes_turns(timeline)) {
+    add_difference(causes, timeline->chain, timeline->slot_pending[slot]);
+    return;
+  }
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
     causes[cause] += timeline->slot_pending[slot][cause];
     timeline->slot_pending[slot][cause] = 0;
@@ -273,6 +282,44 @@ void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns due) {
       walk_back_from_aggregate(&walk, due);
     }
   }
+}
+
+/* From the start of the next turn back over the model's way to it, then over the device's own turn. */
+static void walk_turn(pp_walk *walk, int64_t device, int64_t next) {
+  const pp_timeline *timeline = walk->timeline;
+  over_model_download(walk, next, timeline->model_down[next].start_ns);
+  over_model_upload(walk, device);
+  if (walk->time <= walk->from)
+    return;
+  pp_place place = place_of(timeline, device, timeline->round_iterations[timeline->devices[device].plan] - 1);
+  int index = place.program->last_device_step;
+  take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
+  walk_back(walk, place, index);
+}
+
+void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns start) {
+  if (timeline->overflow)
+    return;
+  const pp_device_state *state = &timeline->devices[device];
+  const pp_ns nothing[PP_CAUSE_COUNT] = {0};
+  pp_ns whole[PP_CAUSE_COUNT] = {0}, way[PP_CAUSE_COUNT] = {0}, after_slot[PP_CAUSE_COUNT] = {0};
+  walk_turn(&(pp_walk){timeline, whole, timeline->round_start, start}, device, next);
+  walk_turn(&(pp_walk){timeline, way, state->compute_free, start}, device, next);
+  walk_turn(&(pp_walk){timeline, after_slot, state->replica_free, start}, device, next);
+  add_difference(timeline->chain, whole, nothing);
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
+    timeline->device_chain[device][cause] = timeline->chain[cause] - way[cause];
+    timeline->slot_pending[timeline->dispatch_slot][cause] = timeline->chain[cause] - after_slot[cause];
+  }
+  add_difference(timeline->device_times[next].cause_ns, timeline->chain, timeline->device_chain[next]);
+}
+
+void pp_causes_last_turn(pp_timeline *timeline, int64_t device, pp_ns arrival) {
+  if (timeline->overflow)
+    return;
+  pp_walk walk = {timeline, timeline->device_times[device].cause_ns, timeline->devices[device].compute_free, arrival};
+  over_model_upload(&walk, device);
+  end_walk(&walk);
 }
 
 static void close_account(pp_resource_times *times, pp_ns makespan, pp_ns last_event) {

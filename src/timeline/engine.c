@@ -26,6 +26,9 @@ void pp_engine_finish_device(pp_timeline *timeline, int64_t device) {
     timeline->last_device = device;
   }
   timeline->unfinished--;
+  timeline->stage_count++;
+  if (pp_takes_turns(timeline))
+    pp_turns_hand_over(timeline, device, arrival);
 }
 
 /* Walks a device's list from where it stands until its next micro-batch has to wait for a slot, or the round is over.
@@ -154,14 +157,24 @@ void pp_engine_reset_round(pp_timeline *timeline) {
   timeline->early_device_busy = timeline->early_server_busy = 0;
 }
 
+void pp_engine_begin_turn(pp_timeline *timeline, int64_t device) {
+  pp_device_state *state = &timeline->devices[device];
+  state->iteration = state->next = 0;
+  advance(timeline, device, false);
+}
+
 void pp_engine_begin_round(pp_timeline *timeline) {
   pp_engine_reset_round(timeline);
+  if (pp_takes_turns(timeline)) {
+    pp_engine_begin_turn(timeline, 0);
+    return;
+  }
   for (int64_t device = 0; device < timeline->device_count; device++) {
     pp_device_state *state = &timeline->devices[device];
-    state->iteration = state->next = 0;
+    state->iteration = 0;
     if (timeline->plans[state->plan].event_driven)
       pp_reactive_begin_round(timeline, device);
     else
-      advance(timeline, device, false);
+      pp_engine_begin_turn(timeline, device);
   }
 }

@@ -66,6 +66,14 @@ struct pp_timeline {
   pp_ns now;
   int32_t dispatch_slot;
 
+  /* `sl`: the causes of all time from 0 to round_start, to the end of each device's last turn (device_count), and in
+   * slot_pending to the end of each slot's last stage. There is one path through the whole run. */
+  pp_ns chain[PP_CAUSE_COUNT];
+  pp_ns (*device_chain)[PP_CAUSE_COUNT];
+  pp_ns turn_end;              /* arrival of the last model on its way */
+  pp_ns previous_replica_free; /* end of the last turn's last server stage */
+  pp_int128 late_server_busy;  /* of the last round, after its end */
+
   /* Busy time of the round's stages, and the part of it before the end of the previous round. */
   pp_int128 device_busy, server_busy, early_device_busy, early_server_busy;
   bool overflow;
@@ -127,6 +135,13 @@ static inline void pp_count_early(pp_timeline *timeline, pp_int128 *early, pp_ns
     *early += (end < timeline->previous_end_ns ? end : timeline->previous_end_ns) - start;
 }
 
+/* The device begins its iterations of the round. */
+void pp_engine_begin_turn(pp_timeline *timeline, int64_t device);
+
+/* turns.c: the device's model has arrived at the server. */
+void pp_turns_hand_over(pp_timeline *timeline, int64_t device, pp_ns arrival);
+static inline bool pp_takes_turns(const pp_timeline *timeline) { return timeline->scenario->method == PP_METHOD_SL; }
+
 /* reactive.c: devices that are woken to choose. */
 void pp_reactive_begin_round(pp_timeline *timeline, int64_t device);
 void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now);
@@ -143,14 +158,18 @@ void pp_causes_model_gap(pp_timeline *timeline, int64_t device, pp_ns from, pp_n
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start);
 /* Every slot was idle before the aggregate, slot 0 until it and the others still are. */
 void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns aggregate_due);
+/* `sl`: the turn of `device` is over, that of `next` begins at `start`. */
+void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns start);
+/* `sl`: from the device's last update of the run to its model's arrival. */
+void pp_causes_last_turn(pp_timeline *timeline, int64_t device, pp_ns arrival);
 /* Fills in drain and idle, and checks that busy and causes add up to the makespan. */
 void pp_causes_finish(pp_timeline *timeline);
 
 /* records.c */
 PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
-/* The stages of the round, in order. */
+/* The stages of the round, in order; aggregate: NULL where there is none. */
 /* Takes over records of any order. */
 void pp_records_copy(pp_timeline *timeline, const pp_stage_record *records, int64_t count);
-void pp_records_fill(pp_timeline *timeline, pp_span aggregate);
+void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate);
 
 #endif

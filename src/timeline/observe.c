@@ -332,6 +332,8 @@ static pp_status observe(pp_observation *observation, int32_t *order, pp_ns *slo
 pp_status pp_timeline_observe_round(pp_timeline *timeline, int64_t count, const pp_stage_record *records,
                                     const int64_t *arrival_ns, pp_round_times *out) {
   PP_ASSERT(timeline->round < timeline->scenario->rounds);
+  if (pp_takes_turns(timeline))
+    return pp_fail(PP_CODE_INPUT, "method: sl is not built yet under the wall clock");
   PP_TRY(create_memory(timeline));
   pp_engine_reset_round(timeline);
   pp_observation observation = {.timeline = timeline, .count = count, .records = records, .arrivals = arrival_ns};

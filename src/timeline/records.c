@@ -59,7 +59,7 @@ static void add_iteration(pp_timeline *timeline, int64_t device, int64_t iterati
   }
 }
 
-void pp_records_fill(pp_timeline *timeline, pp_span aggregate) {
+void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate) {
   timeline->record_count = 0;
   for (int64_t device = 0; device < timeline->device_count; device++) {
     int32_t plan = timeline->devices[device].plan;
@@ -67,10 +67,14 @@ void pp_records_fill(pp_timeline *timeline, pp_span aggregate) {
     for (int64_t iteration = 0; iteration < timeline->round_iterations[plan]; iteration++)
       add_iteration(timeline, device, iteration);
     add(timeline, device, PP_STAGE_MODEL_UPLOAD, timeline->model_up[device], schedule->model_upload_bytes);
-    add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], schedule->model_download_bytes);
+    /* In sl the first device gets the model for the next round, and in the last there is none. */
+    if (device > 0 || aggregate != NULL || timeline->round + 1 < timeline->scenario->rounds)
+      add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], schedule->model_download_bytes);
   }
-  add(timeline, -1, PP_STAGE_AGGREGATE, aggregate, 0);
-  timeline->records[timeline->record_count - 1].slot = 0;
+  if (aggregate != NULL) {
+    add(timeline, -1, PP_STAGE_AGGREGATE, *aggregate, 0);
+    timeline->records[timeline->record_count - 1].slot = 0;
+  }
   PP_ASSERT(timeline->record_count <= timeline->record_room);
   qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
 }

@@ -266,6 +266,8 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
     }
   }
   scenario->classes = storage->classes;
+  if (config->method == PP_METHOD_SL)
+    return NULL; /* nothing is averaged */
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
   return pp_cost_aggregate(&costs, inputs->device_count, &scenario->aggregate_ns);
 }

@@ -57,6 +57,8 @@ static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
     /* Besides its next wake, a micro-batch that comes back may leave a later one behind. */
     *instants += plan->event_driven ? plan->class->full->micro_batches + 4 : 1;
   }
+  if (pp_takes_turns(timeline))
+    PP_TRY(pp_alloc(count, sizeof *timeline->device_chain, "the timeline's devices", &timeline->device_chain));
   if (woken)
     PP_TRY(pp_alloc(count, sizeof *timeline->lanes, "the timeline's devices", &timeline->lanes));
   return NULL;
@@ -126,6 +128,7 @@ void pp_timeline_destroy(pp_timeline *timeline) {
   free(timeline->devices);
   free(timeline->device_times);
   free(timeline->lanes);
+  free(timeline->device_chain);
   free(timeline->model_up);
   free(timeline->model_down);
   free(timeline->slot_free);
@@ -181,8 +184,35 @@ static pp_ns return_models(pp_timeline *timeline, pp_span aggregate, pp_ns due) 
     if (arrival > end)
       end = arrival;
   }
-  timeline->stage_count += 2 * timeline->device_count;
+  timeline->stage_count += timeline->device_count;
   return end;
+}
+
+/* Ends a round whose uploads have all arrived; returns the arrival of its last model. */
+static pp_ns end_round(pp_timeline *timeline) {
+  if (pp_takes_turns(timeline)) {
+    timeline->stage_count += timeline->device_count - (timeline->round + 1 == timeline->scenario->rounds ? 1 : 0);
+    if (timeline->record_stages)
+      pp_records_fill(timeline, NULL);
+    return timeline->turn_end;
+  }
+  pp_ns due = 0;
+  pp_span averaging = aggregate(timeline, &due);
+  pp_ns end = return_models(timeline, averaging, due);
+  if (timeline->record_stages && !timeline->overflow)
+    pp_records_fill(timeline, &averaging);
+  timeline->round_start = averaging.end_ns;
+  return end;
+}
+
+/* Takes out what belongs to the time of other rounds. */
+static void trim_busy(pp_timeline *timeline, pp_ns end, pp_int128 *device_busy, pp_int128 *server_busy) {
+  *device_busy = timeline->device_busy - timeline->early_device_busy;
+  *server_busy = timeline->server_busy - timeline->early_server_busy + timeline->late_server_busy;
+  /* With an aggregate all is done before the end; in sl the last server_update may outlast the model's way. */
+  timeline->late_server_busy =
+      pp_takes_turns(timeline) && timeline->previous_replica_free > end ? timeline->previous_replica_free - end : 0;
+  *server_busy -= timeline->late_server_busy;
 }
 
 pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
@@ -195,13 +225,8 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   pp_engine_run(timeline, PP_NS_NEVER);
   PP_TRY(check_overflow(timeline));
   PP_ASSERT(timeline->unfinished == 0);
-
-  pp_ns due = 0;
-  pp_span averaging = aggregate(timeline, &due);
-  pp_ns end = return_models(timeline, averaging, due);
+  pp_ns end = end_round(timeline);
   PP_TRY(check_overflow(timeline));
-  if (timeline->record_stages)
-    pp_records_fill(timeline, averaging);
   *out = (pp_round_times){
       .round = timeline->round, .end_ns = end, .record_count = timeline->record_count, .records = timeline->records};
   for (int index = 0; index < scenario->class_count; index++)
@@ -209,10 +234,9 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
       out->iterations = timeline->round_iterations[index];
 
   pp_ns length = end - timeline->previous_end_ns;
-  pp_int128 device_busy = timeline->device_busy - timeline->early_device_busy;
-  pp_int128 server_busy = timeline->server_busy - timeline->early_server_busy;
+  pp_int128 device_busy = 0, server_busy = 0;
+  trim_busy(timeline, end, &device_busy, &server_busy);
   timeline->round++;
-  timeline->round_start = averaging.end_ns;
   timeline->previous_end_ns = end;
   timeline->makespan = end;
   timeline->early_device_busy = timeline->early_server_busy = 0;
@@ -231,6 +255,9 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
 
 pp_status pp_timeline_finish(pp_timeline *timeline, pp_timeline_totals *out) {
   PP_ASSERT(timeline->round == timeline->scenario->rounds);
+  for (int slot = 0; slot < timeline->slot_count; slot++)
+    if (timeline->slot_free[slot] > timeline->makespan)
+      timeline->makespan = timeline->slot_free[slot];
   pp_causes_finish(timeline);
   *out = (pp_timeline_totals){.makespan_ns = timeline->makespan,
                               .stage_count = timeline->stage_count,
