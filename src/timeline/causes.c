@@ -307,6 +307,15 @@ void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns s
   walk_turn(&(pp_walk){timeline, way, state->compute_free, start}, device, next);
   walk_turn(&(pp_walk){timeline, after_slot, state->replica_free, start}, device, next);
   add_difference(timeline->chain, whole, nothing);
+  if (timeline->outlasting_slot >= 0) {
+    /* The turn before this one left a stage on that slot that ended within this one. */
+    int32_t slot = timeline->outlasting_slot;
+    pp_ns after[PP_CAUSE_COUNT] = {0};
+    walk_turn(&(pp_walk){timeline, after, timeline->slot_free[slot], start}, device, next);
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+      timeline->slot_pending[slot][cause] = timeline->chain[cause] - after[cause];
+  }
+  timeline->outlasting_slot = state->replica_free > start ? timeline->dispatch_slot : -1;
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
     timeline->device_chain[device][cause] = timeline->chain[cause] - way[cause];
     timeline->slot_pending[timeline->dispatch_slot][cause] = timeline->chain[cause] - after_slot[cause];

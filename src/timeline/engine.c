@@ -94,7 +94,7 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
 
 static void dispatch(pp_timeline *timeline) {
   int64_t device = pp_queue_pop(&timeline->waiting).id;
-  int slot = (int)pp_queue_pop(&timeline->free_slots).key;
+  int slot = timeline->has_own_slots ? (int)device : (int)pp_queue_pop(&timeline->free_slots).key;
   pp_device_state *state = &timeline->devices[device];
   pp_ns now = timeline->now;
   timeline->dispatch_slot = slot;
@@ -115,7 +115,8 @@ static void dispatch(pp_timeline *timeline) {
   timeline->slot_times[slot].busy_ns += end - now;
   timeline->server_busy += end - now;
   pp_count_early(timeline, &timeline->early_server_busy, now, end);
-  pp_queue_push(&timeline->busy_slots, end, slot);
+  if (!timeline->has_own_slots)
+    pp_queue_push(&timeline->busy_slots, end, slot);
 }
 
 void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
@@ -138,7 +139,7 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
         pp_queue_push(&timeline->waiting, state->arrival, device);
     }
     /* ... then the lowest-numbered free slot takes what arrived first, and so on. */
-    while (timeline->waiting.count > 0 && timeline->free_slots.count > 0)
+    while (timeline->waiting.count > 0 && (timeline->has_own_slots || timeline->free_slots.count > 0))
       dispatch(timeline);
   }
 }

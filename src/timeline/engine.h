@@ -38,6 +38,7 @@ struct pp_timeline {
   const pp_scenario *scenario;
   int64_t device_count;
   int slot_count;
+  bool has_own_slots;   /* slot k serves device k alone */
   pp_class_plan *plans; /* (class_count) */
   pp_device_state *devices;
   pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
@@ -70,6 +71,7 @@ struct pp_timeline {
    * slot_pending to the end of each slot's last stage. There is one path through the whole run. */
   pp_ns chain[PP_CAUSE_COUNT];
   pp_ns (*device_chain)[PP_CAUSE_COUNT];
+  int32_t outlasting_slot;     /* its last stage ends within the turn in hand, not the last; -1: none */
   pp_ns turn_end;              /* arrival of the last model on its way */
   pp_ns previous_replica_free; /* end of the last turn's last server stage */
   pp_int128 late_server_busy;  /* of the last round, after its end */

@@ -62,7 +62,10 @@ static pp_status program_init(pp_program *program, const pp_schedule *schedule, 
       step->bytes = op->cost;
       step->length_ns = pp_link_is_constant(link) ? pp_link_finish(link, 0, op->cost) : 0;
     } else {
-      step->length_ns = op->cost;
+      int64_t factor = resource == PP_RESOURCE_SERVER ? plan->server_factor : 1;
+      if (__builtin_mul_overflow(op->cost, factor, &step->length_ns))
+        return pp_fail(PP_CODE_INPUT, "server.policy: space-share makes a server stage of group %d last over 292 years",
+                       plan->class->group);
     }
     pp_lane lane = lane_of(op->stage);
     program->lane[lane][program->lane_count[lane]++] = index;
@@ -98,12 +101,13 @@ static bool order_is_static(const pp_class_plan *plan, const pp_program *program
   return !competes;
 }
 
-pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class) {
+pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor) {
   const pp_network_config *network = class->network;
   *plan = (pp_class_plan){.class = class,
                           .up_latency_ns = network->up_latency_ns,
                           .down_latency_ns = network->down_latency_ns,
-                          .shared_link = network->half_duplex};
+                          .shared_link = network->half_duplex,
+                          .server_factor = server_factor};
   PP_TRY(pp_link_init(&plan->up, &network->up, "uplink"));
   PP_TRY(pp_link_init(&plan->down, &network->down, "downlink"));
   PP_TRY(program_init(&plan->full, class->full, plan));

@@ -48,9 +48,11 @@ typedef struct pp_class_plan {
   bool shared_link;  /* half duplex */
   bool event_driven; /* the order on a resource depends on time */
   int64_t stride;    /* operations of the longest iteration */
+  int64_t server_factor;
 } pp_class_plan;
 
-PP_MUST_CHECK pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class);
+/* Server stages take `server_factor` times as long as the schedules say. */
+PP_MUST_CHECK pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor);
 void pp_class_plan_fini(pp_class_plan *plan);
 
 /* The program of iteration `iteration` of the run. */

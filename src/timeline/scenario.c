@@ -249,7 +249,7 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   memcpy(storage->classes, inputs->classes, count * sizeof *storage->classes);
   scenario->method = config->method;
   scenario->policy = config->server.policy;
-  scenario->slots = config->server.slots;
+  scenario->slots = config->server.policy == PP_POLICY_SPACE_SHARE ? inputs->device_count : config->server.slots;
   scenario->device_count = inputs->device_count;
   scenario->class_count = inputs->class_count;
   scenario->class_of = inputs->class_of;

@@ -27,8 +27,9 @@ static pp_status create_plans(pp_timeline *timeline) {
   PP_TRY(pp_alloc(count, sizeof *timeline->plans, "the timeline's device classes", &timeline->plans));
   PP_TRY(pp_alloc(count, sizeof *timeline->round_iterations, "the timeline's device classes",
                   &timeline->round_iterations));
+  int64_t factor = timeline->has_own_slots ? scenario->device_count : 1;
   for (size_t index = 0; index < count; index++)
-    PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index]));
+    PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index], factor));
   return NULL;
 }
 
@@ -91,8 +92,9 @@ static pp_status create_parts(pp_timeline *timeline) {
 }
 
 pp_status pp_timeline_check_policy(pp_policy policy) {
-  if (policy != PP_POLICY_FIFO)
-    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed is fifo", pp_policy_name(policy));
+  if (policy != PP_POLICY_FIFO && policy != PP_POLICY_SPACE_SHARE)
+    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed are fifo and space-share",
+                   pp_policy_name(policy));
   return NULL;
 }
 
@@ -104,6 +106,9 @@ pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp
   timeline->device_count = scenario->device_count;
   timeline->slot_count = scenario->slots;
   timeline->record_stages = record_stages;
+  timeline->outlasting_slot = -1;
+  timeline->has_own_slots = scenario->policy == PP_POLICY_SPACE_SHARE;
+  PP_ASSERT(!timeline->has_own_slots || scenario->slots == scenario->device_count);
   pp_status status = create_parts(timeline);
   if (status != NULL) {
     pp_timeline_destroy(timeline);
