@@ -57,6 +57,7 @@ typedef struct pp_cost_table {
   int64_t iterations; /* per epoch */
   int64_t forward_ns, backward_ns, update_ns;
   int64_t server_forward_ns, server_backward_ns, server_update_ns, aggregate_ns;
+  int64_t server_backward_input_ns, server_backward_weight_ns; /* bw-split, instead of server_backward_ns */
   int64_t upload_bytes, download_bytes, model_upload_bytes, model_download_bytes;
 } pp_cost_table;
 

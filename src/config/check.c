@@ -7,28 +7,33 @@
 #include "config/fields.h"
 #include "config/parse.h"
 
-/* The values of a cost table, and which methods have the stage. */
+/* The values of a cost table, and which methods have the stage: a set of bits 1 << method. */
 typedef struct need {
   const char *key;
   size_t offset;
-  bool split_only; /* not in fl */
+  unsigned methods;
 } need;
 
-#define NEED(name, member, split)                                                                                      \
-  { "cost." name, offsetof(pp_cost_table, member), split }
+#define EVERY    (~0U)
+#define BW_SPLIT (1U << PP_METHOD_BW_SPLIT)
+#define SPLIT    (EVERY & ~(1U << PP_METHOD_FL))
+#define NEED(name, member, methods)                                                                                    \
+  { "cost." name, offsetof(pp_cost_table, member), methods }
 static const need needs[] = {
-    NEED("iterations", iterations, false),
-    NEED("device.forward_s", forward_ns, false),
-    NEED("device.backward_s", backward_ns, false),
-    NEED("device.update_s", update_ns, false),
-    NEED("server.forward_s", server_forward_ns, true),
-    NEED("server.backward_s", server_backward_ns, true),
-    NEED("server.update_s", server_update_ns, true),
-    NEED("server.aggregate_s", aggregate_ns, false),
-    NEED("bytes.upload", upload_bytes, true),
-    NEED("bytes.download", download_bytes, true),
-    NEED("bytes.model_upload", model_upload_bytes, false),
-    NEED("bytes.model_download", model_download_bytes, false),
+    NEED("iterations", iterations, EVERY),
+    NEED("device.forward_s", forward_ns, EVERY),
+    NEED("device.backward_s", backward_ns, EVERY),
+    NEED("device.update_s", update_ns, EVERY),
+    NEED("server.forward_s", server_forward_ns, SPLIT),
+    NEED("server.backward_s", server_backward_ns, SPLIT & ~BW_SPLIT),
+    NEED("server.backward_input_s", server_backward_input_ns, BW_SPLIT),
+    NEED("server.backward_weight_s", server_backward_weight_ns, BW_SPLIT),
+    NEED("server.update_s", server_update_ns, SPLIT),
+    NEED("server.aggregate_s", aggregate_ns, EVERY & ~(1U << PP_METHOD_SL)),
+    NEED("bytes.upload", upload_bytes, SPLIT),
+    NEED("bytes.download", download_bytes, SPLIT),
+    NEED("bytes.model_upload", model_upload_bytes, EVERY),
+    NEED("bytes.model_download", model_download_bytes, EVERY),
 };
 enum { NEED_COUNT = sizeof needs / sizeof *needs };
 
@@ -56,7 +61,7 @@ static pp_status check_table(const pp_config *config, const pp_node *root, int g
   char key[128];
   for (int at = 0; at < NEED_COUNT; at++) {
     const need *what = &needs[at];
-    if (table_value(table, what) != 0 || (what->split_only && config->method == PP_METHOD_FL) ||
+    if (table_value(table, what) != 0 || (what->methods >> config->method & 1U) == 0 ||
         (config->compute == PP_COMPUTE_REAL && strcmp(what->key, "cost.iterations") == 0))
       continue;
     return pp_fail_at(group_place(root, group, what->key), what->key,

@@ -22,11 +22,11 @@
 static const pp_choice clocks[] = {{"virtual", PP_CLOCK_VIRTUAL, true}, {"wall", PP_CLOCK_WALL, true}, {NULL, 0, 0}};
 static const pp_choice computes[] = {{"real", PP_COMPUTE_REAL, true}, {"none", PP_COMPUTE_NONE, true}, {NULL, 0, 0}};
 static const pp_choice methods[] = {{"fl", PP_METHOD_FL, true},
-                                    {"sl", PP_METHOD_SL, false},
+                                    {"sl", PP_METHOD_SL, true},
                                     {"sfl", PP_METHOD_SFL, true},
                                     {"pipar", PP_METHOD_PIPAR, true},
-                                    {"1f1b", PP_METHOD_1F1B, false},
-                                    {"bw-split", PP_METHOD_BW_SPLIT, false},
+                                    {"1f1b", PP_METHOD_1F1B, true},
+                                    {"bw-split", PP_METHOD_BW_SPLIT, true},
                                     {NULL, 0, 0}};
 static const pp_choice models[] = {{"vgg5", 0, true},
                                    {"vgg8", 0, true},
@@ -53,7 +53,7 @@ static const pp_choice costs[] = {{"roofline", PP_COST_ROOFLINE, true},
                                   {"measured", PP_COST_MEASURED, false},
                                   {NULL, 0, 0}};
 static const pp_choice policies[] = {{"fifo", PP_POLICY_FIFO, true},
-                                     {"space-share", PP_POLICY_SPACE_SHARE, false},
+                                     {"space-share", PP_POLICY_SPACE_SHARE, true},
                                      {"priority", PP_POLICY_PRIORITY, false},
                                      {NULL, 0, 0}};
 static const pp_choice duplexes[] = {{"full", 0, true}, {"half", 1, true}, {NULL, 0, 0}};
@@ -187,8 +187,12 @@ static const pp_field device_cost_fields[] = {
     STAGE("backward_s", backward_ns, "its backward"), STAGE("update_s", update_ns, "the device's update"), END};
 static const pp_field server_cost_fields[] = {
     STAGE("forward_s", server_forward_ns, "forward of a micro-batch on the server"),
-    STAGE("backward_s", server_backward_ns, "its backward"), STAGE("update_s", server_update_ns, "a replica's update"),
-    STAGE("aggregate_s", aggregate_ns, "averaging all models; the same in all groups"), END};
+    STAGE("backward_s", server_backward_ns, "its backward"),
+    STAGE("update_s", server_update_ns, "a replica's update"),
+    STAGE("backward_input_s", server_backward_input_ns, "`bw-split`, instead of backward_s: the activations' gradient"),
+    STAGE("backward_weight_s", server_backward_weight_ns, "`bw-split`: the weights' gradient"),
+    STAGE("aggregate_s", aggregate_ns, "averaging all models; the same in all groups"),
+    END};
 static const pp_field byte_fields[] = {
     MESSAGE("upload", upload_bytes, "of a micro-batch to the server"),
     MESSAGE("download", download_bytes, "of a micro-batch back"),

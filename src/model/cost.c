@@ -122,6 +122,10 @@ static int64_t table_ns(const pp_cost_table *table, pp_stage stage) {
     return table->server_forward_ns;
   case PP_STAGE_SERVER_BACKWARD:
     return table->server_backward_ns;
+  case PP_STAGE_SERVER_BACKWARD_INPUT:
+    return table->server_backward_input_ns;
+  case PP_STAGE_SERVER_BACKWARD_WEIGHT:
+    return table->server_backward_weight_ns;
   case PP_STAGE_SERVER_UPDATE:
     return table->server_update_ns;
   case PP_STAGE_AGGREGATE:
@@ -151,6 +155,10 @@ static const char *table_key(pp_stage stage) {
     return "cost.server.forward_s";
   case PP_STAGE_SERVER_BACKWARD:
     return "cost.server.backward_s";
+  case PP_STAGE_SERVER_BACKWARD_INPUT:
+    return "cost.server.backward_input_s";
+  case PP_STAGE_SERVER_BACKWARD_WEIGHT:
+    return "cost.server.backward_weight_s";
   case PP_STAGE_SERVER_UPDATE:
     return "cost.server.update_s";
   case PP_STAGE_AGGREGATE:
