@@ -19,6 +19,7 @@ static const command commands[] = {
     {"models", "networks, and the blocks of one", pp_cmd_models},
     {"presets", "devices and networks, with their sources", pp_cmd_presets},
     {"report", "tables of results files", pp_cmd_report},
+    {"plot", "figures of results files", pp_cmd_plot},
     {"diff", "whether two results files hold the same results", pp_cmd_diff},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
