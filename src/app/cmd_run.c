@@ -192,6 +192,7 @@ static pp_status run_all(session *s, int argc, char **argv) {
   bool stopped = false, spread = is_time_only(s->experiment) && pp_comm_size(s->comm) > 1;
   PP_TRY(check_runs(s, spread));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
+  int64_t rounds = 0; /* in the file: rank 0 knows, and speaks */
   for (int number = 0; number < runs && !stopped; number++) {
     progress p = {.terminal = isatty(STDERR_FILENO),
                   .run = number,
@@ -201,13 +202,17 @@ static pp_status run_all(session *s, int argc, char **argv) {
         .run = number, .writer = s->writer, .watcher = s->options->quiet ? NULL : show_round, .context = &p};
     pp_status status =
         spread ? execute_spread(s, &sink, signals, &stopped) : execute(s, s->comm, &sink, signals, &stopped);
+    rounds += sink.rounds;
     pp_sink_fini(&sink);
     PP_TRY(status);
   }
   int64_t stops = 0;
   PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
+  if (stops > 0 && rounds == 0)
+    return pp_fail(PP_CODE_STOPPED, "stopped by a signal before a round was complete: nothing is kept");
   if (stops > 0)
-    return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the rounds that were complete", s->path);
+    return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the %lld rounds that were complete", s->path,
+                   (long long)rounds);
   pp_status status = NULL;
   if (s->writer != NULL) {
     pp_results_writer *writer = s->writer;

@@ -2,6 +2,8 @@
 #ifndef PP_RUNTIME_JOB_H
 #define PP_RUNTIME_JOB_H
 
+#include <signal.h>
+
 #include "comm/comm.h"
 #include "data/dataset.h"
 #include "pipar/config.h"
@@ -16,7 +18,8 @@ typedef struct pp_job {
   const pp_model *model;
   const pp_dataset *dataset;
   const pp_partition *partition;
-  pp_clock_state *clock; /* paces the roles; stands still at 0 under the virtual clock */
+  pp_clock_state *clock;                /* paces the roles; stands still at 0 under the virtual clock */
+  const volatile sig_atomic_t *stopped; /* set by a signal */
   int blocks;
   int64_t parameters, statistics; /* of the whole network */
   int64_t image_elements;         /* of one sample */

@@ -149,6 +149,8 @@ pp_status pp_local_train(pp_local *local, int device, int64_t round, pp_weights 
   int64_t first = 0, end = 0;
   pp_job_round_iterations(job, device, round, &first, &end);
   for (int64_t iteration = first; iteration < end; iteration++) {
+    if (*job->stopped != 0)
+      return pp_fail(PP_CODE_STOPPED, "stopped by a signal in round %lld", (long long)round);
     tools->part.iteration = iteration;
     const pp_schedule *schedule = pp_scenario_schedule(job->scenario, device, iteration);
     PP_TRY(step_depth_first(local, tools, &server, schedule, score));

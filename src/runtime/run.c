@@ -180,7 +180,8 @@ pp_status pp_run_create(const pp_run_request *request, pp_run **out) {
   PP_TRY(pp_comm_agree(request->comm, pp_alloc(1, sizeof *run, "a run", &run)));
   run->request = *request;
   run->clock.wall = request->config->clock == PP_CLOCK_WALL;
-  run->job = (pp_job){.comm = request->comm, .config = request->config, .clock = &run->clock};
+  run->job =
+      (pp_job){.comm = request->comm, .config = request->config, .clock = &run->clock, .stopped = request->stopped};
   pp_nn_set_threads(1);
   pp_status status = prepare(run);
   if (status != NULL) {
@@ -448,7 +449,13 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
     pp_round_row row = {
         .train_loss = (double)NAN, .train_accuracy = (double)NAN, .test_accuracy = (double)NAN, .epsilon = (double)NAN};
     if (is_real(run)) {
-      PP_TRY(train(run, round, &aggregated_ns));
+      pp_status status = train(run, round, &aggregated_ns);
+      *stopped = pp_error_code(status) == PP_CODE_STOPPED;
+      if (*stopped) {
+        pp_error_free(status);
+        return NULL;
+      }
+      PP_TRY(status);
       if (is_first(run))
         summarise_scores(run, &row);
       PP_TRY(pp_evaluator_run(run->evaluator, run->params, run->stats, &row.test_accuracy));

@@ -56,6 +56,7 @@ static pp_status write_round(pp_sink *sink, const pp_stage_record *stages, int64
     PP_TRY(pp_results_append_stages(sink->writer, sink->run, stages, count));
   PP_TRY(pp_results_append_round(sink->writer, sink->run, row));
   PP_TRY(pp_results_flush(sink->writer));
+  sink->rounds++;
   if (sink->watcher != NULL)
     sink->watcher(row, rounds, sink->context);
   return NULL;

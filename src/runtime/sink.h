@@ -13,6 +13,7 @@ typedef struct pp_sink {
   pp_results_writer *writer; /* NULL: rows are kept in the parcel */
   pp_round_watcher watcher;  /* may be NULL; told when a row reaches the file */
   void *context;
+  int64_t rounds; /* that reached the file */
   size_t bytes, capacity;
   char *parcel; /* (capacity), used up to bytes */
 } pp_sink;
