@@ -224,6 +224,108 @@ START_TEST(example_g_three_devices_two_slots_two_rounds) {
 }
 END_TEST
 
+/* ---- the other schedules, from structs ---- */
+
+START_TEST(example_i_bw_split_sends_the_gradient_first) {
+  static example e;
+  example_init(&e, PP_METHOD_BW_SPLIT, 1, 2);
+  e.groups[0].cost.table.server_backward_ns = 0;
+  e.groups[0].cost.table.server_backward_input_ns = example_ns(0.6);
+  e.groups[0].cost.table.server_backward_weight_ns = example_ns(0.4);
+  run_example(&e, NULL);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 0, 0, 2.1, 2.6);
+  expect_stage(&o, PP_STAGE_SERVER_BACKWARD_INPUT, 0, 0, 0, 2.6, 3.2);
+  expect_stage(&o, PP_STAGE_SERVER_BACKWARD_WEIGHT, 0, 0, 0, 3.2, 3.6);
+  expect_stage(&o, PP_STAGE_SERVER_BACKWARD_WEIGHT, 0, 0, 1, 4.7, 5.1);
+  expect_stage(&o, PP_STAGE_SERVER_UPDATE, 0, 0, -1, 5.1, 5.35);
+  expect_stage(&o, PP_STAGE_DOWNLOAD, 0, 0, 0, 3.2, 3.7);
+  expect_stage(&o, PP_STAGE_DOWNLOAD, 0, 0, 1, 4.7, 5.2);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 0, 3.8, 5.8);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 1, 5.8, 7.8);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(8.7));
+  expect_times(
+      &o.totals.devices[0], 6.5, 2.2,
+      (seconds_by_cause){.server_compute = 1.1, .download = 0.55, .latency = 0.4, .upload = 0.1, .aggregation = 0.05});
+  end_example(NULL);
+}
+END_TEST
+
+START_TEST(example_j_1f1b_keeps_two_micro_batches_in_flight) {
+  static example e;
+  example_init(&e, PP_METHOD_1F1B, 1, 4);
+  e.groups[0].pipeline.in_flight = 2;
+  run_example(&e, NULL);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 0, 1, 1, 2);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 0, 4.2, 6.2);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 1, 6.2, 8.2);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 0, 2, 8.2, 9.2);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 0, 3, 9.2, 10.2);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 0, 2, 10.3, 10.8);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 0, 3, 11.8, 12.3);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 2, 12.4, 14.4);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 3, 14.4, 16.4);
+  expect_stage(&o, PP_STAGE_DEVICE_UPDATE, 0, 0, -1, 16.4, 16.9);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(17.3));
+  end_example(NULL);
+}
+END_TEST
+
+START_TEST(example_k_sl_hands_the_model_from_device_to_device) {
+  static example e;
+  example_init(&e, PP_METHOD_SL, 2, 1);
+  e.config.training.epochs = 2;
+  for (int group = 0; group < 2; group++) {
+    pp_cost_table *table = &e.groups[group].cost.table;
+    table->forward_ns = group == 0 ? example_ns(2) : example_ns(2.4);
+    table->backward_ns *= 2;
+    table->server_forward_ns *= 2;
+    table->server_backward_ns *= 2;
+    table->upload_bytes *= 2;
+    table->download_bytes *= 2;
+    table->aggregate_ns = 0; /* nothing is averaged */
+  }
+  run_example(&e, NULL);
+  ck_assert_int_eq(o.round_count, 2);
+  expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 0, -1, -1, 12.7, 12.8);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1, 12.9, 12.95);
+  expect_stage(&o, PP_STAGE_FORWARD, 1, 0, 0, 13.05, 15.45);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 0, 17.55, 18.55);
+  expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 0, 21.65, 25.65);
+  expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 1, -1, -1, 26.15, 26.25);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 0, -1, -1, 26.35, 26.4);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 1, 0, 26.5, 28.5);
+  ck_assert_ptr_null(outcome_find(&o, PP_STAGE_AGGREGATE, -1, -1, -1));
+  ck_assert_int_eq(o.rounds[0].end_ns, example_ns(26.5));
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(52.85));
+  expect_times(
+      &o.totals.devices[0], 13.0, 39.85,
+      (seconds_by_cause){
+          .device_compute = 6.9, .server_compute = 9, .download = 3.1, .upload = 6.3, .latency = 1.1, .drain = 13.45});
+  end_example(NULL);
+}
+END_TEST
+
+START_TEST(example_l_space_share_gives_each_device_a_slow_slot) {
+  static example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  e.config.server.policy = PP_POLICY_SPACE_SHARE;
+  run_example(&e, NULL);
+  ck_assert_int_eq(o.scenario->slots, 2);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 0, 0, 2.1, 3.1);
+  expect_stage(&o, PP_STAGE_SERVER_BACKWARD, 0, 0, 0, 3.1, 5.1);
+  expect_stage(&o, PP_STAGE_SERVER_BACKWARD, 0, 0, 1, 6.1, 8.1);
+  expect_stage(&o, PP_STAGE_SERVER_UPDATE, 0, 0, -1, 8.1, 8.6);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 0, 2.3, 3.3);
+  expect_stage(&o, PP_STAGE_SERVER_UPDATE, 1, 0, -1, 8.3, 8.8);
+  ck_assert_int_eq(outcome_find(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 0)->slot, 1);
+  expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 1, 8.9, 10.9);
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 11.6, 11.65);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(11.8));
+  end_example(NULL);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
@@ -234,6 +336,10 @@ int main(void) {
   tcase_add_loop_test(tests, example_e_fl_aggregates_every_two_iterations, 0, 2);
   tcase_add_loop_test(tests, example_f_half_duplex_makes_a_download_wait, 0, 2);
   tcase_add_loop_test(tests, example_g_three_devices_two_slots_two_rounds, 0, 2);
+  tcase_add_test(tests, example_i_bw_split_sends_the_gradient_first);
+  tcase_add_test(tests, example_j_1f1b_keeps_two_micro_batches_in_flight);
+  tcase_add_test(tests, example_k_sl_hands_the_model_from_device_to_device);
+  tcase_add_test(tests, example_l_space_share_gives_each_device_a_slow_slot);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

@@ -20,7 +20,8 @@ static int find(const pp_schedule *schedule, pp_stage stage, int micro_batch) {
 
 static bool waits_for(const pp_op *op, int other) { return op->after[0] == other || op->after[1] == other; }
 
-static const pp_method methods[] = {PP_METHOD_FL, PP_METHOD_SFL, PP_METHOD_PIPAR};
+static const pp_method methods[] = {PP_METHOD_FL,    PP_METHOD_SL,   PP_METHOD_SFL,
+                                    PP_METHOD_PIPAR, PP_METHOD_1F1B, PP_METHOD_BW_SPLIT};
 enum { method_count = sizeof methods / sizeof methods[0], blocks = 5 };
 
 START_TEST(micro_batches_differ_by_at_most_one_sample_larger_first) {
