@@ -222,7 +222,11 @@ static pp_status load_run(loader *l, int run, pp_arena *scratch) {
       PP_TRY(pp_node_with(scratch, root, set->key, &set->place, set->value, &root));
   }
   pp_config *config = &l->experiment->runs[run];
-  PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, root, config));
+  const char *slash = strrchr(l->path, '/');
+  const char *directory = NULL;
+  if (slash != NULL)
+    PP_TRY(pp_arena_copy(&l->experiment->arena, l->path, (size_t)(slash - l->path), &directory));
+  PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, directory, root, config));
   return pp_config_check(config, root);
 }
 

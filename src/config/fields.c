@@ -112,7 +112,7 @@ const pp_field pp_device_fields[] = {
        .unit = "seconds, 10^6 bit/s",                                                                                  \
        .help =                                                                                                         \
            "rate of the " text " as it changes: [[0, 10], [2.5, 5]]; starts at 0, times rise, the last rate stays "    \
-           "and is then not 0"},                                                                                       \
+           "and is then not 0. Or a file, from the experiment's directory"},                                           \
   {                                                                                                                    \
     .key = #direction "_loop_after_s", .type = PP_FIELD_LOOP, AT(pp_network_config, direction), .unit = "seconds",     \
     .low = 1, .high = PP_NS_LONGEST / 2, .scale = 9, .help = "the trace starts over this long after its last step"     \
@@ -564,7 +564,7 @@ char *pp_field_allowed(const pp_field *field, char *out) {
     snprintf(out, PP_ALLOWED_TEXT, "a list of 3 integers from %" PRId64 " to %" PRId64, field->low, field->high);
     return out;
   case PP_FIELD_TRACE:
-    return strcpy(out, "a list of [seconds, Mbit/s] that starts at 0");
+    return strcpy(out, "a list of [seconds, Mbit/s] that starts at 0, or a file");
   case PP_FIELD_NORMALIZE:
     return strcpy(out, "auto or {mean: [..], std: [..]}");
   case PP_FIELD_DEVICE:

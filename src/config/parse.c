@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "config/decimal.h"
 #include "config/fields.h"
+#include "config/tracefile.h"
 
 /* Where in the file the parser is, for errors only. */
 typedef struct place {
@@ -21,6 +22,7 @@ typedef struct parser {
   pp_arena *arena;
   const pp_presets *presets; /* NULL: none can be referred to */
   pp_config *config;         /* NULL while presets themselves are parsed */
+  const char *directory;     /* of the file, for the files it names */
 } parser;
 
 enum { KEY_TEXT = 200 };
@@ -244,11 +246,15 @@ static pp_status parse_rate(const parser *p, const place *at, const pp_node *nod
 
 static pp_status parse_trace(const parser *p, const place *at, const pp_node *node, const pp_field *field,
                              pp_rate_trace *out) {
-  char key[KEY_TEXT], value[PP_SHOWN_VALUE];
+  char key[KEY_TEXT];
   if (node->kind == PP_NODE_SCALAR && !pp_node_is_null(node)) {
+    pp_status status = pp_trace_file_read(p->arena, p->directory, node->text, out);
+    if (status == NULL || pp_error_code(status) != PP_CODE_INPUT)
+      return status;
     print_place(at, key);
-    return pp_fail_at(node, key, "%s: traces in files are not built yet; built is: %s", pp_node_show(node, value),
-                      "a trace in place, [[0, 10], [2.5, 5]]");
+    pp_status whole = pp_fail_at(node, key, "%s", pp_error_message(status));
+    pp_error_free(status);
+    return whole;
   }
   if (node->kind != PP_NODE_LIST || node->count == 0)
     return refuse(at, node, field, "not such a list");
@@ -296,8 +302,8 @@ static pp_status check_trace(const place *at, const pp_node *node, const char *d
   bool moves = false;
   for (int step = 0; step < trace->count; step++)
     moves = moves || trace->steps[step].rate_bps > 0;
-  if (loop == NULL && trace->steps[trace->count - 1].rate_bps == 0)
-    return fail(&inside, steps->items[trace->count - 1],
+  if (trace->period_ns == 0 && trace->steps[trace->count - 1].rate_bps == 0)
+    return fail(&inside, steps->kind == PP_NODE_LIST ? steps->items[trace->count - 1] : steps,
                 "ends at rate 0 and does not start over: allowed is a last rate above 0, or a loop");
   if (!moves)
     return fail(&inside, steps, "is 0 all the time: allowed is a trace with a rate above 0");
@@ -468,6 +474,8 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
   case PP_FIELD_LOOP: {
     PP_TRY(parse_scaled(at, node, field, &integer));
     pp_rate_trace *trace = to;
+    if (trace->period_ns > 0)
+      return fail(at, node, "beside a trace that says itself when it starts over: allowed is one or the other");
     if (trace->count > 0)
       trace->period_ns = trace->steps[trace->count - 1].start_ns + integer;
     return NULL;
@@ -545,20 +553,21 @@ static pp_status parse_section(const parser *p, const place *at, const pp_field 
   return NULL;
 }
 
-pp_status pp_config_parse(pp_arena *arena, const pp_presets *presets, const pp_node *root, pp_config *out) {
-  parser p = {arena, presets, out};
+pp_status pp_config_parse(pp_arena *arena, const pp_presets *presets, const char *directory, const pp_node *root,
+                          pp_config *out) {
+  parser p = {arena, presets, out, directory};
   PP_TRY(check_keys(NULL, pp_experiment_fields, root));
   return parse_section(&p, NULL, pp_experiment_fields, root, out, true);
 }
 
 pp_status pp_device_parse(pp_arena *arena, const char *key, const pp_node *node, pp_device_config *out) {
-  parser p = {arena, NULL, NULL};
+  parser p = {arena, NULL, NULL, NULL};
   place at = {NULL, key, 0};
   return parse_section(&p, &at, pp_device_fields, node, out, true);
 }
 
 pp_status pp_network_parse(pp_arena *arena, const char *key, const pp_node *node, pp_network_config *out) {
-  parser p = {arena, NULL, NULL};
+  parser p = {arena, NULL, NULL, NULL};
   place at = {NULL, key, 0};
   return parse_network_map(&p, &at, node, out);
 }

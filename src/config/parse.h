@@ -14,9 +14,10 @@ typedef struct pp_presets {
 } pp_presets;
 
 /* Fills in a zeroed config: every key of `root` is known and in range, the rest gets its default; what keys say
- * together is pp_config_check's. The name is left empty where it is not given. Memory is the arena's. */
-PP_MUST_CHECK pp_status pp_config_parse(pp_arena *arena, const pp_presets *presets, const pp_node *root,
-                                        pp_config *out);
+ * together is pp_config_check's. The name is left empty where it is not given. Traces in files are looked for in
+ * `directory` (NULL: the current one). Memory is the arena's. */
+PP_MUST_CHECK pp_status pp_config_parse(pp_arena *arena, const pp_presets *presets, const char *directory,
+                                        const pp_node *root, pp_config *out);
 /* What cannot hold together: `root` tells where to point. */
 PP_MUST_CHECK pp_status pp_config_check(const pp_config *config, const pp_node *root);
 
