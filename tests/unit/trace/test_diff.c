@@ -204,7 +204,7 @@ START_TEST(a_single_flipped_bit_is_found_and_named) {
 }
 END_TEST
 
-/* Every bit of a row of every table. */
+/* Bits all over a row of every table, some in each column. */
 START_TEST(no_bit_of_a_table_is_left_out) {
   static const char *const objects[] = {"/runs/0/devices", "/runs/0/server", "/runs/0/rounds", "/runs/0/stages",
                                         "/runs/0/plan"};
@@ -218,7 +218,7 @@ START_TEST(no_bit_of_a_table_is_left_out) {
     H5Tclose(type);
     H5Dclose(dataset);
     H5Fclose(file);
-    for (size_t bit = 0; bit < 8 * size; bit += 5) {
+    for (size_t bit = 0; bit < 8 * size; bit += 23) {
       char line[512];
       flip(objects[object], NULL, NULL, 0, (int)bit);
       compare(line);
