@@ -63,7 +63,9 @@ typedef struct pp_cost_table {
 
 typedef struct pp_cost_config {
   pp_cost_kind kind;
-  pp_cost_table table; /* with PP_COST_TABLE */
+  pp_cost_table table;                            /* with PP_COST_TABLE */
+  char *device_profile, *server_profile;          /* files, with PP_COST_PROFILE; NULL where not given */
+  const struct pp_profile *on_device, *on_server; /* what they hold (config/profile.h) */
 } pp_cost_config;
 
 typedef struct pp_pipeline_config {

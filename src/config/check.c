@@ -43,8 +43,7 @@ static int64_t table_value(const pp_cost_table *table, const need *what) {
   return value;
 }
 
-/* Points at the group's own key where it has one, else at the experiment's. */
-static const pp_node *group_place(const pp_node *root, int group, const char *key) {
+const pp_node *pp_group_place(const pp_node *root, int group, const char *key) {
   char whole[128], parent[128];
   snprintf(whole, sizeof whole, "devices.%d.%s", group, key);
   snprintf(parent, sizeof parent, "devices.%d", group);
@@ -64,24 +63,44 @@ static pp_status check_table(const pp_config *config, const pp_node *root, int g
     if (table_value(table, what) != 0 || (what->methods >> config->method & 1U) == 0 ||
         (config->compute == PP_COMPUTE_REAL && strcmp(what->key, "cost.iterations") == 0))
       continue;
-    return pp_fail_at(group_place(root, group, what->key), what->key,
+    return pp_fail_at(pp_group_place(root, group, what->key), what->key,
                       "is missing for device group %d: with `cost: {kind: table}` allowed is a value above 0", group);
   }
   const pp_cost_table *first = &config->groups[0].cost.table;
   if (table->iterations != first->iterations || table->aggregate_ns != first->aggregate_ns) {
     const char *what = table->iterations != first->iterations ? "cost.iterations" : "cost.server.aggregate_s";
     snprintf(key, sizeof key, "devices.%d.%s", group, what);
-    return pp_fail_at(group_place(root, group, what), key, "differs from device group 0: allowed is one value for all");
+    return pp_fail_at(pp_group_place(root, group, what), key,
+                      "differs from device group 0: allowed is one value for all");
   }
   const pp_pipeline_config *pipeline = &config->groups[group].pipeline;
   if (has_micro_batches(config->method) && pipeline->micro_batches == PP_AUTO)
-    return pp_fail_at(group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
+    return pp_fail_at(pp_group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
                       "auto cannot be planned from `cost: {kind: table}`, whose lengths are those of one size of "
                       "micro-batch: allowed is a number");
   if (config->method != PP_METHOD_FL && config->compute == PP_COMPUTE_REAL && pipeline->split == PP_AUTO)
-    return pp_fail_at(group_place(root, group, "pipeline.split"), "pipeline.split",
+    return pp_fail_at(pp_group_place(root, group, "pipeline.split"), "pipeline.split",
                       "auto cannot be planned from `cost: {kind: table}`, whose lengths are those of one split: "
                       "allowed is a number");
+  return NULL;
+}
+
+static pp_status check_profiles(const pp_config *config, const pp_node *root, int group) {
+  static const char *const keys[] = {"cost.device_profile", "cost.server_profile"};
+  const pp_cost_config *cost = &config->groups[group].cost, *first = &config->groups[0].cost;
+  const char *const files[] = {cost->device_profile, cost->server_profile};
+  for (int at = 0; at < 2; at++)
+    if (cost->kind == PP_COST_PROFILE && files[at] == NULL)
+      return pp_fail_at(pp_group_place(root, group, keys[at]), keys[at],
+                        "is missing for device group %d: with `cost: {kind: profile}` allowed is a file as "
+                        "`pipar profile` writes it",
+                        group);
+    else if (cost->kind != PP_COST_PROFILE && files[at] != NULL)
+      return pp_fail_at(pp_group_place(root, group, keys[at]), keys[at],
+                        "is of use with `cost: {kind: profile}` alone, and kind is %s", pp_cost_kind_name(cost->kind));
+  if (cost->kind == PP_COST_PROFILE && strcmp(cost->server_profile, first->server_profile) != 0)
+    return pp_fail_at(pp_group_place(root, group, keys[1]), keys[1],
+                      "%s differs from device group 0: allowed is one file for all groups", cost->server_profile);
   return NULL;
 }
 
@@ -89,21 +108,22 @@ static pp_status check_group(const pp_config *config, const pp_node *root, int g
   const pp_device_group *g = &config->groups[group];
   char key[128];
   if (g->pipeline.micro_batches > config->training.batch_size)
-    return pp_fail_at(group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
+    return pp_fail_at(pp_group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
                       "%d is more than the %d samples of a mini-batch: allowed is at most training.batch_size",
                       g->pipeline.micro_batches, config->training.batch_size);
   if (g->cost.kind != config->groups[0].cost.kind) {
     snprintf(key, sizeof key, "devices.%d.cost.kind", group);
-    return pp_fail_at(group_place(root, group, "cost.kind"), key, "%s beside %s: allowed is one kind for all groups",
+    return pp_fail_at(pp_group_place(root, group, "cost.kind"), key, "%s beside %s: allowed is one kind for all groups",
                       pp_cost_kind_name(g->cost.kind), pp_cost_kind_name(config->groups[0].cost.kind));
   }
+  PP_TRY(check_profiles(config, root, group));
   if (g->cost.kind == PP_COST_TABLE)
     return check_table(config, root, group);
   for (int at = 0; at < NEED_COUNT; at++)
     if (table_value(&g->cost.table, &needs[at]) != 0)
-      return pp_fail_at(group_place(root, group, needs[at].key), needs[at].key,
+      return pp_fail_at(pp_group_place(root, group, needs[at].key), needs[at].key,
                         "is of use with `cost: {kind: table}` alone, and kind is %s", pp_cost_kind_name(g->cost.kind));
-  if (g->device.memory_gbs == 0) {
+  if (g->device.memory_gbs == 0 && g->cost.kind != PP_COST_PROFILE) {
     snprintf(key, sizeof key, "devices.%d.device", group);
     return pp_fail_at(pp_node_nearest(root, key), key,
                       "is missing: allowed is a device preset (`pipar presets`) or a mapping");

@@ -198,6 +198,9 @@ static pp_status walk_field(walk *w, level *at, const pp_field *field, const voi
   case PP_FIELD_PATH:
     memcpy(&text, from, sizeof text);
     return write_text(w, at, field->key, text, false);
+  case PP_FIELD_FILE:
+    memcpy(&text, from, sizeof text);
+    return text == NULL ? NULL : write_text(w, at, field->key, text, false);
   case PP_FIELD_SCALED:
     if (field->low > 0 && load(base, field) == 0) /* not given */
       return NULL;
@@ -231,6 +234,8 @@ static pp_status walk_field(walk *w, level *at, const pp_field *field, const voi
     return walk_normalize(w, at, field, base);
   case PP_FIELD_BOTH:
   case PP_FIELD_FLOATS:
+  case PP_FIELD_REALS:
+  case PP_FIELD_NODE:
   case PP_FIELD_UNBUILT:
   case PP_FIELD_SWEEP:
     break;

@@ -1,18 +1,15 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "config/fields.h"
+#include "config/file.h"
 #include "config/presets.h"
+#include "config/profile.h"
 #include "pipar/config.h"
 
 enum { MOST_RUNS = 10000, MOST_AXES = 64 };
-#define MOST_FILE_BYTES ((size_t)8 << 20)
 /* Of all that an experiment holds in memory: its tree, its runs' groups and traces. */
 #define MOST_EXPERIMENT_BYTES ((size_t)512 << 20)
 
@@ -37,6 +34,7 @@ typedef struct loader {
   const char *path;   /* as given */
   const char *source; /* as errors show it */
   pp_presets presets;
+  pp_profile_list profiles;
   int setting_count;
   setting *settings;
   const pp_node *root; /* without `sweep` */
@@ -46,57 +44,8 @@ typedef struct loader {
 
 /* ---- The file ---- */
 
-static pp_status read_all(loader *l, int file, size_t *length, char **out) {
-  size_t capacity = 64 * 1024, used = 0;
-  char *text = malloc(capacity);
-  pp_status status = text == NULL ? pp_fail_memory("the experiment file", capacity) : NULL;
-  while (status == NULL) {
-    if (used == capacity) {
-      char *larger = realloc(text, 2 * capacity);
-      if (larger == NULL) {
-        status = pp_fail_memory("the experiment file", 2 * capacity);
-        break;
-      }
-      text = larger;
-      capacity *= 2;
-    }
-    ssize_t got = read(file, text + used, capacity - used);
-    if (got == 0)
-      break;
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      status = pp_fail(PP_CODE_INPUT, "%s: cannot be read: %s", l->source, strerror(errno));
-    else
-      used += (size_t)got;
-    if (status == NULL && used > MOST_FILE_BYTES)
-      status = pp_fail(PP_CODE_INPUT, "%s: is too large: allowed are %zu MiB", l->source, MOST_FILE_BYTES >> 20);
-  }
-  if (status != NULL) {
-    free(text);
-    return status;
-  }
-  *length = used;
-  *out = text;
-  return NULL;
-}
-
 static pp_status read_file(loader *l, size_t *length) {
-  struct stat info;
-  char *text = NULL;
-  int file = open(l->path, O_RDONLY | O_CLOEXEC);
-  if (file < 0)
-    return pp_fail(PP_CODE_INPUT, "%s: cannot be opened: %s", l->source, strerror(errno));
-  pp_status status = NULL;
-  if (fstat(file, &info) == 0 && S_ISDIR(info.st_mode))
-    status = pp_fail(PP_CODE_INPUT, "%s: is a directory: allowed is an experiment file", l->source);
-  else
-    status = read_all(l, file, length, &text);
-  close(file);
-  PP_TRY(status);
-  status = pp_arena_copy(&l->experiment->arena, text, *length, &l->experiment->text);
-  free(text);
-  return status;
+  return pp_file_read(&l->experiment->arena, l->path, l->source, "an experiment file", length, &l->experiment->text);
 }
 
 /* ---- --set ---- */
@@ -227,7 +176,8 @@ static pp_status load_run(loader *l, int run, pp_arena *scratch) {
   if (slash != NULL)
     PP_TRY(pp_arena_copy(&l->experiment->arena, l->path, (size_t)(slash - l->path), &directory));
   PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, directory, root, config));
-  return pp_config_check(config, root);
+  PP_TRY(pp_config_check(config, root));
+  return pp_config_read_profiles(&l->experiment->arena, &l->profiles, directory, root, config);
 }
 
 /* ---- Names ---- */

@@ -48,7 +48,7 @@ static const pp_choice planners[] = {{"search", PP_PLANNER_SEARCH, true},
                                      {"aps-as-published", PP_PLANNER_APS_AS_PUBLISHED, false},
                                      {NULL, 0, 0}};
 static const pp_choice costs[] = {{"roofline", PP_COST_ROOFLINE, true},
-                                  {"profile", PP_COST_PROFILE, false},
+                                  {"profile", PP_COST_PROFILE, true},
                                   {"table", PP_COST_TABLE, true},
                                   {"measured", PP_COST_MEASURED, false},
                                   {NULL, 0, 0}};
@@ -204,8 +204,16 @@ const pp_field pp_cost_fields[] = {
      AT(pp_cost_config, kind),
      .fallback = "roofline",
      .choices = costs,
-     .help = "where the lengths of stages and the sizes of messages come from; table: from the keys below, which no "
-             "other kind takes"},
+     .help = "where the lengths of stages and the sizes of messages come from; profile: from files with the seconds of "
+             "each block; table: from the keys below"},
+    {.key = "device_profile",
+     .type = PP_FIELD_FILE,
+     AT(pp_cost_config, device_profile),
+     .help = "profile: file of the devices, as `pipar profile` writes it, from the experiment's directory"},
+    {.key = "server_profile",
+     .type = PP_FIELD_FILE,
+     AT(pp_cost_config, server_profile),
+     .help = "profile: file of a slot of the server, likewise; the same in all groups"},
     {.key = "iterations",
      .type = PP_FIELD_INT,
      AT(pp_cost_config, table.iterations),
@@ -387,7 +395,7 @@ const pp_field pp_group_fields[] = {
     {.key = "device",
      .type = PP_FIELD_DEVICE,
      AT(pp_device_group, device),
-     .help = "a preset or values in place; may be left out with `cost: {kind: table}`"},
+     .help = "a preset or values in place; may be left out with `cost: {kind: table}` or `profile`"},
     {.key = "network",
      .type = PP_FIELD_NETWORK,
      .required = true,
@@ -560,6 +568,13 @@ char *pp_field_allowed(const pp_field *field, char *out) {
     return out;
   case PP_FIELD_PATH:
     return strcpy(out, "auto or a directory");
+  case PP_FIELD_FILE:
+    return strcpy(out, "a file");
+  case PP_FIELD_REALS:
+    pp_real_print(field->min, false, low);
+    pp_real_print(field->max, false, high);
+    snprintf(out, PP_ALLOWED_TEXT, "a list of numbers from %s to %s%s", low, high, unit);
+    return out;
   case PP_FIELD_SHAPE:
     snprintf(out, PP_ALLOWED_TEXT, "a list of 3 integers from %" PRId64 " to %" PRId64, field->low, field->high);
     return out;
@@ -574,6 +589,7 @@ char *pp_field_allowed(const pp_field *field, char *out) {
   case PP_FIELD_GROUPS:
     return strcpy(out, "a list of mappings, as - {count: 4, device: .., network: ..}");
   case PP_FIELD_SECTION:
+  case PP_FIELD_NODE:
   case PP_FIELD_SWEEP:
   case PP_FIELD_UNBUILT:
     break;

@@ -17,6 +17,9 @@ typedef enum pp_field_type {
   PP_FIELD_TEXT,   /* char[size] */
   PP_FIELD_LABEL,  /* char[size]; left out where it is empty */
   PP_FIELD_PATH,   /* char *, the arena's */
+  PP_FIELD_FILE,   /* char *, the arena's; NULL where it is not given */
+  PP_FIELD_REALS,  /* pp_reals: numbers from min to max */
+  PP_FIELD_NODE,   /* const pp_node *: whatever is there, for other code to parse; NULL where it is not given */
   PP_FIELD_SCALED, /* a decimal times 10^scale, kept as int64 */
   PP_FIELD_SECTION,
   PP_FIELD_DEVICE,    /* a device preset or values in place */
@@ -40,6 +43,12 @@ typedef struct pp_choice {
   int value;
   bool built;
 } pp_choice;
+
+/* Any number of reals, the arena's. */
+typedef struct pp_reals {
+  int count;
+  const double *values; /* (count) */
+} pp_reals;
 
 typedef struct pp_field pp_field;
 struct pp_field {

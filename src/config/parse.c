@@ -172,7 +172,7 @@ static pp_status parse_text(const place *at, const pp_node *node, const pp_field
     return refuse(at, node, field, "empty");
   if (strlen(node->text) >= size)
     return refuse(at, node, field, "too long");
-  bool is_name = field->type != PP_FIELD_PATH;
+  bool is_name = field->type != PP_FIELD_PATH && field->type != PP_FIELD_FILE;
   if (!pp_text_is_plain(node->text) ||
       (is_name && (strchr(node->text, '/') != NULL || strcmp(node->text, ".") == 0 || strcmp(node->text, "..") == 0)))
     return refuse(at, node, field, "not such a text");
@@ -206,6 +206,22 @@ static pp_status parse_floats(const place *at, const pp_node *node, const pp_fie
     PP_TRY(parse_real(&inside, node->items[channel], &item, &value));
     out[channel] = (float)value;
   }
+  return NULL;
+}
+
+static pp_status parse_reals(const parser *p, const place *at, const pp_node *node, const pp_field *field,
+                             pp_reals *out) {
+  if (node->kind != PP_NODE_LIST || node->count == 0)
+    return refuse(at, node, field, "not such a list");
+  double *values = NULL;
+  pp_field item = *field;
+  item.type = PP_FIELD_REAL;
+  PP_TRY(pp_arena_alloc(p->arena, (size_t)node->count, sizeof *values, &values));
+  for (int index = 0; index < node->count; index++) {
+    place inside = {at, NULL, index};
+    PP_TRY(parse_real(&inside, node->items[index], &item, &values[index]));
+  }
+  *out = (pp_reals){node->count, values};
   return NULL;
 }
 
@@ -455,6 +471,7 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
     snprintf(to, field->size, "%s", text);
     return NULL;
   case PP_FIELD_PATH:
+  case PP_FIELD_FILE:
     PP_TRY(parse_text(at, node, field, PP_NODE_TEXT + 1, &text));
     PP_TRY(pp_arena_copy(p->arena, text, strlen(text), &text));
     memcpy(to, &text, sizeof text);
@@ -486,6 +503,11 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
     return parse_normalize(p, at, node, field, base);
   case PP_FIELD_FLOATS:
     return parse_floats(at, node, field, to);
+  case PP_FIELD_REALS:
+    return parse_reals(p, at, node, field, to);
+  case PP_FIELD_NODE:
+    memcpy(to, &node, sizeof node);
+    return NULL;
   case PP_FIELD_UNBUILT:
     return fail(at, node, "is not built yet");
   case PP_FIELD_SWEEP:
@@ -558,6 +580,13 @@ pp_status pp_config_parse(pp_arena *arena, const pp_presets *presets, const char
   parser p = {arena, presets, out, directory};
   PP_TRY(check_keys(NULL, pp_experiment_fields, root));
   return parse_section(&p, NULL, pp_experiment_fields, root, out, true);
+}
+
+pp_status pp_fields_parse(pp_arena *arena, const char *key, const pp_field *fields, const pp_node *node, void *out) {
+  parser p = {arena, NULL, NULL, NULL};
+  place at = {NULL, key, 0};
+  PP_ASSERT(key != NULL || node->kind == PP_NODE_MAP);
+  return parse_section(&p, key != NULL ? &at : NULL, fields, node, out, true);
 }
 
 pp_status pp_device_parse(pp_arena *arena, const char *key, const pp_node *node, pp_device_config *out) {

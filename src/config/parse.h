@@ -2,6 +2,7 @@
 #ifndef PP_CONFIG_PARSE_H
 #define PP_CONFIG_PARSE_H
 
+#include "config/fields.h"
 #include "config/node.h"
 #include "pipar/config.h"
 
@@ -20,6 +21,13 @@ PP_MUST_CHECK pp_status pp_config_parse(pp_arena *arena, const pp_presets *prese
                                         const pp_node *root, pp_config *out);
 /* What cannot hold together: `root` tells where to point. */
 PP_MUST_CHECK pp_status pp_config_check(const pp_config *config, const pp_node *root);
+
+/* The group's own key ("cost.kind") where it has one, else the experiment's, else the nearest above it. */
+const pp_node *pp_group_place(const pp_node *root, int group, const char *key);
+
+/* Any mapping through a table of fields into a zeroed struct; `key` is its name in errors, NULL: it has none. */
+PP_MUST_CHECK pp_status pp_fields_parse(pp_arena *arena, const char *key, const pp_field *fields, const pp_node *node,
+                                        void *out);
 
 /* A device or network given in place (a mapping), zeroed before; `key` is its name in errors. */
 PP_MUST_CHECK pp_status pp_device_parse(pp_arena *arena, const char *key, const pp_node *node, pp_device_config *out);

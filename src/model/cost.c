@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "model/profile.h"
+
 enum { element_bytes = 4, label_bytes = 4, update_bytes = 20 };
 
 /* A layer's rate in operations a second; 0 for element-wise layers, which are bound by memory. */
@@ -184,9 +186,10 @@ static pp_status from_table(const pp_cost_inputs *inputs, pp_stage stage, int64_
   return NULL;
 }
 
-static pp_status from_roofline(const pp_cost_inputs *inputs, pp_stage stage, double seconds, int64_t *out) {
+static pp_status from_seconds(const pp_cost_inputs *inputs, pp_stage stage, double seconds, int64_t *out) {
   char what[96];
-  snprintf(what, sizeof what, "devices.%d: the roofline cost of %s", inputs->group, pp_stage_name(stage));
+  snprintf(what, sizeof what, "devices.%d: the %s cost of %s", inputs->group, pp_cost_kind_name(inputs->cost->kind),
+           pp_stage_name(stage));
   PP_TRY(pp_ns_from_seconds(seconds, what, out));
   if (*out < 1)
     return pp_fail(PP_CODE_INPUT, "%s is %g s, which rounds to 0: a stage lasts at least 1 ns", what, seconds);
@@ -220,16 +223,22 @@ static pp_status compute_ns(const pp_cost_inputs *inputs, const pp_schedule *sch
   case PP_COST_TABLE:
     return from_table(inputs, op->stage, out);
   case PP_COST_ROOFLINE:
-    return from_roofline(inputs, op->stage, roofline_seconds(inputs, schedule, op), out);
-  case PP_COST_PROFILE:
+    return from_seconds(inputs, op->stage, roofline_seconds(inputs, schedule, op), out);
+  case PP_COST_PROFILE: {
+    double seconds = 0;
+    PP_TRY(pp_profile_seconds(inputs, schedule, op, &seconds));
+    return from_seconds(inputs, op->stage, seconds, out);
+  }
   case PP_COST_MEASURED:
     break;
   }
-  return pp_fail(PP_CODE_INPUT, "devices.%d: cost.kind: %s is not built yet; allowed are roofline and table",
+  return pp_fail(PP_CODE_INPUT, "devices.%d: cost.kind: %s is not built yet; allowed are roofline, profile and table",
                  inputs->group, pp_cost_kind_name(inputs->cost->kind));
 }
 
 pp_status pp_cost_fill(const pp_cost_inputs *inputs, pp_schedule *schedule) {
+  if (inputs->cost->kind == PP_COST_PROFILE)
+    PP_TRY(pp_profile_check(inputs));
   for (int index = 0; index < schedule->op_count; index++) {
     pp_op *op = &schedule->ops[index];
     pp_resource resource = pp_stage_resource(op->stage);
@@ -245,6 +254,11 @@ pp_status pp_cost_fill(const pp_cost_inputs *inputs, pp_schedule *schedule) {
 pp_status pp_cost_aggregate(const pp_cost_inputs *inputs, int64_t device_count, pp_ns *out) {
   if (inputs->cost->kind == PP_COST_TABLE)
     return from_table(inputs, PP_STAGE_AGGREGATE, out);
+  if (inputs->cost->kind == PP_COST_PROFILE) {
+    double seconds = 0;
+    PP_TRY(pp_profile_aggregate_seconds(inputs, device_count, &seconds));
+    return from_seconds(inputs, PP_STAGE_AGGREGATE, seconds, out);
+  }
   double bytes = (double)(device_count + 1) * (double)model_bytes(inputs, inputs->block_count);
-  return from_roofline(inputs, PP_STAGE_AGGREGATE, bytes / (inputs->server->memory_gbs * 1e9), out);
+  return from_seconds(inputs, PP_STAGE_AGGREGATE, bytes / (inputs->server->memory_gbs * 1e9), out);
 }
