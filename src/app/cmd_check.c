@@ -73,7 +73,7 @@ static void print_unused(const pp_experiment *experiment) {
 }
 
 static void print_idealisations(const pp_experiment *experiment) {
-  bool roofline = false, table = false, many_methods = false, trains = false;
+  bool roofline = false, table = false, profile = false, many_methods = false, trains = false;
   for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
     const pp_config *config = pp_experiment_run(experiment, number);
     trains = trains || config->compute == PP_COMPUTE_REAL;
@@ -81,6 +81,7 @@ static void print_idealisations(const pp_experiment *experiment) {
     for (int group = 0; group < config->group_count; group++) {
       roofline = roofline || config->groups[group].cost.kind == PP_COST_ROOFLINE;
       table = table || config->groups[group].cost.kind == PP_COST_TABLE;
+      profile = profile || config->groups[group].cost.kind == PP_COST_PROFILE;
     }
   }
   printf("idealised:\n"
@@ -90,6 +91,9 @@ static void print_idealisations(const pp_experiment *experiment) {
          "  - testing, reading data and shuffling take no emulated time\n");
   if (roofline)
     printf("  - roofline costs: a layer takes the longer of arithmetic and memory traffic plus a constant overhead\n");
+  if (profile)
+    printf(
+        "  - profile costs: blocks take their measured times one by one; between batch sizes the times are a line\n");
   if (table)
     printf("  - table costs: stage lengths are as given, also for a shorter last mini-batch\n");
   if (table && many_methods)

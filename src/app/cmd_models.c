@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/network_options.h"
 #include "pipar/nn.h"
 
 static const char usage[] = "usage: pipar models [--input CxHxW] [--classes N] [NAME]\n"
@@ -19,39 +20,6 @@ typedef struct request {
   pp_shape input;
   int classes;
 } request;
-
-/* A positive integer up to `most` at *text, which is moved behind it; 0 if there is none. */
-static int take_integer(const char **text, int most) {
-  long value = 0;
-  const char *digit = *text;
-  for (; *digit >= '0' && *digit <= '9' && value <= most; digit++)
-    value = value * 10 + (*digit - '0');
-  *text = digit;
-  return value <= most ? (int)value : 0;
-}
-
-static pp_status parse_input(const char *text, pp_shape *out) {
-  enum { largest = 4096 };
-  const char *at = text;
-  int size[3] = {0};
-  for (int axis = 0; axis < 3; axis++) {
-    size[axis] = take_integer(&at, largest);
-    if (size[axis] == 0 || *at != (axis < 2 ? 'x' : '\0'))
-      return pp_fail(PP_CODE_USAGE, "models: --input %.64s: allowed is CxHxW, each from 1 to %d", text, largest);
-    at++;
-  }
-  *out = (pp_shape){size[0], size[1], size[2]};
-  return NULL;
-}
-
-static pp_status parse_classes(const char *text, int *out) {
-  const char *at = text;
-  int classes = take_integer(&at, 1000000);
-  if (classes < 2 || *at != '\0')
-    return pp_fail(PP_CODE_USAGE, "models: --classes %.64s: allowed is an integer from 2 to 1000000", text);
-  *out = classes;
-  return NULL;
-}
 
 static void print_shape(pp_shape shape, char *out, size_t size) {
   snprintf(out, size, "%dx%dx%d", shape.channels, shape.height, shape.width);
@@ -112,10 +80,10 @@ pp_status pp_cmd_models(int argc, char **argv, int *exit_code) {
       *exit_code = 0;
       return NULL;
     case 'i':
-      PP_TRY(parse_input(optarg, &wanted.input));
+      PP_TRY(pp_app_parse_input("models", optarg, &wanted.input));
       break;
     case 'c':
-      PP_TRY(parse_classes(optarg, &wanted.classes));
+      PP_TRY(pp_app_parse_classes("models", optarg, &wanted.classes));
       break;
     case ':':
       return pp_fail(PP_CODE_USAGE, "models: %.64s needs a value", argv[optind - 1]);

@@ -9,6 +9,8 @@ PP_MUST_CHECK pp_status pp_cmd_run(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_check(int argc, char **argv, int *exit_code);
 /* Blocks of the networks that can be built. */
 PP_MUST_CHECK pp_status pp_cmd_models(int argc, char **argv, int *exit_code);
+/* Times the blocks of a network on this machine, for `cost: {kind: profile}`. */
+PP_MUST_CHECK pp_status pp_cmd_profile(int argc, char **argv, int *exit_code);
 /* Devices and networks with numbers, kinds and sources. */
 PP_MUST_CHECK pp_status pp_cmd_presets(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_report(int argc, char **argv, int *exit_code);

@@ -17,6 +17,7 @@ static const command commands[] = {
     {"run", "run an experiment, alone or under mpirun or srun", pp_cmd_run},
     {"check", "validate an experiment and tell what it will take", pp_cmd_check},
     {"models", "networks, and the blocks of one", pp_cmd_models},
+    {"profile", "time the blocks of a network on this machine", pp_cmd_profile},
     {"presets", "devices and networks, with their sources", pp_cmd_presets},
     {"report", "tables of results files", pp_cmd_report},
     {"plot", "figures of results files", pp_cmd_plot},

@@ -133,7 +133,7 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
       {LEAST "dataset: {name: emnist}\n", "exp.yaml:3:17: dataset.name: emnist is unknown, did you mean mnist?"},
       {LEAST "pipeline: {planner: aps}\n", "exp.yaml:3:21: pipeline.planner: aps is not built yet; built is: search"},
       {LEAST "cost: {kind: measured}\n",
-       "exp.yaml:3:14: cost.kind: measured is not built yet; built are: roofline, table"},
+       "exp.yaml:3:14: cost.kind: measured is not built yet; built are: roofline, profile, table"},
       {LEAST "server: {policy: priority}\n",
        "exp.yaml:3:18: server.policy: priority is not built yet; built are: fifo, space-share"},
       {LEAST "checkpoint: {every_rounds: 1}\n",
