@@ -28,7 +28,8 @@ enum { PP_COMM_LINE = 64 };
 static inline size_t pp_comm_padded(size_t bytes) { return (bytes + PP_COMM_LINE - 1) / PP_COMM_LINE * PP_COMM_LINE; }
 
 /* Local. Start a message from or into `buffer`, which must stay untouched until its completion is reported; `token`
- * comes back with it. Messages of one (source, tag) pair arrive in the order they were sent. */
+ * comes back with it. Messages of one (source, tag) pair match receives in the order they were sent, but complete in
+ * any order. */
 PP_MUST_CHECK pp_status pp_comm_isend(pp_comm *comm, int rank, int tag, const void *buffer, size_t bytes,
                                       uint64_t token);
 PP_MUST_CHECK pp_status pp_comm_irecv(pp_comm *comm, int rank, int tag, void *buffer, size_t bytes, uint64_t token);

@@ -347,23 +347,18 @@ static pp_status end_slots(pp_server_rank *rank, bool *moved) {
   return NULL;
 }
 
-/* Whether a waiting micro-batch can start: its replica is free, the buffer for its gradient too, and no earlier one of
- * its device waits. */
-static bool can_start(const pp_server_rank *rank, int entry) {
-  const replica_role *replica = &rank->replicas[rank->line[entry].device];
-  if (replica->busy || replica->outbox_busy[rank->line[entry].buffer])
-    return false;
-  for (int earlier = 0; earlier < entry; earlier++)
-    if (rank->line[earlier].device == replica->device)
-      return false;
-  return true;
+/* Whether a waiting micro-batch can start: its replica is free, the buffer for its gradient too, and it is the
+ * replica's next. Messages arrive in any order: a short one overtakes a long one that still waits for its sender. */
+static bool can_start(const pp_server_rank *rank, waiting_entry entry) {
+  const replica_role *replica = &rank->replicas[entry.device];
+  return !replica->busy && !replica->outbox_busy[entry.buffer] && entry.buffer == replica->computed % replica->window;
 }
 
 static pp_status fill_slots(pp_server_rank *rank, bool *moved) {
   for (int i = 0; i < rank->slot_count; i++) {
     slot_timer *slot = &rank->slots[i];
     for (int next = 0; slot->replica == NULL && next < rank->waiting; next++) {
-      if (!can_start(rank, next))
+      if (!can_start(rank, rank->line[next]))
         continue;
       waiting_entry taken = rank->line[next];
       rank->waiting--;
