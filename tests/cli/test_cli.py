@@ -130,7 +130,7 @@ class Usage(CliTest):
 
     def test_help_is_everywhere(self):
         listed = self.succeeds("--help").stdout
-        for command in ("run", "check", "models", "presets", "report", "plot", "diff"):
+        for command in ("run", "check", "models", "presets", "profile", "report", "plot", "diff"):
             self.assertRegex(listed, rf"\n +{command} ")
             done = self.succeeds(command, "--help")
             self.assertIn(f"usage: pipar {command}", done.stdout)
@@ -459,6 +459,95 @@ class Results(CliTest):
         self.fails(1, ["report"], "report")
         self.fails(1, ["diff"], "diff", "a.h5")
         self.fails(1, ["plot"], "plot")
+
+
+PROFILED = """\
+method: pipar
+compute: none
+pipeline: {split: 1, micro_batches: 2}
+dataset: {name: synthetic, shape: [1, 8, 8], classes: 10, train_samples: 22, test_samples: 8}
+training: {batch_size: 8}
+cost: {kind: profile, device_profile: p.yaml, server_profile: p.yaml}
+devices:
+  - {count: 2, network: code-10-25}
+"""
+
+
+class Profiles(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("exp.yaml", PROFILED)
+        self.vgg5 = ("profile", "vgg5", "--input", "1x8x8", "--repeats", "2")
+        self.table = self.succeeds(*self.vgg5, "-o", "p.yaml", "--batch-sizes", "1,4,8").stdout
+
+    def test_every_block_is_timed_and_shown(self):
+        text = (self.folder / "p.yaml").read_text()
+        models = self.succeeds("models", "vgg5", "--input", "1x8x8").stdout
+        for name in ("C32 max2", "C64 max2", "D128"):
+            self.assertIn(name, models)
+            self.assertIn(name, text)
+            self.assertIn(name, self.table)
+        self.assertEqual(text.count("forward_s"), 6)
+        self.assertFalse(self.exists("p.yaml.part"))
+
+    def test_it_costs_every_split_and_an_automatic_plan(self):
+        self.succeeds("check", "exp.yaml")
+        self.succeeds("run", "exp.yaml", "-q", "-o", "a.h5", "--set", "sweep={pipeline.split: [1, 2, 3, 4, 5]}")
+        self.succeeds("run", "exp.yaml", "-q", "-o", "b.h5", "--set", "sweep={method: [fl, sfl, pipar]}",
+                      "--set", "pipeline={}")  # fmt: skip
+        for name, count in (("a.h5", 5), ("b.h5", 3)):
+            rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", name).stdout)))
+            self.assertEqual(len(rows), count)
+
+    def test_what_check_resolves_is_the_same_experiment(self):
+        settings = self.succeeds("check", "exp.yaml").stdout.split("\n\n")[0]
+        self.write("again.yaml", settings)
+        for name in ("exp", "again"):
+            self.succeeds("run", f"{name}.yaml", "-q", "-o", f"{name}.h5", "--set", "name=same")
+        self.succeeds("diff", "exp.h5", "again.h5")
+
+    def test_a_profile_is_looked_for_beside_the_experiment(self):
+        (self.folder / "inside").mkdir()
+        for name in ("exp.yaml", "p.yaml"):
+            (self.folder / name).rename(self.folder / "inside" / name)
+        self.succeeds("check", "inside/exp.yaml")
+
+    def test_an_existing_file_stays_without_force(self):
+        before = (self.folder / "p.yaml").read_bytes()
+        self.fails(1, ["p.yaml", "--force"], *self.vgg5, "-o", "p.yaml")
+        self.assertEqual((self.folder / "p.yaml").read_bytes(), before)
+        self.succeeds(*self.vgg5, "-o", "p.yaml", "--batch-sizes", "2", "--force")
+        self.assertIn("batch_sizes: [2]", (self.folder / "p.yaml").read_text())
+
+    def test_arguments_are_checked(self):
+        self.fails(1, ["network is missing"], "profile", "-o", "q.yaml")
+        self.fails(1, ["-o P.yaml is missing"], "profile", "vgg5")
+        self.fails(1, ["vgg8"], "profile", "vgg5", "vgg8", "-o", "q.yaml")
+        self.fails(2, ["vgg55"], "profile", "vgg55", "-o", "q.yaml")
+        for option, value in (("--batch-sizes", "2,1"), ("--batch-sizes", "0"), ("--batch-sizes", "1,"),
+                              ("--repeats", "0"), ("--input", "3x32"), ("--classes", "1")):  # fmt: skip
+            self.fails(1, [option, value], "profile", "vgg5", "-o", "q.yaml", option, value)
+        self.fails(3, ["none/q.yaml"], "profile", "vgg5", "-o", "none/q.yaml", "--repeats", "1", "--batch-sizes", "1")
+        self.assertFalse(self.exists("q.yaml"))
+
+    def test_profiles_that_do_not_fit_are_named(self):
+        def refused(words, *settings):
+            self.fails(2, words, "check", "exp.yaml", *(word for text in settings for word in ("--set", text)))
+
+        refused(["p.yaml:5:10", "network", "vgg5", "vgg8"], "model=vgg8")
+        refused(["cost.device_profile", "none.yaml", "cannot be opened"], "cost.device_profile=none.yaml")
+        refused(["cost.server_profile", "missing"], "cost={kind: profile, device_profile: p.yaml}")
+        refused(["cost.device_profile", "alone, and kind is roofline"], "cost={kind: roofline, device_profile: p.yaml}")
+        self.write("q.yaml", (self.folder / "p.yaml").read_text())
+        refused(["cost.server_profile", "q.yaml", "one file for all"],
+                "devices=[{network: code-10-25}, {network: code-10-25, cost: {server_profile: q.yaml}}]")  # fmt: skip
+        for words, settings in (
+            (["p.yaml:6:8", "input", "[1, 8, 9]"], "dataset.shape=[1, 8, 9]"),
+            (["p.yaml:7:10", "classes", "11"], "dataset.classes=11"),
+            (["p.yaml:8:14", "batch_sizes", "1 to 8"], "training.batch_size=20"),
+        ):
+            more = ["--set", "pipeline.micro_batches=1"]
+            self.fails(2, words, "run", "exp.yaml", "-o", "x.h5", "--set", settings, *more)
 
 
 class FlippedBit(CliTest):
