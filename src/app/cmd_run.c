@@ -222,21 +222,20 @@ static pp_status run_all(session *s, int argc, char **argv) {
   return pp_comm_agree(s->comm, status);
 }
 
-/* A failure that all ranks share is told by the first; one of a single rank ends all of them. */
-static pp_status finish(session *s, pp_status status, int *exit_code) {
-  bool tells = pp_comm_rank(s->comm) == 0;
+/* A failure that all ranks share is told by the first, one of a single rank by itself, and it ends all of them. It is
+ * told while all are still there: a launcher ends what is left as soon as one has gone with an error. */
+static int finish(session *s, pp_status status) {
   pp_results_abandon(s->writer);
   pp_experiment_destroy(s->experiment);
-  if (s->local_failure) {
-    int code = pp_app_finish(status);
+  int code = (int)pp_error_code(status);
+  if (s->local_failure || pp_comm_rank(s->comm) == 0)
+    pp_app_finish(status);
+  else
+    pp_error_free(status);
+  if (s->local_failure)
     pp_comm_abort(s->comm, code);
-  }
   pp_comm_close(s->comm);
-  if (status == NULL || tells)
-    return status;
-  *exit_code = (int)pp_error_code(status);
-  pp_error_free(status);
-  return NULL;
+  return code;
 }
 
 pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
@@ -249,10 +248,9 @@ pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
   if (status == NULL && !help)
     status = pp_comm_open(&argc, &argv, &s.comm);
   if (s.comm != NULL) {
-    status = run_all(&s, argc, argv);
     bool tells = pp_comm_rank(s.comm) == 0;
-    status = finish(&s, status, exit_code);
-    if (status == NULL && *exit_code == 0 && tells && !options.quiet)
+    *exit_code = finish(&s, run_all(&s, argc, argv));
+    if (*exit_code == 0 && tells && !options.quiet)
       printf("%s\n", s.path);
   }
   pp_app_experiment_fini(&options.experiment);

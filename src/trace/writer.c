@@ -39,8 +39,8 @@ struct pp_results_writer {
    * end that is not there. So HDF5 keeps it open. */
   bool broken;
   bool has_rounds; /* there is something worth keeping */
-  int lock_fd;   /* of the file: says to other writers and to readers what goes on; also to sync it */
-  bool own_lock; /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
+  int lock_fd;     /* of the file: says to other writers and to readers what goes on; also to sync it */
+  bool own_lock;   /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
   hid_t file;
   int run_count;
   int open_run; /* whose tables are open; -1: none */
