@@ -80,6 +80,34 @@ static bool key_holds(const char *above, const char *key) {
 
 /* ---- The sweep ---- */
 
+static bool is_same(const pp_node *a, const pp_node *b) {
+  if (a->kind != b->kind || a->count != b->count)
+    return false;
+  if (a->kind == PP_NODE_SCALAR)
+    return a->plain == b->plain && strcmp(a->text, b->text) == 0;
+  for (int at = 0; at < a->count; at++) {
+    if (a->kind == PP_NODE_LIST && !is_same(a->items[at], b->items[at]))
+      return false;
+    if (a->kind == PP_NODE_MAP && (strcmp(a->entries[at].key->text, b->entries[at].key->text) != 0 ||
+                                   !is_same(a->entries[at].value, b->entries[at].value)))
+      return false;
+  }
+  return true;
+}
+
+/* Equal runs would pass for independent ones. */
+static pp_status check_values(const pp_entry *axis) {
+  char key[PP_SHOWN_VALUE + 8] = "sweep.", shown[PP_SHOWN_VALUE];
+  const pp_node *values = axis->value;
+  pp_escape(key + 6, PP_SHOWN_VALUE, false, axis->key->text);
+  for (int at = 1; at < values->count; at++)
+    for (int before = 0; before < at; before++)
+      if (is_same(values->items[at], values->items[before]))
+        return pp_fail_at(values->items[at], key, "%s is given twice: allowed is once",
+                          pp_node_show(values->items[at], shown));
+  return NULL;
+}
+
 static pp_status check_axis(const loader *l, const pp_entry *axis) {
   char key[PP_SHOWN_VALUE + 8] = "sweep.", shown[PP_SHOWN_VALUE];
   pp_escape(key + 6, PP_SHOWN_VALUE, false, axis->key->text);
@@ -153,6 +181,7 @@ static pp_status read_sweep(loader *l, const pp_node *tree) {
     runs *= axis->value->count;
     if (runs > MOST_RUNS)
       return pp_fail_at(sweep, "sweep", "more than %d runs: allowed are fewer values", MOST_RUNS);
+    PP_TRY(check_values(axis));
   }
   l->experiment->run_count = (int)runs;
   return NULL;

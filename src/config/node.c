@@ -170,7 +170,7 @@ static bool next_segment(const char **key, char *segment, size_t size) {
 /* The index a segment stands for, or -1. */
 static int list_index(const char *segment) {
   size_t digits = strspn(segment, "0123456789");
-  if (digits == 0 || digits > 9 || segment[digits] != '\0')
+  if (digits == 0 || digits > 9 || segment[digits] != '\0' || (segment[0] == '0' && digits > 1))
     return -1;
   return atoi(segment);
 }

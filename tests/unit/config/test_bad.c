@@ -261,6 +261,11 @@ START_TEST(sweeps_that_cannot_be) {
   static const bad cases[] = {
       {LEAST "sweep: [1]\n", "exp.yaml:3:8: sweep: allowed is a mapping"},
       {LEAST "sweep: {method: []}\n", "exp.yaml:3:17: sweep.method: an empty list is not a list of values"},
+      {LEAST "sweep: {seed: [1, 2, 1]}\n", "exp.yaml:3:22: sweep.seed: 1 is given twice: allowed is once"},
+      {LEAST "sweep: {devices: [[{network: uk-4g}], [{network: uk-4g}]]}\n",
+       "exp.yaml:3:39: sweep.devices: a list is given twice"},
+      {LEAST "sweep: {devices.0.count: [1, 2], devices.00.count: [3]}\n",
+       "exp.yaml:3:34: devices.00.count: there is no such item"},
       {LEAST "sweep: {method: fl}\n", "exp.yaml:3:17: sweep.method: fl is not a list of values"},
       {LEAST "sweep: {pipeline.planner: [search, aps]}\n", "exp.yaml:3:36: pipeline.planner: aps is not built yet"},
       {LEAST "sweep: {metod: [fl]}\n", "exp.yaml:3:9: metod: is not a key, did you mean method?"},
@@ -410,10 +415,11 @@ START_TEST(a_sweep_larger_than_memory_allows_is_refused) {
                                                       "{down_mbps: 1, latency_ms: 0, up_trace: [[0, 1]");
   for (int step = 1; step < 100000; step++)
     end += sprintf(end, ",[%d, 1]", step);
-  strcpy(end, "]}}]\nsweep: {seed: [0");
-  char *text = repeated(steps, ", 1", 1999, "]}\n");
-  ck_assert_ptr_nonnull(strstr(error_of(text), "the experiment is too large"));
-  free(text);
+  end += sprintf(end, "]}}]\nsweep: {seed: [0");
+  for (int seed = 1; seed < 2000; seed++)
+    end += sprintf(end, ", %d", seed);
+  strcpy(end, "]}\n");
+  ck_assert_ptr_nonnull(strstr(error_of(steps), "the experiment is too large"));
   free(steps);
 }
 END_TEST
