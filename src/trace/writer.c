@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -260,18 +261,41 @@ static void destroy(pp_results_writer *writer) {
 
 /* Takes PATH.part for ourselves. */
 static pp_status claim(pp_results_writer *writer) {
-  writer->lock_fd = open(writer->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (writer->lock_fd < 0)
+  struct stat there;
+  /* Through a link another file would be overwritten; a pipe would block. */
+  writer->lock_fd = open(writer->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (writer->lock_fd < 0 && errno == ELOOP && lstat(writer->part, &there) == 0 && S_ISLNK(there.st_mode))
+    return pp_fail(PP_CODE_RUN, "cannot create %s: it is a symbolic link", writer->part);
+  if (writer->lock_fd < 0 || fstat(writer->lock_fd, &there) != 0)
     return pp_fail(PP_CODE_RUN, "cannot create %s: %s", writer->part, strerror(errno));
+  if (!S_ISREG(there.st_mode))
+    return pp_fail(PP_CODE_RUN, "cannot create %s: it is there and no regular file", writer->part);
   if (!lock_file(writer, LOCK_EX, LOCK_ATTEMPTS / 10))
     return pp_fail(PP_CODE_RUN, "cannot create %s: another process is writing it", writer->part);
   return NULL;
 }
 
+/* Told before hours of running, not after. Links are replaced, not followed. */
+static pp_status check_name(const char *path, bool force) {
+  static const char unfinished[] = ".part";
+  size_t length = strlen(path), ending = sizeof unfinished - 1;
+  struct stat there;
+  if (length == 0 || path[length - 1] == '/')
+    return pp_fail(PP_CODE_USAGE, "'%s' cannot be a results file's name: -o names another", path);
+  if (length >= ending && strcmp(path + length - ending, unfinished) == 0)
+    return pp_fail(PP_CODE_USAGE, "%s: unfinished results end in %s: -o names another file", path, unfinished);
+  if (lstat(path, &there) != 0)
+    return NULL;
+  if (S_ISDIR(there.st_mode))
+    return pp_fail(PP_CODE_USAGE, "%s is a directory: -o names another file", path);
+  if (!S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+    return pp_fail(PP_CODE_USAGE, "%s is no regular file: -o names another", path);
+  return force ? NULL : pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
+}
+
 pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
                             const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
-  if (!force && access(path, F_OK) == 0)
-    return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
+  PP_TRY(check_name(path, force));
   pp_h5_begin();
   pp_results_writer *writer = NULL;
   PP_TRY(pp_alloc(1, sizeof *writer, "the results file", &writer));
