@@ -21,8 +21,11 @@ typedef pp_error *pp_status;
 #define PP_MUST_CHECK        __attribute__((warn_unused_result))
 #define PP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Makes an error whose message is one line without a newline. Never returns NULL. */
+/* Makes an error whose message is one line: control characters become `?`. Never returns NULL. */
 PP_MUST_CHECK pp_status pp_fail(pp_code code, const char *format, ...) PP_PRINTF(2, 3);
+
+/* Puts a place and ": " before an error's message; success stays success. */
+PP_MUST_CHECK pp_status pp_fail_in(pp_status status, const char *format, ...) PP_PRINTF(2, 3);
 
 /* An error for an allocation of `bytes` that failed (code PP_CODE_RUN). */
 PP_MUST_CHECK pp_status pp_fail_memory(const char *what, unsigned long long bytes);

@@ -21,7 +21,24 @@ pp_status pp_fail(pp_code code, const char *format, ...) {
   va_start(args, format);
   vsnprintf(error->message, sizeof error->message, format, args);
   va_end(args);
+  /* Names of files may hold anything. */
+  for (char *at = error->message; *at != '\0'; at++)
+    if ((unsigned char)*at < ' ' || *at == 0x7f)
+      *at = '?';
   return error;
+}
+
+pp_status pp_fail_in(pp_status status, const char *format, ...) {
+  if (status == NULL || status == &out_of_memory)
+    return status;
+  char place[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(place, sizeof place, format, args);
+  va_end(args);
+  pp_status placed = pp_fail(status->code, "%s: %s", place, status->message);
+  pp_error_free(status);
+  return placed;
 }
 
 pp_status pp_fail_memory(const char *what, unsigned long long bytes) {
