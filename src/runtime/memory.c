@@ -90,22 +90,25 @@ static int64_t aggregate_bytes(const pp_job *job) {
   return (job->parameters + job->statistics) * (int64_t)sizeof(double) + (4 << 20);
 }
 
+int64_t pp_memory_sum(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
+
 int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
   const pp_scenario *scenario = job->scenario;
   int64_t bytes = common_bytes(job) + (rank == 0 ? aggregate_bytes(job) : 0);
   if (ranks == 1)
     return bytes + alone_bytes(job);
   bool net_counted[64] = {false};
-  for (int device = 0; device < scenario->device_count; device++) {
+  /* A device rank has every (ranks - 1)-th device. */
+  for (int64_t device = rank > 0 ? rank - 1 : 0; device<scenario->device_count; device += rank> 0 ? ranks - 1 : 1) {
     class_shape shape = shape_of(job, &scenario->classes[scenario->class_of[device]]);
-    if (rank > 0 && 1 + device % (ranks - 1) == rank)
-      bytes += device_bytes(job, shape);
-    if (rank == 0) {
-      bytes += replica_bytes(job, shape);
-      if (!net_counted[shape.split % 64])
-        bytes += replica_net_bytes(job, shape);
-      net_counted[shape.split % 64] = true;
+    if (rank > 0) {
+      bytes = pp_memory_sum(bytes, device_bytes(job, shape));
+      continue;
     }
+    bytes = pp_memory_sum(bytes, replica_bytes(job, shape));
+    if (!net_counted[shape.split % 64])
+      bytes = pp_memory_sum(bytes, replica_net_bytes(job, shape));
+    net_counted[shape.split % 64] = true;
   }
   return bytes;
 }

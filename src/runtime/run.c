@@ -75,7 +75,7 @@ pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *mem
     int64_t *kind = rank == 0 ? &memory->server : &memory->device;
     if (bytes > *kind)
       *kind = bytes;
-    memory->total += bytes;
+    memory->total = pp_memory_sum(memory->total, bytes);
   }
   pp_scenario_destroy(scenario);
   pp_model_destroy(model);
