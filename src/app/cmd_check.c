@@ -103,13 +103,13 @@ static void print_idealisations(const pp_experiment *experiment) {
     printf("  - compute: none: nothing is trained, there is no accuracy\n");
 }
 
-static pp_status print_all(const pp_experiment *experiment) {
+static pp_status print_all(const pp_app_experiment *named, const pp_experiment *experiment) {
   int runs = pp_experiment_run_count(experiment);
   printf("# the experiment as resolved%s\n", runs > 1 ? ", run 0" : "");
   PP_TRY(pp_config_dump(pp_experiment_run(experiment, 0), stdout));
   printf("\n%s: %d run%s\n", pp_experiment_name(experiment), runs, runs == 1 ? "" : "s");
   for (int number = 0; number < runs; number++)
-    PP_TRY(print_run(experiment, number));
+    PP_TRY(pp_app_in_run(named, experiment, number, print_run(experiment, number)));
   print_unused(experiment);
   print_idealisations(experiment);
   return NULL;
@@ -128,7 +128,7 @@ pp_status pp_cmd_check(int argc, char **argv, int *exit_code) {
   else if (status == NULL)
     status = pp_app_experiment_load(&named, &experiment);
   if (experiment != NULL)
-    status = print_all(experiment);
+    status = print_all(&named, experiment);
   pp_experiment_destroy(experiment);
   pp_app_experiment_fini(&named);
   return status;

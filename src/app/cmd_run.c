@@ -106,6 +106,11 @@ typedef struct session {
   bool local_failure; /* the others do not know of it */
 } session;
 
+static bool is_same_file(const char *one, const char *other) {
+  struct stat a, b;
+  return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static pp_status open_output(session *s, int argc, char **argv) {
   const char *name = pp_experiment_name(s->experiment);
   if (s->options->output != NULL) {
@@ -117,9 +122,18 @@ static pp_status open_output(session *s, int argc, char **argv) {
   }
   if (pp_comm_rank(s->comm) != 0)
     return NULL;
+  char part[sizeof s->path + 8];
+  snprintf(part, sizeof part, "%s.part", s->path);
+  if (is_same_file(s->path, s->options->experiment.path) || is_same_file(part, s->options->experiment.path))
+    return pp_fail(PP_CODE_USAGE, "%s would overwrite the experiment file %s: -o names another file", s->path,
+                   s->options->experiment.path);
   pp_app_provenance provenance;
   pp_app_provenance_collect(&provenance, s->comm, argc, argv);
   return pp_results_create(s->path, s->options->force, s->experiment, provenance.entries, provenance.count, &s->writer);
+}
+
+static pp_status in_run(const session *s, int run, pp_status status) {
+  return pp_app_in_run(&s->options->experiment, s->experiment, run, status);
 }
 
 /* One run by the ranks of `comm`, its rows into `sink`. */
@@ -128,8 +142,8 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
   pp_run_request request = {
       .comm = comm, .config = pp_experiment_run(s->experiment, sink->run), .sink = sink, .stopped = signals};
   pp_run *run = NULL;
-  PP_TRY(pp_run_create(&request, &run));
-  pp_status status = pp_run_execute(run, stopped);
+  PP_TRY(in_run(s, sink->run, pp_run_create(&request, &run)));
+  pp_status status = in_run(s, sink->run, pp_run_execute(run, stopped));
   s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
   pp_run_destroy(run);
   return status;
@@ -174,13 +188,13 @@ static pp_status check_runs(session *s, bool spread) {
   int runs = pp_experiment_run_count(s->experiment);
   if (!spread) {
     for (int number = 0; number < runs; number++)
-      PP_TRY(pp_run_check(s->comm, pp_experiment_run(s->experiment, number)));
+      PP_TRY(in_run(s, number, pp_run_check(s->comm, pp_experiment_run(s->experiment, number))));
     return NULL;
   }
   pp_comm *alone = NULL;
   pp_status status = pp_comm_open_alone(&alone);
   for (int number = pp_comm_rank(s->comm); status == NULL && number < runs; number += pp_comm_size(s->comm))
-    status = pp_run_check(alone, pp_experiment_run(s->experiment, number));
+    status = in_run(s, number, pp_run_check(alone, pp_experiment_run(s->experiment, number)));
   pp_comm_close(alone);
   return pp_comm_agree(s->comm, status);
 }

@@ -1,8 +1,10 @@
 /* pipar: the program. Subcommands are in cmd_*.c. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/app.h"
 #include "app/commands.h"
@@ -52,9 +54,23 @@ static pp_status dispatch(int argc, char **argv, int *exit_code) {
   return pp_fail(PP_CODE_USAGE, "there is no command '%s': see pipar --help", argv[1]);
 }
 
+/* The next file opened would take the number of a standard stream that is closed, and messages would go into it. What
+ * is put there instead cannot be read or written, as before. */
+static pp_status hold_standard_streams(void) {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+    if (fcntl(stream, F_GETFD) >= 0 || errno != EBADF)
+      continue;
+    if (open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream)
+      return pp_fail(PP_CODE_RUN, "/dev/null cannot be opened: %s", strerror(errno));
+  }
+  return NULL;
+}
+
 int main(int argc, char **argv) {
   int exit_code = EXIT_SUCCESS;
-  pp_status status = dispatch(argc, argv, &exit_code);
+  pp_status status = hold_standard_streams();
+  if (status == NULL)
+    status = dispatch(argc, argv, &exit_code);
   if (status == NULL && (fflush(stdout) != 0 || ferror(stdout)))
     status = pp_fail(PP_CODE_RUN, "standard output could not be written: %s", strerror(errno));
   return status != NULL ? pp_app_finish(status) : exit_code;

@@ -33,6 +33,14 @@ pp_status pp_app_experiment_load(const pp_app_experiment *experiment, pp_experim
   return pp_experiment_load(experiment->path, experiment->overrides, experiment->override_count, out);
 }
 
+pp_status pp_app_in_run(const pp_app_experiment *named, const pp_experiment *experiment, int run, pp_status status) {
+  if (pp_error_code(status) == PP_CODE_USAGE)
+    return status;
+  if (pp_experiment_run_count(experiment) == 1)
+    return pp_fail_in(status, "%s", named->path);
+  return pp_fail_in(status, "%s: run %d", named->path, run);
+}
+
 void pp_app_experiment_fini(pp_app_experiment *experiment) {
   free(experiment->overrides);
   *experiment = (pp_app_experiment){0};

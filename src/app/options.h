@@ -15,6 +15,9 @@ PP_MUST_CHECK pp_status pp_app_experiment_set(pp_app_experiment *experiment, con
 /* After getopt_long: takes the one argument that is left. */
 PP_MUST_CHECK pp_status pp_app_experiment_file(pp_app_experiment *experiment, int argc, char **argv);
 PP_MUST_CHECK pp_status pp_app_experiment_load(const pp_app_experiment *experiment, pp_experiment **out);
+/* Names the experiment's file, and the run if there are several, in an error of that run; usage needs no such place. */
+PP_MUST_CHECK pp_status pp_app_in_run(const pp_app_experiment *named, const pp_experiment *experiment, int run,
+                                      pp_status status);
 void pp_app_experiment_fini(pp_app_experiment *experiment);
 
 /* The error for what getopt_long, its short options beginning with ':', did not accept: it returned ':' or '?'. */
