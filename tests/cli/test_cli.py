@@ -212,6 +212,14 @@ class Experiments(CliTest):
         self.fails(2, ["training.batchsize"], "check", "trained.yaml", "--set", "training.batchsize=2")
         self.fails(1, ["nonsense", "KEY=VALUE"], "check", "trained.yaml", "--set", "nonsense")
 
+    def test_what_a_run_cannot_do_is_told_with_the_file_and_the_run(self):
+        shape = "shape: [1, 8, 8]"
+        self.write("small.yaml", TRAINED.replace(shape, "shape: [1, 1, 1]"))
+        self.write("swept.yaml", TRAINED + "sweep: {dataset.shape: [[1, 8, 8], [1, 1, 1]]}\n")
+        for command in ("check", "run"):
+            self.fails(2, ["small.yaml: vgg5", "too small"], command, "small.yaml")
+            self.fails(2, ["swept.yaml: run 1: vgg5", "too small"], command, "swept.yaml")
+
     def test_set_of_a_swept_key_fixes_it(self):
         self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar], seed: [1, 2]}\n")
         self.assertIn("6 runs", self.succeeds("check", "swept.yaml").stdout)
@@ -298,6 +306,41 @@ class Outputs(CliTest):
             with self.subTest(path=path):
                 self.fails(3, [path], "run", "timed.yaml", "-o", path)
 
+    def test_what_is_no_plain_file_is_not_replaced(self):
+        (self.folder / "folder").mkdir()
+        os.mkfifo(self.folder / "pipe")
+        for path in ("folder", "folder/", "pipe", "", "out.h5.part"):
+            with self.subTest(path=path):
+                self.fails(1, [path, "-o names another"], "run", "timed.yaml", "-o", path, "--force")
+        self.assertTrue((self.folder / "pipe").is_fifo())
+
+    def test_nothing_is_written_through_a_link_or_into_a_pipe(self):
+        self.write("precious", "precious")
+        (self.folder / "a.h5.part").symlink_to("precious")
+        os.mkfifo(self.folder / "b.h5.part")
+        self.fails(3, ["a.h5.part", "symbolic link"], "run", "timed.yaml", "-o", "a.h5")
+        self.fails(3, ["b.h5.part", "no regular file"], "run", "timed.yaml", "-o", "b.h5")
+        self.assertEqual((self.folder / "precious").read_text(), "precious")
+        self.assertTrue((self.folder / "b.h5.part").is_fifo())
+
+    def test_the_experiment_is_not_overwritten(self):
+        os.link(self.folder / "timed.yaml", self.folder / "same.h5")
+        for path in ("timed.yaml", "./timed.yaml", "same.h5"):
+            with self.subTest(path=path):
+                self.fails(1, ["timed.yaml", "overwrite"], "run", "timed.yaml", "-o", path, "--force")
+        self.assertEqual((self.folder / "timed.yaml").read_text(), TIMED)
+
+    def test_closed_standard_streams_do_not_reach_the_results(self):
+        self.succeeds("run", "timed.yaml", "-o", "open.h5")
+        for closed in ("2>&-", "<&- >&- 2>&-"):
+            with self.subTest(closed=closed):
+                shell = f'"$0" run timed.yaml -o closed.h5 --force {closed}'
+                subprocess.run(["sh", "-c", shell, PIPAR], cwd=self.folder, timeout=TIMEOUT_S, check=False)
+                self.succeeds("diff", "open.h5", "closed.h5")
+
+    def test_a_name_with_a_line_break_leaves_an_error_one_line(self):
+        self.fails(2, ["no?such.h5"], "report", "no\nsuch.h5")
+
     def test_quiet_says_nothing(self):
         done = self.succeeds("run", "timed.yaml", "-q")
         self.assertEqual((done.stdout, done.stderr), ("", ""))
@@ -366,6 +409,11 @@ class Memory(CliTest):
             with self.subTest(huge=huge):
                 self.fails(3, ["memory"], "run", "huge.yaml", "-o", "out.h5")
                 self.assertFalse(self.exists("out.h5"))
+
+    def test_the_memory_of_very_many_devices_is_estimated_at_once(self):
+        many = TRAINED.replace("count: 2", "count: 300000").replace("train_samples: 16", "train_samples: 300000")
+        self.write("many.yaml", many)
+        self.assertIn("with 300001 ranks", self.succeeds("check", "many.yaml").stdout)
 
     def test_a_limit_on_memory_counts_as_memory(self):
         def limit():
