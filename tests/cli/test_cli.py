@@ -547,6 +547,12 @@ class Profiles(CliTest):
             rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", name).stdout)))
             self.assertEqual(len(rows), count)
 
+    def test_an_automatic_plan_keeps_to_the_sizes_that_were_timed(self):
+        self.succeeds(*self.vgg5, "-o", "p.yaml", "--batch-sizes", "4,8", "--force")
+        self.succeeds("run", "exp.yaml", "-q", "-o", "a.h5", "--set", "pipeline={}", "--set", "dataset.train_samples=32")
+        rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", "a.h5").stdout)))
+        self.assertIn(rows[0]["micro_batches_most"], ("1", "2"))
+
     def test_what_check_resolves_is_the_same_experiment(self):
         settings = self.succeeds("check", "exp.yaml").stdout.split("\n\n")[0]
         self.write("again.yaml", settings)
