@@ -155,9 +155,20 @@ static pp_status execute_alone(session *s, pp_sink *sink, const volatile sig_ato
   PP_TRY(pp_comm_open_alone(&alone));
   pp_status status = execute(s, alone, sink, signals, stopped);
   pp_comm_close(alone);
+  bool wanted = true;
   if (status == NULL && sink->writer == NULL)
-    status = pp_sink_send(sink, s->comm);
+    status = pp_sink_send(sink, s->comm, &wanted);
+  *stopped = *stopped || !wanted;
   return status;
+}
+
+/* Rank 0, after a run that was stopped: every other rank offers, or will, the next run that it owns. */
+static pp_status refuse_others(session *s, int stopped_run) {
+  int ranks = pp_comm_size(s->comm), runs = pp_experiment_run_count(s->experiment);
+  for (int run = stopped_run + 1; run < runs && run < stopped_run + ranks; run++)
+    if (run % ranks != 0)
+      PP_TRY(pp_sink_refuse(s->comm, run % ranks));
+  return NULL;
 }
 
 /* Time-only runs are spread over the ranks in turn; rank 0 writes them in their order. */
@@ -172,6 +183,8 @@ static pp_status execute_spread(session *s, pp_sink *sink, const volatile sig_at
     status = pp_sink_receive(sink, s->comm, owner, &complete);
     *stopped = !complete;
   }
+  if (status == NULL && rank == 0 && *stopped)
+    status = refuse_others(s, sink->run);
   s->local_failure = status != NULL;
   return status;
 }

@@ -88,14 +88,34 @@ typedef struct parcel_header {
   _Alignas(PP_COMM_LINE) uint64_t bytes;
 } parcel_header;
 
+/* Rank 0's: a rank whose parcel nobody will receive must not wait in its sending. */
+typedef struct parcel_answer {
+  _Alignas(PP_COMM_LINE) bool wanted;
+} parcel_answer;
+
 static size_t piece_size(size_t done, size_t bytes) { return bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES; }
 
-pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm) {
+pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm, bool *wanted) {
   parcel_header header = {.bytes = sink->bytes};
+  parcel_answer answer = {.wanted = false};
   PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, &header, sizeof header));
-  for (size_t done = 0; done < sink->bytes; done += PIECE_BYTES)
+  PP_TRY(pp_comm_recv(comm, 0, PARCEL_TAG, &answer, sizeof answer));
+  *wanted = answer.wanted;
+  for (size_t done = 0; *wanted && done < sink->bytes; done += PIECE_BYTES)
     PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, sink->parcel + done, piece_size(done, sink->bytes)));
   return NULL;
+}
+
+static pp_status answer_offer(pp_comm *comm, int rank, bool wanted, size_t *bytes) {
+  parcel_header header;
+  PP_TRY(pp_comm_recv(comm, rank, PARCEL_TAG, &header, sizeof header));
+  *bytes = header.bytes;
+  return pp_comm_send(comm, rank, PARCEL_TAG, &(parcel_answer){.wanted = wanted}, sizeof(parcel_answer));
+}
+
+pp_status pp_sink_refuse(pp_comm *comm, int rank) {
+  size_t bytes = 0;
+  return answer_offer(comm, rank, false, &bytes);
 }
 
 static void get(const char **from, void *data, size_t bytes) {
@@ -167,15 +187,15 @@ static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *c
 }
 
 pp_status pp_sink_receive(pp_sink *sink, pp_comm *comm, int rank, bool *complete) {
-  parcel_header header;
-  PP_TRY(pp_comm_recv(comm, rank, PARCEL_TAG, &header, sizeof header));
+  size_t bytes = 0;
+  PP_TRY(answer_offer(comm, rank, true, &bytes));
   char *parcel = NULL;
-  PP_TRY(pp_alloc(header.bytes, 1, "the rows of a run", &parcel));
+  PP_TRY(pp_alloc(bytes, 1, "the rows of a run", &parcel));
   pp_status status = NULL;
-  for (size_t done = 0; status == NULL && done < header.bytes; done += PIECE_BYTES)
-    status = pp_comm_recv(comm, rank, PARCEL_TAG, parcel + done, piece_size(done, header.bytes));
+  for (size_t done = 0; status == NULL && done < bytes; done += PIECE_BYTES)
+    status = pp_comm_recv(comm, rank, PARCEL_TAG, parcel + done, piece_size(done, bytes));
   if (status == NULL)
-    status = unpack(sink, parcel, header.bytes, complete);
+    status = unpack(sink, parcel, bytes, complete);
   free(parcel);
   return status;
 }

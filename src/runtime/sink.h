@@ -29,10 +29,12 @@ PP_MUST_CHECK pp_status pp_sink_end(pp_sink *sink, const pp_run_summary *summary
                                     int64_t device_count, const pp_server_row *server, int64_t slot_count,
                                     const pp_model *model, const float *params, const float *stats);
 
-/* Sends a parcel to rank 0; an incomplete run's too. */
-PP_MUST_CHECK pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm);
+/* Offers a parcel to rank 0, an incomplete run's too, and sends it if *wanted. */
+PP_MUST_CHECK pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm, bool *wanted);
 /* On rank 0: receives the parcel of a run from `rank` and puts its rows into the sink's file. *complete: its end was
  * among them. */
 PP_MUST_CHECK pp_status pp_sink_receive(pp_sink *sink, pp_comm *comm, int rank, bool *complete);
+/* On rank 0: turns down the parcel that `rank` offers or will offer. */
+PP_MUST_CHECK pp_status pp_sink_refuse(pp_comm *comm, int rank);
 
 #endif
