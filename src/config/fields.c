@@ -54,7 +54,7 @@ static const pp_choice costs[] = {{"roofline", PP_COST_ROOFLINE, true},
                                   {NULL, 0, 0}};
 static const pp_choice policies[] = {{"fifo", PP_POLICY_FIFO, true},
                                      {"space-share", PP_POLICY_SPACE_SHARE, true},
-                                     {"priority", PP_POLICY_PRIORITY, false},
+                                     {"priority", PP_POLICY_PRIORITY, true},
                                      {NULL, 0, 0}};
 static const pp_choice duplexes[] = {{"full", 0, true}, {"half", 1, true}, {NULL, 0, 0}};
 static const pp_choice mechanisms[] = {

@@ -6,7 +6,25 @@ void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_p
   times->bytes_up = pp_later(timeline, times->bytes_up, program->bytes_up);
   times->bytes_down = pp_later(timeline, times->bytes_down, program->bytes_down);
   timeline->device_busy += program->device_busy_ns;
+  timeline->devices[device].left_ns -= program->device_busy_ns;
   timeline->stage_count += program->count;
+}
+
+void pp_engine_enqueue(pp_timeline *timeline, int64_t device, int index) {
+  const pp_device_state *state = &timeline->devices[device];
+  pp_ns key = state->arrival;
+  if (timeline->scenario->policy == PP_POLICY_PRIORITY)
+    key = pp_round_program(timeline, device, state->iteration)->steps[index].device_before_ns - state->left_ns;
+  pp_queue_push(&timeline->waiting, key, device);
+}
+
+/* What the device computes in the whole round. */
+static pp_ns round_work(pp_timeline *timeline, int64_t device) {
+  const pp_device_state *state = &timeline->devices[device];
+  pp_ns work = 0;
+  for (int64_t iteration = 0; iteration < timeline->round_iterations[state->plan]; iteration++)
+    work = pp_later(timeline, work, pp_round_program(timeline, device, iteration)->device_busy_ns);
+  return work;
 }
 
 void pp_engine_finish_device(pp_timeline *timeline, int64_t device) {
@@ -136,7 +154,7 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
       if (timeline->plans[state->plan].event_driven)
         pp_reactive_wake(timeline, device, now);
       else
-        pp_queue_push(&timeline->waiting, state->arrival, device);
+        pp_engine_enqueue(timeline, device, state->next);
     }
     /* ... then the lowest-numbered free slot takes what arrived first, and so on. */
     while (timeline->waiting.count > 0 && (timeline->has_own_slots || timeline->free_slots.count > 0))
@@ -173,6 +191,8 @@ void pp_engine_begin_round(pp_timeline *timeline) {
   for (int64_t device = 0; device < timeline->device_count; device++) {
     pp_device_state *state = &timeline->devices[device];
     state->iteration = 0;
+    if (timeline->scenario->policy == PP_POLICY_PRIORITY)
+      state->left_ns = round_work(timeline, device);
     if (timeline->plans[state->plan].event_driven)
       pp_reactive_begin_round(timeline, device);
     else

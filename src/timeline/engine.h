@@ -20,6 +20,7 @@ typedef struct pp_device_state {
   pp_ns compute_free, up_free, down_free; /* down_free is not used where the link is shared */
   pp_ns replica_free;
   pp_ns arrival;     /* of the upload that the replica takes next */
+  pp_ns left_ns;     /* what the device computes from the iteration in hand to the end of the round */
   int64_t base;      /* its first span of the round */
   int32_t iteration; /* in the round */
   int32_t next;      /* operation of the iteration, for devices whose order is static */
@@ -122,6 +123,9 @@ static inline double pp_mean_idle_s(pp_ns length_ns, int64_t count, pp_int128 bu
 }
 
 /* engine.c */
+/* The device's next micro-batch, which begins at operation `index`, can start: puts it in the server's queue, by when
+ * it arrived or by how much it keeps its device waiting. */
+void pp_engine_enqueue(pp_timeline *timeline, int64_t device, int index);
 /* Counts the iterations of timeline->round and forgets the sums of the last one. */
 void pp_engine_reset_round(pp_timeline *timeline);
 void pp_engine_begin_round(pp_timeline *timeline);

@@ -67,6 +67,8 @@ static pp_status program_init(pp_program *program, const pp_schedule *schedule, 
         return pp_fail(PP_CODE_INPUT, "server.policy: space-share makes a server stage of group %d last over 292 years",
                        plan->class->group);
     }
+    if (step->starts_piece)
+      step->device_before_ns = program->device_busy_ns;
     pp_lane lane = lane_of(op->stage);
     program->lane[lane][program->lane_count[lane]++] = index;
     if (resource == PP_RESOURCE_DEVICE &&

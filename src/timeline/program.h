@@ -16,14 +16,15 @@ typedef enum pp_lane {
 enum { PP_LANE_COUNT = 5 };
 
 typedef struct pp_step {
-  uint8_t resource;    /* pp_resource */
-  bool starts_piece;   /* server: waits for an upload and a slot; what follows runs at once on that slot */
-  int32_t micro_batch; /* as in the schedule */
-  int32_t source;      /* transfers: what produces the data; compute: the transfer that brings it; -1: none */
-  int32_t also_after;  /* a compute stage of the device that must have ended, -1: none */
-  int32_t previous;    /* before it in the list on the same resource, -1: none */
-  int64_t length_ns;   /* compute, and transfers on a link of constant rate; else 0 */
-  int64_t bytes;       /* transfers */
+  uint8_t resource;         /* pp_resource */
+  bool starts_piece;        /* server: waits for an upload and a slot; what follows runs at once on that slot */
+  int32_t micro_batch;      /* as in the schedule */
+  int32_t source;           /* transfers: what produces the data; compute: the transfer that brings it; -1: none */
+  int32_t also_after;       /* a compute stage of the device that must have ended, -1: none */
+  int32_t previous;         /* before it in the list on the same resource, -1: none */
+  int64_t length_ns;        /* compute, and transfers on a link of constant rate; else 0 */
+  int64_t bytes;            /* transfers */
+  int64_t device_before_ns; /* start of a piece: what the device computes earlier in the list */
 } pp_step;
 
 typedef struct pp_program {

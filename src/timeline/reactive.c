@@ -182,7 +182,7 @@ void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now) {
   if (!view.lanes->waits_for_slot && startable_at(timeline, &view, &arrival) <= now) {
     view.lanes->waits_for_slot = true;
     view.state->arrival = arrival;
-    pp_queue_push(&timeline->waiting, arrival, device);
+    pp_engine_enqueue(timeline, device, head(&view, PP_LANE_SERVER));
   }
   set_wake(timeline, device, next_wake(timeline, &view));
 }

@@ -149,7 +149,6 @@ static pp_status take_network(pp_scenario_inputs *inputs, const pp_model *model)
 static pp_status init_inputs(pp_scenario_inputs *inputs, const pp_model *model, int64_t **samples) {
   const pp_config *config = inputs->config;
   PP_ASSERT(config->group_count > 0);
-  PP_TRY(pp_timeline_check_policy(config->server.policy));
   if (config->clock == PP_CLOCK_WALL && config->server.policy != PP_POLICY_FIFO)
     return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet under clock: wall; allowed is fifo",
                    pp_policy_name(config->server.policy));

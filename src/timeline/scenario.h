@@ -38,9 +38,6 @@ pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int gro
 bool pp_method_splits(pp_method method);    /* split matters */
 bool pp_method_pipelines(pp_method method); /* the number of micro-batches matters */
 
-/* timeline.c: refuses a policy that is not built yet (PP_CODE_INPUT). */
-PP_MUST_CHECK pp_status pp_timeline_check_policy(pp_policy policy);
-
 /* planner.c: resolves PP_AUTO. plans: (group_count). *rows is allocated where something was planned. */
 PP_MUST_CHECK pp_status pp_planner_resolve(const pp_scenario_inputs *inputs, pp_group_plan *plans, pp_plan_row **rows,
                                            int64_t *row_count);

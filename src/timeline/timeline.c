@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "timeline/engine.h"
-#include "timeline/scenario.h"
 
 const char *pp_cause_name(pp_cause cause) {
   static const char *const names[PP_CAUSE_COUNT] = {
@@ -91,15 +90,7 @@ static pp_status create_parts(pp_timeline *timeline) {
   return NULL;
 }
 
-pp_status pp_timeline_check_policy(pp_policy policy) {
-  if (policy != PP_POLICY_FIFO && policy != PP_POLICY_SPACE_SHARE)
-    return pp_fail(PP_CODE_INPUT, "server.policy: %s is not built yet; allowed are fifo and space-share",
-                   pp_policy_name(policy));
-  return NULL;
-}
-
 pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp_timeline **out) {
-  PP_TRY(pp_timeline_check_policy(scenario->policy));
   pp_timeline *timeline = NULL;
   PP_TRY(pp_alloc(1, sizeof *timeline, "the timeline", &timeline));
   timeline->scenario = scenario;

@@ -326,6 +326,31 @@ START_TEST(example_l_space_share_gives_each_device_a_slow_slot) {
 }
 END_TEST
 
+START_TEST(example_m_priority_serves_who_has_most_to_do) {
+  static const pp_policy policies[] = {PP_POLICY_PRIORITY, PP_POLICY_FIFO};
+  for (int which = 0; which < 2; which++) {
+    static example e;
+    example_init(&e, PP_METHOD_PIPAR, 2, 2);
+    e.groups[1].cost.table.forward_ns = example_ns(1.2);
+    e.groups[1].cost.table.backward_ns = example_ns(3);
+    e.config.server.policy = policies[which];
+    run_example(&e, NULL);
+    if (policies[which] == PP_POLICY_PRIORITY) {
+      expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 0, 3.6, 4.1);
+      expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 1, 5.1, 5.6);
+      expect_stage(&o, PP_STAGE_SERVER_UPDATE, 1, 0, -1, 6.6, 6.85);
+      expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 0, 1, 6.85, 7.35);
+      expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 1, 8.7, 11.7);
+      expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 12.4, 12.45);
+      ck_assert_int_eq(o.totals.makespan_ns, example_ns(12.6));
+    } else {
+      ck_assert_int_eq(o.totals.makespan_ns, example_ns(12.85));
+    }
+    end_example(NULL);
+  }
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
@@ -340,6 +365,7 @@ int main(void) {
   tcase_add_test(tests, example_j_1f1b_keeps_two_micro_batches_in_flight);
   tcase_add_test(tests, example_k_sl_hands_the_model_from_device_to_device);
   tcase_add_test(tests, example_l_space_share_gives_each_device_a_slow_slot);
+  tcase_add_test(tests, example_m_priority_serves_who_has_most_to_do);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

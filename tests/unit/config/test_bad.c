@@ -134,8 +134,6 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
       {LEAST "pipeline: {planner: aps}\n", "exp.yaml:3:21: pipeline.planner: aps is not built yet; built is: search"},
       {LEAST "cost: {kind: measured}\n",
        "exp.yaml:3:14: cost.kind: measured is not built yet; built are: roofline, profile, table"},
-      {LEAST "server: {policy: priority}\n",
-       "exp.yaml:3:18: server.policy: priority is not built yet; built are: fifo, space-share"},
       {LEAST "checkpoint: {every_rounds: 1}\n",
        "exp.yaml:3:28: checkpoint.every_rounds: 1 is not built yet; built is: 0"},
       {LEAST "privacy: {clip: 1, mechanism: dp-fedavg}\n",
