@@ -138,9 +138,9 @@ static void plan(const pp_layer *layer, const pp_layer_request *request, pp_laye
   out->scratch = scratch.used;
 }
 
-/* Weights (O, C, taps) into panels of `panel` outputs, rows (taps, inputs); `turned` swaps inputs and outputs, for the
- * gradient of the input. Depthwise: (taps, C). */
-static void pack(const pp_layer *layer, const float *weight, bool turned, int64_t panel, float *packed) {
+/* Weights (O, C, taps) into panels of outputs, rows (taps, inputs); `turned` swaps inputs and outputs, for the gradient
+ * of the input. Depthwise: (taps, C). */
+static void pack(const pp_layer *layer, const float *weight, bool turned, const pp_kernels *kernels, float *packed) {
   int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
   if (layer->depthwise) {
     for (int64_t tap = 0; tap < taps; tap++)
@@ -148,24 +148,16 @@ static void pack(const pp_layer *layer, const float *weight, bool turned, int64_
         packed[tap * out + c] = weight[c * taps + tap];
     return;
   }
-  int64_t from = turned ? out : in, to = turned ? in : out;
-  int64_t from_step = turned ? in * taps : taps, to_step = turned ? taps : in * taps;
-  for (int64_t first = 0; first < to; first += panel, packed += panel * taps * from) {
-    int64_t width = pp_least(to - first, panel);
-    for (int64_t f = 0; f < from; f++) /* in the weights' order, which is then read once */
-      for (int64_t tap = 0; tap < taps; tap++) {
-        const float *source = weight + f * from_step + first * to_step + tap;
-        float *row = packed + (tap * from + f) * panel;
-        for (int64_t t = 0; t < width; t++)
-          row[t] = source[t * to_step];
-        for (int64_t t = width; t < panel; t++)
-          row[t] = 0.0F;
-      }
-  }
+  int64_t depth = turned ? out * taps : in * taps, to = turned ? in : out;
+  for (int64_t first = 0; first < to; first += kernels->panel, packed += kernels->panel * depth)
+    if (turned)
+      kernels->pack_turned(weight + first * taps, in, out, taps, pp_least(to - first, kernels->panel), packed);
+    else
+      kernels->pack(weight + first * in * taps, in, taps, pp_least(to - first, kernels->panel), packed);
 }
 
 /* Adds the packed gradients to the weights' own. */
-static void unpack_add(const pp_layer *layer, const float *packed, int64_t panel, float *dweight) {
+static void unpack_add(const pp_layer *layer, const float *packed, const pp_kernels *kernels, float *dweight) {
   int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
   if (layer->depthwise) {
     for (int64_t c = 0; c < out; c++)
@@ -173,11 +165,8 @@ static void unpack_add(const pp_layer *layer, const float *packed, int64_t panel
         dweight[c * taps + tap] += packed[tap * out + c];
     return;
   }
-  for (int64_t first = 0; first < out; first += panel, packed += panel * taps * in)
-    for (int64_t c = 0; c < in; c++)
-      for (int64_t o = 0; o < pp_least(out - first, panel); o++)
-        for (int64_t tap = 0; tap < taps; tap++)
-          dweight[((first + o) * in + c) * taps + tap] += packed[(tap * in + c) * panel + o];
+  for (int64_t first = 0; first < out; first += kernels->panel, packed += kernels->panel * taps * in)
+    kernels->unpack_add(packed, in, taps, pp_least(out - first, kernels->panel), dweight + first * in * taps);
 }
 
 static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
@@ -339,7 +328,7 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
   conv_memory mem = memory_of(run);
   pp_affine affine = pp_norm_affine(layer, &mem.norm);
   pp_norm_begin(run, &mem.norm);
-  pack(layer, run->params + layer->weight, false, kernels->panel, mem.weights);
+  pack(layer, run->params + layer->weight, false, kernels, mem.weights);
   if (copies_x(layer))
     clear(mem.x, group * bordered_elements(bordered_x(layer)));
   for (int64_t first = 0; first < run->samples; first += group) {
@@ -372,7 +361,7 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   pp_affine affine = pp_norm_affine(layer, &mem.norm);
   pp_norm_gradient(run, &mem.norm, dy, mem.m, run->samples * pp_pixels(output));
   if (dx != NULL)
-    pack(layer, run->params + layer->weight, true, kernels->panel, mem.weights);
+    pack(layer, run->params + layer->weight, true, kernels, mem.weights);
   if (copies_x(layer))
     clear(mem.x, group * bordered_elements(bordered_x(layer)));
   clear(mem.dz, group * bordered_elements(bz));
@@ -394,7 +383,7 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
     if (dx != NULL)
       input_gradient(run, &mem, images, dx + first * pp_shape_elements(layer->input));
   }
-  unpack_add(layer, mem.dweights, kernels->panel, run->grads + layer->weight);
+  unpack_add(layer, mem.dweights, kernels, run->grads + layer->weight);
 }
 
 static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {

@@ -24,6 +24,69 @@ INLINE vec load(const float *p) {
 }
 INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
 
+/* Weights turn over in blocks of this many floats of every output, so that both sides are touched by whole lines. */
+enum { BLOCK = 144 };
+
+static void pack(const float *weight, int64_t in, int64_t taps, int64_t width, float *packed) {
+  float block[PANEL][BLOCK];
+  int64_t step = BLOCK / taps; /* input channels */
+  memset(block, 0, sizeof block);
+  for (int64_t first = 0; first < in; first += step) {
+    int64_t count = in - first < step ? in - first : step;
+    for (int64_t lane = 0; lane < width; lane++)
+      memcpy(block[lane], weight + (lane * in + first) * taps, (size_t)(count * taps) * sizeof(float));
+    for (int64_t tap = 0; tap < taps; tap++)
+      for (int64_t c = 0; c < count; c++) {
+        float *row = packed + (tap * in + first + c) * PANEL;
+        for (int lane = 0; lane < PANEL; lane++)
+          row[lane] = block[lane][c * taps + tap];
+      }
+  }
+}
+
+INLINE void pack_turned_by(const int64_t taps, const float *restrict weight, int64_t in, int64_t out, int64_t width,
+                           float *restrict packed) {
+  for (int64_t o = 0; o < out; o++)
+    for (int64_t tap = 0; tap < taps; tap++) {
+      const float *source = weight + o * in * taps + tap;
+      float *row = packed + (tap * out + o) * PANEL;
+      if (width == PANEL) {
+        for (int lane = 0; lane < PANEL; lane++)
+          row[lane] = source[lane * taps];
+        continue;
+      }
+      memset(row, 0, PANEL * sizeof *row);
+      for (int64_t lane = 0; lane < width; lane++)
+        row[lane] = source[lane * taps];
+    }
+}
+
+static void pack_turned(const float *weight, int64_t in, int64_t out, int64_t taps, int64_t width, float *packed) {
+  if (taps == 9) /* known strides load by shuffles */
+    pack_turned_by(9, weight, in, out, width, packed);
+  else
+    pack_turned_by(taps, weight, in, out, width, packed);
+}
+
+static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, int64_t width, float *restrict dweight) {
+  float block[PANEL][BLOCK];
+  int64_t step = BLOCK / taps;
+  for (int64_t first = 0; first < in; first += step) {
+    int64_t count = in - first < step ? in - first : step;
+    for (int64_t c = 0; c < count; c++)
+      for (int64_t tap = 0; tap < taps; tap++) {
+        const float *row = packed + (tap * in + first + c) * PANEL;
+        for (int lane = 0; lane < PANEL; lane++)
+          block[lane][c * taps + tap] = row[lane];
+      }
+    for (int64_t lane = 0; lane < width; lane++) {
+      float *to = dweight + (lane * in + first) * taps;
+      for (int64_t i = 0; i < count * taps; i++)
+        to[i] += block[lane][i];
+    }
+  }
+}
+
 /* Stores the first `count` of a panel's lanes. */
 INLINE void store_panel(float *to, const vec *from, int64_t count) {
   if (count >= PANEL) {
@@ -381,6 +444,9 @@ extern const pp_kernels PP_KERNELS_TABLE;
 const pp_kernels PP_KERNELS_TABLE = {
     .name = PP_KERNELS_NAME,
     .panel = PANEL,
+    .pack = pack,
+    .pack_turned = pack_turned,
+    .unpack_add = unpack_add,
     .convolve = convolve,
     .weight_gradient = weight_gradient,
     .depthwise = depthwise,

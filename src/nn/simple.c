@@ -109,7 +109,7 @@ static void window_inside(const pp_layer *layer, int64_t at, int64_t size, int64
   *end = pp_least(begin + layer->kernel, size);
 }
 
-static void maxpool_forward(const pp_layer_run *run, const float *x, float *y) {
+static void maxpool_forward(const pp_layer_run *run, const float *restrict x, float *restrict y) {
   const pp_layer *layer = run->layer;
   pp_shape in = layer->input, out = layer->output;
   int64_t channels = in.channels;
@@ -124,14 +124,14 @@ static void maxpool_forward(const pp_layer_run *run, const float *x, float *y) {
           for (int64_t s = left; s < right; s++) {
             const float *from = x + (r * in.width + s) * channels;
             for (int64_t c = 0; c < channels; c++)
-              y[c] = from[c] > y[c] || from[c] != from[c] ? from[c] : y[c];
+              y[c] = (from[c] > y[c]) | (from[c] != from[c]) ? from[c] : y[c];
           }
       }
 }
 
-/* Gives dy of `count` channels of one window to the first of its largest values: `left` is what no value took yet. */
-static void give_back(const pp_layer *layer, const float *x, const float *dy, int64_t row, int64_t column,
-                      int64_t count, float *dx) {
+/* Gives dy of `count` channels of one window to the first of its largest values: `rest` is what no value took yet. */
+static void give_back(const pp_layer *layer, const float *restrict x, const float *restrict dy, int64_t row,
+                      int64_t column, int64_t count, float *restrict dx) {
   int64_t top, bottom, left, right, channels = layer->input.channels, width = layer->input.width;
   float best[GIVE_CHANNELS], rest[GIVE_CHANNELS];
   window_inside(layer, row, layer->input.height, &top, &bottom);
@@ -142,16 +142,16 @@ static void give_back(const pp_layer *layer, const float *x, const float *dy, in
     for (int64_t s = left; s < right; s++) {
       const float *from = x + (r * width + s) * channels;
       for (int64_t c = 0; c < count; c++)
-        best[c] = from[c] > best[c] || from[c] != from[c] ? from[c] : best[c];
+        best[c] = (from[c] > best[c]) | (from[c] != from[c]) ? from[c] : best[c];
     }
   for (int64_t r = top; r < bottom; r++)
     for (int64_t s = left; s < right; s++) {
       const float *from = x + (r * width + s) * channels;
       float *to = dx + (r * width + s) * channels;
       for (int64_t c = 0; c < count; c++) {
-        bool takes = from[c] == best[c] || from[c] != from[c];
-        to[c] += takes ? rest[c] : 0.0F;
-        rest[c] = takes ? 0.0F : rest[c];
+        float share = from[c] < best[c] ? 0.0F : rest[c];
+        rest[c] = from[c] < best[c] ? rest[c] : 0.0F;
+        to[c] += share;
       }
     }
 }
