@@ -30,12 +30,12 @@ static const pp_choice methods[] = {{"fl", PP_METHOD_FL, true},
                                     {NULL, 0, 0}};
 static const pp_choice models[] = {{"vgg5", 0, true},
                                    {"vgg8", 0, true},
-                                   {"vgg11", 0, false},
-                                   {"vgg16", 0, false},
-                                   {"resnet18", 0, false},
-                                   {"resnet50", 0, false},
-                                   {"mobilenetv3-small", 0, false},
-                                   {"mobilenetv3-large", 0, false},
+                                   {"vgg11", 0, true},
+                                   {"vgg16", 0, true},
+                                   {"resnet18", 0, true},
+                                   {"resnet50", 0, true},
+                                   {"mobilenetv3-small", 0, true},
+                                   {"mobilenetv3-large", 0, true},
                                    {"FILE.yaml", 0, false},
                                    {NULL, 0, 0}};
 static const pp_choice datasets[] = {

@@ -93,7 +93,8 @@ static pp_status step(pp_local *local, class_tools *tools, const pp_state *serve
   case PP_STAGE_FORWARD:
     return pp_device_part_forward(&tools->part, op, local->activation, local->labels);
   case PP_STAGE_SERVER_FORWARD:
-    pp_replica_forward(&tools->replica, local->job, server, schedule, op, local->activation, local->labels, score);
+    pp_replica_forward(&tools->replica, local->job, tools->part.device, tools->part.iteration, server, schedule, op,
+                       local->activation, local->labels, score);
     return NULL;
   case PP_STAGE_SERVER_BACKWARD:
   case PP_STAGE_SERVER_BACKWARD_INPUT: /* both gradients at once: only emulated time tells them apart */

@@ -69,6 +69,13 @@ void pp_device_part_assign(pp_device_part *part, int device, pp_state state) {
   part->score = (pp_score){0};
 }
 
+static void place(pp_net *net, const pp_job *job, int device, int64_t iteration, const pp_op *op) {
+  pp_net_place(net, (pp_sample_place){.seed = job->config->seed,
+                                      .device = (uint32_t)device,
+                                      .iteration = (uint32_t)iteration,
+                                      .first_sample = op->first_sample});
+}
+
 pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *activation, int32_t *labels) {
   const pp_job *job = part->job;
   if (labels == NULL) {
@@ -78,6 +85,7 @@ pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *a
   float *x = part->x + (int64_t)op->first_sample * job->image_elements;
   PP_TRY(pp_batch_fill(job->dataset, job->partition, job->config, part->device, part->iteration, op->first_sample,
                        op->samples, x, labels));
+  place(part->net, job, part->device, part->iteration, op);
   pp_net_forward(part->net, &part->state, op->micro_batch % part->in_flight, op->samples, x, activation);
   return NULL;
 }
@@ -129,8 +137,10 @@ void pp_replica_net_fini(pp_replica_net *net) {
   *net = (pp_replica_net){0};
 }
 
-void pp_replica_forward(pp_replica_net *net, const pp_job *job, const pp_state *state, const pp_schedule *schedule,
-                        const pp_op *op, const float *activation, const int32_t *labels, pp_score *score) {
+void pp_replica_forward(pp_replica_net *net, const pp_job *job, int device, int64_t iteration, const pp_state *state,
+                        const pp_schedule *schedule, const pp_op *op, const float *activation, const int32_t *labels,
+                        pp_score *score) {
+  place(net->net, job, device, iteration, op);
   pp_net_forward(net->net, state, 0, op->samples, activation, net->logits);
   score_loss(score, job, schedule, op, net->logits, labels, net->dlogits);
 }

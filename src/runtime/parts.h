@@ -57,8 +57,9 @@ PP_MUST_CHECK pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *j
 void pp_replica_net_fini(pp_replica_net *net);
 /* Forward and, if `gradient` is not NULL, backward of one micro-batch: activation (samples, boundary elements) must
  * stay as it is in between. gradient: likewise, may not be the activation. Adds to state->grads and to the score. */
-void pp_replica_forward(pp_replica_net *net, const pp_job *job, const pp_state *state, const pp_schedule *schedule,
-                        const pp_op *op, const float *activation, const int32_t *labels, pp_score *score);
+void pp_replica_forward(pp_replica_net *net, const pp_job *job, int device, int64_t iteration, const pp_state *state,
+                        const pp_schedule *schedule, const pp_op *op, const float *activation, const int32_t *labels,
+                        pp_score *score);
 void pp_replica_backward(pp_replica_net *net, const pp_state *state, float *gradient);
 void pp_replica_update(pp_replica_net *net, const pp_job *job, const pp_state *state);
 

@@ -280,8 +280,8 @@ static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry 
   pp_state state = state_of(rank, replica);
   *gradient = *activation;
   gradient->kind = PP_MESSAGE_GRADIENT;
-  pp_replica_forward(replica->net, job, &state, replica->schedule, forward, pp_message_payload(activation),
-                     pp_message_labels(activation, replica->elements), &replica->score);
+  pp_replica_forward(replica->net, job, replica->device, replica->iteration, &state, replica->schedule, forward,
+                     pp_message_payload(activation), pp_message_labels(activation, replica->elements), &replica->score);
   pp_replica_backward(replica->net, &state, pp_message_payload(gradient));
   replica->outbox_busy[arrival.buffer] = true;
   return post_receives(rank, replica);
