@@ -124,7 +124,7 @@ static void maxpool_forward(const pp_layer_run *run, const float *restrict x, fl
           for (int64_t s = left; s < right; s++) {
             const float *from = x + (r * in.width + s) * channels;
             for (int64_t c = 0; c < channels; c++)
-              y[c] = (from[c] > y[c]) | (from[c] != from[c]) ? from[c] : y[c];
+              y[c] = ((from[c] > y[c]) | (from[c] != from[c])) ? from[c] : y[c];
           }
       }
 }
@@ -142,7 +142,7 @@ static void give_back(const pp_layer *layer, const float *restrict x, const floa
     for (int64_t s = left; s < right; s++) {
       const float *from = x + (r * width + s) * channels;
       for (int64_t c = 0; c < count; c++)
-        best[c] = (from[c] > best[c]) | (from[c] != from[c]) ? from[c] : best[c];
+        best[c] = ((from[c] > best[c]) | (from[c] != from[c])) ? from[c] : best[c];
     }
   for (int64_t r = top; r < bottom; r++)
     for (int64_t s = left; s < right; s++) {
