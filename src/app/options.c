@@ -47,7 +47,12 @@ void pp_app_experiment_fini(pp_app_experiment *experiment) {
 }
 
 pp_status pp_app_bad_option(int argc, char **argv, int returned) {
-  const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+  /* Of short options that stand together getopt_long names the one in optopt; of long ones it has gone past the word.
+   */
+  bool is_short = optopt > 0 && optopt < 128;
+  char letter[] = {'-', (char)optopt, '\0'};
+  const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+  const char *given = is_short ? letter : word;
   if (returned == ':')
     return pp_fail(PP_CODE_USAGE, "%s: option '%s' needs a value: see pipar %s --help", argv[0], given, argv[0]);
   return pp_fail(PP_CODE_USAGE, "%s: there is no option '%s': see pipar %s --help", argv[0], given, argv[0]);

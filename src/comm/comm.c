@@ -107,7 +107,6 @@ void pp_comm_abort(pp_comm *comm, int exit_code) {
 
 int pp_comm_rank(const pp_comm *comm) { return comm->rank; }
 int pp_comm_size(const pp_comm *comm) { return comm->size; }
-int pp_comm_pending(const pp_comm *comm) { return comm->pending; }
 
 static pp_status line_count(size_t bytes, int *out) {
   size_t lines = (bytes + PP_COMM_LINE - 1) / PP_COMM_LINE;

@@ -25,7 +25,6 @@ int pp_comm_size(const pp_comm *comm);
 /* Messages are whole lines of PP_COMM_LINE bytes, so that counts stay far below 2^31 up to 128 GiB: a buffer of `bytes`
  * must have room for bytes rounded up to that. pp_alloc gives such buffers. */
 enum { PP_COMM_LINE = 64 };
-static inline size_t pp_comm_padded(size_t bytes) { return (bytes + PP_COMM_LINE - 1) / PP_COMM_LINE * PP_COMM_LINE; }
 
 /* Local. Start a message from or into `buffer`, which must stay untouched until its completion is reported; `token`
  * comes back with it. Messages of one (source, tag) pair match receives in the order they were sent, but complete in
@@ -38,8 +37,6 @@ PP_MUST_CHECK pp_status pp_comm_irecv(pp_comm *comm, int rank, int tag, void *bu
  * nothing is under way). Waiting yields the core. */
 PP_MUST_CHECK pp_status pp_comm_progress(pp_comm *comm, bool wait, int *count);
 uint64_t pp_comm_completed(const pp_comm *comm, int index);
-/* Messages started and not yet reported. */
-int pp_comm_pending(const pp_comm *comm);
 
 /* Local, blocking; not to be mixed with messages under way on the same (rank, tag). */
 PP_MUST_CHECK pp_status pp_comm_send(pp_comm *comm, int rank, int tag, const void *buffer, size_t bytes);

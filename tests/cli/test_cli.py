@@ -122,6 +122,7 @@ class Usage(CliTest):
         self.fails(1, ["'frobnicate'", "--help"], "frobnicate")
         self.fails(1, ["--frobnicate"], "run", "timed.yaml", "--frobnicate")
         self.fails(1, ["-o", "needs a value"], "run", "timed.yaml", "-o")
+        self.fails(1, ["no option '-x'"], "run", "-xq", "timed.yaml")
 
     def test_missing_and_surplus_arguments_are_named(self):
         self.fails(1, ["experiment file is missing"], "run")
