@@ -49,8 +49,9 @@ typedef struct pp_provenance {
  * flushed survives a kill. pp_results_commit gives it its name. */
 typedef struct pp_results_writer pp_results_writer;
 
-/* Creates PATH.part (replacing one that was left) with the tables of every run of the experiment, so that rows can be
- * appended while others read. Errors: PATH exists and not `force` (PP_CODE_USAGE), not writable (PP_CODE_RUN). */
+/* Creates PATH.part with the tables of every run of the experiment, so that rows can be
+ * appended while others read. Errors: PATH or PATH.part exists and not `force` (PP_CODE_USAGE), not writable
+ * (PP_CODE_RUN). */
 PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
                                           const pp_provenance *provenance, int provenance_count,
                                           pp_results_writer **out);

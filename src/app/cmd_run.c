@@ -24,7 +24,7 @@ static void print_help(void) {
          "all devices; under mpirun or srun the devices are spread over the ranks. The results are the same.\n\n"
          "  -o, --output OUT.h5   default: results/<name>.h5; OUT.h5.part until complete\n"
          "      --set KEY=VALUE   override a key of the experiment, e.g. --set training.epochs=3\n"
-         "      --force           replace an existing output\n"
+         "      --force           replace an existing output, and what a stopped run left\n"
          "  -q, --quiet           no progress\n\n"
          "Exit codes: 0 done; 1 usage; 2 the experiment or an input file is wrong; 3 a run failed; 4 stopped by a\n"
          "signal after a round, OUT.h5.part holds what is complete.\n");

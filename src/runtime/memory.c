@@ -92,24 +92,33 @@ static int64_t aggregate_bytes(const pp_job *job) {
 
 int64_t pp_memory_sum(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
 
+/* A replica a device, and for each split one net, as large as the largest of its classes wants it. */
+static int64_t server_bytes(const pp_job *job) {
+  const pp_scenario *scenario = job->scenario;
+  int64_t bytes = 0;
+  for (int device = 0; device < scenario->device_count; device++)
+    bytes = pp_memory_sum(bytes, replica_bytes(job, shape_of(job, &scenario->classes[scenario->class_of[device]])));
+  for (int split = 1; split <= job->blocks; split++) {
+    int64_t largest = 0;
+    for (int class = 0; class < scenario->class_count; class ++) {
+      class_shape shape = shape_of(job, &scenario->classes[class]);
+      int64_t net = shape.split == split ? replica_net_bytes(job, shape) : 0;
+      largest = net > largest ? net : largest;
+    }
+    bytes = pp_memory_sum(bytes, largest);
+  }
+  return bytes;
+}
+
 int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
   const pp_scenario *scenario = job->scenario;
   int64_t bytes = common_bytes(job) + (rank == 0 ? aggregate_bytes(job) : 0);
   if (ranks == 1)
     return bytes + alone_bytes(job);
-  bool net_counted[64] = {false};
-  /* A device rank has every (ranks - 1)-th device. */
-  for (int64_t device = rank > 0 ? rank - 1 : 0; device<scenario->device_count; device += rank> 0 ? ranks - 1 : 1) {
-    class_shape shape = shape_of(job, &scenario->classes[scenario->class_of[device]]);
-    if (rank > 0) {
-      bytes = pp_memory_sum(bytes, device_bytes(job, shape));
-      continue;
-    }
-    bytes = pp_memory_sum(bytes, replica_bytes(job, shape));
-    if (!net_counted[shape.split % 64])
-      bytes = pp_memory_sum(bytes, replica_net_bytes(job, shape));
-    net_counted[shape.split % 64] = true;
-  }
+  if (rank == 0)
+    return pp_memory_sum(bytes, server_bytes(job));
+  for (int64_t device = rank - 1; device < scenario->device_count; device += ranks - 1)
+    bytes = pp_memory_sum(bytes, device_bytes(job, shape_of(job, &scenario->classes[scenario->class_of[device]])));
   return bytes;
 }
 

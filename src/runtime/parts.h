@@ -31,10 +31,11 @@ typedef struct pp_device_part {
   pp_score score;    /* fl only */
 } pp_device_part;
 
-/* `in_flight`: micro-batches between forward and backward. The part keeps a reference to the state's tensors. */
+/* `in_flight`: micro-batches between forward and backward. */
 PP_MUST_CHECK pp_status pp_device_part_init(pp_device_part *part, const pp_job *job, int device, int in_flight);
 void pp_device_part_fini(pp_device_part *part);
-/* Changes device; its class must have the same split, micro-batches and batch size or smaller. */
+/* Changes device, whose class must have the same split, micro-batches and batch size or smaller, and the tensors that
+ * are worked on, which stay the caller's. */
 void pp_device_part_assign(pp_device_part *part, int device, pp_state state);
 /* op: PP_STAGE_FORWARD. Writes activation (samples, boundary elements) and labels (samples); both NULL in fl, which
  * keeps them. Errors: pp_batch_fill's. */
@@ -55,8 +56,8 @@ typedef struct pp_replica_net {
 
 PP_MUST_CHECK pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split, int max_samples);
 void pp_replica_net_fini(pp_replica_net *net);
-/* Forward and, if `gradient` is not NULL, backward of one micro-batch: activation (samples, boundary elements) must
- * stay as it is in between. gradient: likewise, may not be the activation. Adds to state->grads and to the score. */
+/* Forward and loss of one micro-batch: activation (samples, boundary elements) must stay as it is until the backward
+ * that follows, which writes the gradient (likewise; not the activation's own buffer) and adds to state->grads. */
 void pp_replica_forward(pp_replica_net *net, const pp_job *job, int device, int64_t iteration, const pp_state *state,
                         const pp_schedule *schedule, const pp_op *op, const float *activation, const int32_t *labels,
                         pp_score *score);

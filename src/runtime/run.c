@@ -379,7 +379,48 @@ static pp_status drain(pp_run *run, pp_ns aggregated_ns) {
   return pp_device_rank_send_records(run->devices);
 }
 
-static double seconds_of_cause(const pp_resource_times *times, int cause) { return pp_seconds(times->cause_ns[cause]); }
+static void fill_causes(double cause_s[PP_CAUSE_COUNT], const pp_resource_times *times, double *overrun_s) {
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+    cause_s[cause] = pp_seconds(times->cause_ns[cause]);
+  *overrun_s = fmax(*overrun_s, cause_s[PP_CAUSE_OVERRUN]);
+}
+
+/* rows: (device_count). Adds what the devices have to the summary. */
+static void fill_devices(const pp_run *run, const pp_timeline_totals *totals, pp_device_row *rows,
+                         pp_run_summary *summary, double *overrun_s) {
+  int devices = run->scenario->device_count;
+  for (int device = 0; device < devices; device++) {
+    const pp_resource_times *times = &totals->devices[device];
+    const pp_device_class *class = pp_job_class(&run->job, device);
+    rows[device] = (pp_device_row){.device = device,
+                                   .group = class->group,
+                                   .split = class->split,
+                                   .micro_batches = class->micro_batches,
+                                   .samples = class->samples,
+                                   .busy_s = pp_seconds(times->busy_ns),
+                                   .idle_s = pp_seconds(times->idle_ns),
+                                   .bytes_up = times->bytes_up,
+                                   .bytes_down = times->bytes_down};
+    fill_causes(rows[device].cause_s, times, overrun_s);
+    summary->device_idle_s += rows[device].idle_s / devices;
+    summary->bytes_up += times->bytes_up;
+    summary->bytes_down += times->bytes_down;
+  }
+}
+
+/* rows: (slots). */
+static void fill_server(const pp_run *run, const pp_timeline_totals *totals, pp_server_row *rows,
+                        pp_run_summary *summary, double *overrun_s) {
+  int slots = run->scenario->slots;
+  for (int slot = 0; slot < slots; slot++) {
+    const pp_resource_times *times = &totals->slots[slot];
+    rows[slot] =
+        (pp_server_row){.slot = slot, .busy_s = pp_seconds(times->busy_ns), .idle_s = pp_seconds(times->idle_ns)};
+    fill_causes(rows[slot].cause_s, times, overrun_s);
+    summary->server_busy_s += rows[slot].busy_s;
+    summary->server_idle_s += rows[slot].idle_s / slots;
+  }
+}
 
 static pp_status end_in_file(pp_run *run) {
   const pp_scenario *scenario = run->scenario;
@@ -389,44 +430,15 @@ static pp_status end_in_file(pp_run *run) {
   pp_server_row *server = NULL;
   pp_run_summary summary = {.makespan_s = pp_seconds(totals.makespan_ns),
                             .train_loss = run->row.train_loss,
-                            .test_accuracy = run->row.test_accuracy,
-                            .overrun_s = (double)NAN};
+                            .test_accuracy = run->row.test_accuracy};
+  double overrun_s = 0;
+  bool with_model = run->job.config->record_model && is_real(run);
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->device_count, sizeof *devices, "the devices' table", &devices), done);
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->slots, sizeof *server, "the server's table", &server), done);
-  double overrun_s = 0;
-  for (int device = 0; device < scenario->device_count; device++) {
-    const pp_resource_times *times = &totals.devices[device];
-    const pp_device_class *class = pp_job_class(&run->job, device);
-    devices[device] = (pp_device_row){.device = device,
-                                      .group = class->group,
-                                      .split = class->split,
-                                      .micro_batches = class->micro_batches,
-                                      .samples = class->samples,
-                                      .busy_s = pp_seconds(times->busy_ns),
-                                      .idle_s = pp_seconds(times->idle_ns),
-                                      .bytes_up = times->bytes_up,
-                                      .bytes_down = times->bytes_down};
-    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
-      devices[device].cause_s[cause] = seconds_of_cause(times, cause);
-    summary.device_idle_s += pp_seconds(times->idle_ns) / scenario->device_count;
-    summary.bytes_up += times->bytes_up;
-    summary.bytes_down += times->bytes_down;
-    overrun_s = fmax(overrun_s, seconds_of_cause(times, PP_CAUSE_OVERRUN));
-  }
-  for (int slot = 0; slot < scenario->slots; slot++) {
-    const pp_resource_times *times = &totals.slots[slot];
-    server[slot] =
-        (pp_server_row){.slot = slot, .busy_s = pp_seconds(times->busy_ns), .idle_s = pp_seconds(times->idle_ns)};
-    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
-      server[slot].cause_s[cause] = seconds_of_cause(times, cause);
-    summary.server_busy_s += server[slot].busy_s;
-    summary.server_idle_s += server[slot].idle_s / scenario->slots;
-    overrun_s = fmax(overrun_s, seconds_of_cause(times, PP_CAUSE_OVERRUN));
-  }
-  if (run->clock.wall)
-    summary.overrun_s = overrun_s;
-  bool with_model = run->job.config->record_model && is_real(run);
+  fill_devices(run, &totals, devices, &summary, &overrun_s);
+  fill_server(run, &totals, server, &summary, &overrun_s);
+  summary.overrun_s = run->clock.wall ? overrun_s : (double)NAN;
   status = pp_sink_end(run->request.sink, &summary, devices, scenario->device_count, server, scenario->slots,
                        with_model ? run->model : NULL, with_model ? run->params : NULL, with_model ? run->stats : NULL);
 done:
@@ -462,7 +474,8 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
     }
     if (is_first(run))
       PP_TRY(finish_round(run, round, &row));
-    PP_TRY(agree_to_stop(run, stopped));
+    if (round + 1 < run->scenario->rounds)
+      PP_TRY(agree_to_stop(run, stopped));
     if (*stopped)
       return NULL;
   }

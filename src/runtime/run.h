@@ -12,7 +12,7 @@
 typedef struct pp_run_request {
   pp_comm *comm;
   const pp_config *config;
-  pp_sink *sink;                        /* where its rows go; used on rank 0 */
+  pp_sink *sink;                        /* where its rows go; used by the first of its ranks */
   const volatile sig_atomic_t *stopped; /* set by a signal */
 } pp_run_request;
 

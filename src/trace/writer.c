@@ -272,6 +272,10 @@ static pp_status claim(pp_results_writer *writer) {
     return pp_fail(PP_CODE_RUN, "cannot create %s: it is there and no regular file", writer->part);
   if (!lock_file(writer, LOCK_EX, LOCK_ATTEMPTS / 10))
     return pp_fail(PP_CODE_RUN, "cannot create %s: another process is writing it", writer->part);
+  if (there.st_size > 0 && !writer->force)
+    return pp_fail(PP_CODE_USAGE,
+                   "%s holds what a run left that did not end: --force replaces it, -o names another file",
+                   writer->part);
   return NULL;
 }
 

@@ -390,6 +390,8 @@ class Signals(CliTest):
                 self.assertIn("out.h5.part", errors.splitlines()[-1])
                 self.assertFalse(self.exists("out.h5"))
                 self.assertTrue(self.exists("out.h5.part"))
+            self.fails(1, ["out.h5.part", "--force replaces it"], "run", "long.yaml", "-o", "out.h5")
+            (self.folder / "out.h5.part").unlink()
 
     def test_a_killed_run_leaves_a_part_that_can_be_reported(self):
         with self.running() as process:

@@ -383,16 +383,19 @@ START_TEST(a_writer_killed_between_runs_leaves_the_finished_ones) {
 }
 END_TEST
 
-START_TEST(a_left_part_is_replaced_but_not_one_in_use) {
+START_TEST(a_left_part_is_replaced_by_force_but_not_one_in_use) {
   pp_results_writer *writer = begin(false);
   pp_results_writer *second = NULL;
-  fails(pp_results_create(path, false, experiment, NULL, 0, &second), PP_CODE_RUN, "another process is writing it");
+  fails(pp_results_create(path, true, experiment, NULL, 0, &second), PP_CODE_RUN, "another process is writing it");
   ck_assert_ptr_null(second);
   write_round(writer, 0, 0);
   pp_results_abandon(writer);
   ck_assert_int_eq(access(part, F_OK), 0);
   ck_assert_int_ne(access(path, F_OK), 0);
-  write_file(false);
+  fails(pp_results_create(path, false, experiment, NULL, 0, &second), PP_CODE_USAGE,
+        "holds what a run left that did not end: --force replaces it");
+  ck_assert_int_eq(access(part, F_OK), 0);
+  write_file(true);
   ck_assert_int_eq(access(path, F_OK), 0);
 }
 END_TEST
@@ -585,7 +588,7 @@ int main(void) {
   tcase_add_test(tests, another_process_reads_while_the_writer_goes_on);
   tcase_add_test(tests, a_killed_writer_leaves_complete_rounds);
   tcase_add_test(tests, a_writer_killed_between_runs_leaves_the_finished_ones);
-  tcase_add_test(tests, a_left_part_is_replaced_but_not_one_in_use);
+  tcase_add_test(tests, a_left_part_is_replaced_by_force_but_not_one_in_use);
   tcase_add_test(tests, an_abandoned_part_holds_what_was_appended);
   tcase_add_test(tests, an_abandoned_part_without_a_round_is_removed);
   tcase_add_test(tests, places_that_cannot_be_written_are_named);
