@@ -83,6 +83,7 @@ typedef struct pp_device_group {
   pp_pipeline_config pipeline; /* the experiment's, unless the group overrides it */
   pp_cost_config cost;         /* the experiment's, unless the group overrides it */
   int64_t samples;             /* per device; -1: an equal share of what the others leave */
+  pp_rate_trace slowdown;      /* millionths by which compute stages are stretched, as `rate_bps`; no steps: never */
 } pp_device_group;
 
 typedef struct pp_dataset_config {

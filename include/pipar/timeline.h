@@ -36,6 +36,7 @@ typedef struct pp_device_class {
   const pp_schedule *full;      /* every mini-batch but a ragged last one of an epoch */
   const pp_schedule *ragged;    /* that one; equal to `full` where there is none */
   const pp_network_config *network;
+  const pp_rate_trace *slowdown; /* millionths; NULL or no steps: compute stages take what the schedule says */
 } pp_device_class;
 
 /* One candidate that the planner considered. */

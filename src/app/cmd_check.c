@@ -87,7 +87,7 @@ static void print_idealisations(const pp_experiment *experiment) {
   printf("idealised:\n"
          "  - links are rates and latencies: no packets, losses, TCP windows or protocol headers\n"
          "  - the server's own network is not a bottleneck: each device has its links to itself\n"
-         "  - stages take the same time whenever they run; a device computes one thing at a time\n"
+         "  - stages take the same time whenever they run, but for slowdowns; a device computes one thing at a time\n"
          "  - testing, reading data and shuffling take no emulated time\n");
   if (roofline)
     printf("  - roofline costs: a layer takes the longer of arithmetic and memory traffic plus a constant overhead\n");

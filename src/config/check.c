@@ -116,6 +116,11 @@ static pp_status check_group(const pp_config *config, const pp_node *root, int g
     return pp_fail_at(pp_group_place(root, group, "cost.kind"), key, "%s beside %s: allowed is one kind for all groups",
                       pp_cost_kind_name(g->cost.kind), pp_cost_kind_name(config->groups[0].cost.kind));
   }
+  if (g->slowdown.count > 0 && config->clock == PP_CLOCK_WALL) {
+    snprintf(key, sizeof key, "devices.%d.slowdown", group);
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "contradicts `clock: wall`, which does not stretch stages: allowed is `clock: virtual`");
+  }
   PP_TRY(check_profiles(config, root, group));
   if (g->cost.kind == PP_COST_TABLE)
     return check_table(config, root, group);

@@ -219,6 +219,8 @@ static pp_status walk_field(walk *w, level *at, const pp_field *field, const voi
     return trace->count != 1 ? NULL : write_scaled(w, at, field->key, trace->steps[0].rate_bps, field->scale);
   case PP_FIELD_TRACE:
     return trace->count == 1 ? NULL : write_trace(w, at, field->key, trace);
+  case PP_FIELD_SLOWDOWN:
+    return trace->count == 0 ? NULL : write_trace(w, at, field->key, trace);
   case PP_FIELD_LOOP:
     if (trace->period_ns == 0)
       return NULL;

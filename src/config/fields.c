@@ -134,6 +134,7 @@ const pp_field pp_network_fields[] = {
     END};
 
 const pp_field pp_rate_field = {.type = PP_FIELD_SCALED, .high = MOST_RATE, .scale = 6};
+const pp_field pp_factor_field = {.type = PP_FIELD_SCALED, .low = 1000000, .high = INT64_C(1000000000000), .scale = 6};
 const pp_field pp_time_field = {.type = PP_FIELD_SCALED, .high = PP_NS_LONGEST / 2, .scale = 9};
 
 static const pp_field pipeline_fields[] = {
@@ -410,6 +411,19 @@ const pp_field pp_group_fields[] = {
      .word = "auto",
      .word_value = -1,
      .help = "training samples of each device; auto: an equal share of what the other groups leave"},
+    {.key = "slowdown",
+     .type = PP_FIELD_SLOWDOWN,
+     AT(pp_device_group, slowdown),
+     .help = "what compute stages of the devices are stretched by, as it changes: [[0, 1], [60, 2.5]]; the last factor "
+             "stays. Or a file, from the experiment's directory"},
+    {.key = "slowdown_loop_after_s",
+     .type = PP_FIELD_LOOP,
+     AT(pp_device_group, slowdown),
+     .unit = "seconds",
+     .low = 1,
+     .high = PP_NS_LONGEST / 2,
+     .scale = 9,
+     .help = "it starts over this long after its last step"},
     {.key = "pipeline",
      .type = PP_FIELD_SECTION,
      AT(pp_device_group, pipeline),
@@ -580,6 +594,8 @@ char *pp_field_allowed(const pp_field *field, char *out) {
     return out;
   case PP_FIELD_TRACE:
     return strcpy(out, "a list of [seconds, Mbit/s] that starts at 0, or a file");
+  case PP_FIELD_SLOWDOWN:
+    return strcpy(out, "a list of [seconds, factor] that starts at 0, factors from 1 to 1000000, or a file");
   case PP_FIELD_NORMALIZE:
     return strcpy(out, "auto or {mean: [..], std: [..]}");
   case PP_FIELD_DEVICE:

@@ -27,6 +27,7 @@ typedef enum pp_field_type {
   PP_FIELD_GROUPS,    /* pp_config's groups */
   PP_FIELD_RATE,      /* pp_rate_trace: a constant */
   PP_FIELD_TRACE,     /* pp_rate_trace: [[seconds, Mbit/s], ...] */
+  PP_FIELD_SLOWDOWN,  /* pp_rate_trace: [[seconds, factor], ...] */
   PP_FIELD_LOOP,      /* pp_rate_trace: seconds from its last step to its start over */
   PP_FIELD_BOTH,      /* as SCALED, kept twice, in two members that follow each other */
   PP_FIELD_SHAPE,     /* int[3] */
@@ -80,6 +81,7 @@ extern const pp_field pp_cost_fields[];       /* of pp_cost_config */
 extern const pp_field pp_normalize_fields[];  /* of pp_dataset_config */
 extern const pp_field pp_rate_field;          /* of one step of a trace */
 extern const pp_field pp_time_field;          /* of one step of a trace */
+extern const pp_field pp_factor_field;        /* of one step of a slowdown */
 
 enum { PP_ALLOWED_TEXT = 384 };
 /* What a field allows: "auto or an integer from 1 to 1000". out: (PP_ALLOWED_TEXT). Returns out. */

@@ -262,6 +262,7 @@ static pp_status parse_rate(const parser *p, const place *at, const pp_node *nod
 
 static pp_status parse_trace(const parser *p, const place *at, const pp_node *node, const pp_field *field,
                              pp_rate_trace *out) {
+  bool factors = field->type == PP_FIELD_SLOWDOWN;
   char key[KEY_TEXT];
   if (node->kind == PP_NODE_SCALAR && !pp_node_is_null(node)) {
     pp_status status = pp_trace_file_read(p->arena, p->directory, node->text, out);
@@ -281,11 +282,12 @@ static pp_status parse_trace(const parser *p, const place *at, const pp_node *no
     const pp_node *pair = node->items[step];
     place inside = {at, NULL, step};
     if (pair->kind != PP_NODE_LIST || pair->count != 2)
-      return fail(&inside, pair, "not a pair: allowed is [seconds, Mbit/s]");
+      return fail(&inside, pair,
+                  factors ? "not a pair: allowed is [seconds, factor]" : "not a pair: allowed is [seconds, Mbit/s]");
     pp_rate_step *to = &out->steps[step];
     place first = {&inside, NULL, 0}, second = {&inside, NULL, 1};
     PP_TRY(parse_scaled(&first, pair->items[0], &pp_time_field, &to->start_ns));
-    PP_TRY(parse_scaled(&second, pair->items[1], &pp_rate_field, &to->rate_bps));
+    PP_TRY(parse_scaled(&second, pair->items[1], factors ? &pp_factor_field : &pp_rate_field, &to->rate_bps));
     if (step == 0 && to->start_ns != 0)
       return fail(&first, pair->items[0], "a trace starts later: allowed is a first step at 0");
     if (step > 0 && to->start_ns <= out->steps[step - 1].start_ns)
@@ -400,6 +402,21 @@ static pp_status parse_device(const parser *p, const place *at, const pp_node *n
 
 /* ---- Groups ---- */
 
+/* A file may hold what a list may not, and a loop needs something that starts over. */
+static pp_status check_slowdown(const place *at, const pp_node *node, pp_rate_trace *slowdown) {
+  const pp_node *steps = pp_node_find(node, "slowdown", NULL),
+                *loop = pp_node_find(node, "slowdown_loop_after_s", NULL);
+  place inside = {at, "slowdown", 0};
+  if (loop != NULL && steps == NULL)
+    return fail(at, loop, "slowdown_loop_after_s without slowdown: allowed are both");
+  for (int step = 0; step < slowdown->count; step++)
+    if (slowdown->steps[step].rate_bps < pp_factor_field.low || slowdown->steps[step].rate_bps > pp_factor_field.high)
+      return fail(&inside, steps, "has a factor out of range: allowed are factors from 1 to 1000000");
+  if (slowdown->count == 1)
+    slowdown->period_ns = 0; /* a constant, however often it starts over */
+  return NULL;
+}
+
 static pp_status parse_groups(const parser *p, const place *at, const pp_node *node, const pp_field *field) {
   char key[KEY_TEXT];
   if (node->kind != PP_NODE_LIST || node->count == 0)
@@ -416,6 +433,7 @@ static pp_status parse_groups(const parser *p, const place *at, const pp_node *n
     to->pipeline = config->pipeline;
     to->cost = config->cost;
     PP_TRY(parse_section(p, &inside, field->fields, node->items[group], to, true));
+    PP_TRY(check_slowdown(&inside, node->items[group], &to->slowdown));
     devices += to->count;
     if (devices > PP_MOST_DEVICES)
       return pp_fail_at(node->items[group], key, "%" PRId64 " devices in all: allowed are at most %d", devices,
@@ -487,6 +505,7 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
   case PP_FIELD_RATE:
     return parse_rate(p, at, node, field, to);
   case PP_FIELD_TRACE:
+  case PP_FIELD_SLOWDOWN:
     return parse_trace(p, at, node, field, to);
   case PP_FIELD_LOOP: {
     PP_TRY(parse_scaled(at, node, field, &integer));

@@ -89,7 +89,10 @@ static pp_int128 time_of(const pp_link *link, pp_int128 amount) {
 }
 
 pp_ns pp_link_finish(const pp_link *link, pp_ns start_ns, int64_t bytes) {
-  pp_int128 need = nanobits_per_byte * bytes;
+  return pp_link_finish_amount(link, start_ns, nanobits_per_byte * bytes);
+}
+
+pp_ns pp_link_finish_amount(const pp_link *link, pp_ns start_ns, pp_int128 need) {
   pp_int128 end = 0;
   if (link->count == 1) {
     pp_int128 rate = link->steps[0].rate_bps;

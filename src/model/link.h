@@ -27,6 +27,9 @@ void pp_link_fini(pp_link *link);
  * is PP_NS_NEVER or later. Always later than start_ns. */
 pp_ns pp_link_finish(const pp_link *link, pp_ns start_ns, int64_t bytes);
 
+/* As pp_link_finish, for an amount >= 1 in units of the steps' rates times 1 ns. */
+pp_ns pp_link_finish_amount(const pp_link *link, pp_ns start_ns, pp_int128 amount);
+
 /* True if a transfer takes equally long whenever it starts. */
 bool pp_link_is_constant(const pp_link *link);
 

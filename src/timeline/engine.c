@@ -1,12 +1,25 @@
 #include "timeline/engine.h"
 
+/* What the iteration in hand took the compute unit. */
+static pp_ns spans_busy(const pp_timeline *timeline, int64_t device, const pp_program *program) {
+  const pp_span *spans = pp_iteration_spans(timeline, device, timeline->devices[device].iteration);
+  pp_ns busy = 0;
+  for (int index = 0; index < program->count; index++)
+    if (program->steps[index].resource == PP_RESOURCE_DEVICE)
+      busy += spans[index].end_ns - spans[index].start_ns;
+  return busy;
+}
+
 void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_program *program) {
   pp_resource_times *times = &timeline->device_times[device];
-  times->busy_ns = pp_later(timeline, times->busy_ns, program->device_busy_ns);
+  pp_ns busy = program->device_busy_ns;
+  if (__builtin_expect(timeline->plans[timeline->devices[device].plan].speed_varies, 0))
+    busy = spans_busy(timeline, device, program);
+  times->busy_ns = pp_later(timeline, times->busy_ns, busy);
   times->bytes_up = pp_later(timeline, times->bytes_up, program->bytes_up);
   times->bytes_down = pp_later(timeline, times->bytes_down, program->bytes_down);
-  timeline->device_busy += program->device_busy_ns;
-  timeline->devices[device].left_ns -= program->device_busy_ns;
+  timeline->device_busy += busy;
+  timeline->devices[device].left_ns -= program->device_work_ns;
   timeline->stage_count += program->count;
 }
 
@@ -23,7 +36,7 @@ static pp_ns round_work(pp_timeline *timeline, int64_t device) {
   const pp_device_state *state = &timeline->devices[device];
   pp_ns work = 0;
   for (int64_t iteration = 0; iteration < timeline->round_iterations[state->plan]; iteration++)
-    work = pp_later(timeline, work, pp_round_program(timeline, device, iteration)->device_busy_ns);
+    work = pp_later(timeline, work, pp_round_program(timeline, device, iteration)->device_work_ns);
   return work;
 }
 
@@ -71,7 +84,7 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
             start = arrival;
           }
         }
-        end = pp_later(timeline, start, step->length_ns);
+        end = pp_compute_end(timeline, plan, step, start);
         state->compute_free = end;
         pp_count_early(timeline, &timeline->early_device_busy, start, end);
         break;

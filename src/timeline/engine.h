@@ -117,6 +117,15 @@ static inline pp_ns pp_transfer_end(pp_timeline *timeline, const pp_link *link, 
   return end;
 }
 
+/* The end of a compute stage of the device that starts then. */
+static inline pp_ns pp_compute_end(pp_timeline *timeline, const pp_class_plan *plan, const pp_step *step, pp_ns start) {
+  if (__builtin_expect(step->length_ns > 0, 1))
+    return pp_later(timeline, start, step->length_ns);
+  pp_ns end = pp_speed_finish(&plan->speed, start, step->work_ns);
+  timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
+  return end;
+}
+
 /* Seconds of idle time, of `count` resources on average, in a time of that length. */
 static inline double pp_mean_idle_s(pp_ns length_ns, int64_t count, pp_int128 busy_ns) {
   return (double)((pp_int128)length_ns * count - busy_ns) / (double)count / 1e9;

@@ -66,13 +66,17 @@ static pp_status program_init(pp_program *program, const pp_schedule *schedule, 
       if (__builtin_mul_overflow(op->cost, factor, &step->length_ns))
         return pp_fail(PP_CODE_INPUT, "server.policy: space-share makes a server stage of group %d last over 292 years",
                        plan->class->group);
+      step->work_ns = step->length_ns;
+      if (resource == PP_RESOURCE_DEVICE && plan->speed.count > 0)
+        step->length_ns = plan->speed_varies ? 0 : pp_speed_finish(&plan->speed, 0, op->cost);
     }
     if (step->starts_piece)
-      step->device_before_ns = program->device_busy_ns;
+      step->device_before_ns = program->device_work_ns;
     pp_lane lane = lane_of(op->stage);
     program->lane[lane][program->lane_count[lane]++] = index;
     if (resource == PP_RESOURCE_DEVICE &&
-        __builtin_add_overflow(program->device_busy_ns, op->cost, &program->device_busy_ns))
+        (__builtin_add_overflow(program->device_work_ns, op->cost, &program->device_work_ns) ||
+         __builtin_add_overflow(program->device_busy_ns, step->length_ns, &program->device_busy_ns)))
       return pp_fail(PP_CODE_INPUT, "the stages of one iteration of group %d add up to more than 292 years",
                      plan->class->group);
     int64_t *sent = resource == PP_RESOURCE_UPLINK ? &program->bytes_up : &program->bytes_down;
@@ -103,6 +107,23 @@ static bool order_is_static(const pp_class_plan *plan, const pp_program *program
   return !competes;
 }
 
+/* A slowdown of f millionths is a speed of 10^12 / f millionths, rounded to the nearest. */
+static pp_status speed_init(pp_class_plan *plan, const pp_rate_trace *slowdown) {
+  if (slowdown == NULL || slowdown->count == 0)
+    return NULL;
+  PP_TRY(pp_alloc((size_t)slowdown->count, sizeof *plan->speed_steps, "a slowdown", &plan->speed_steps));
+  for (int step = 0; step < slowdown->count; step++) {
+    int64_t factor = slowdown->steps[step].rate_bps;
+    PP_ASSERT(factor >= 1);
+    plan->speed_steps[step] =
+        (pp_rate_step){slowdown->steps[step].start_ns, (INT64_C(1000000000000) + factor / 2) / factor};
+  }
+  pp_rate_trace speed = {slowdown->count, plan->speed_steps, slowdown->period_ns};
+  PP_TRY(pp_link_init(&plan->speed, &speed, "slowdown"));
+  plan->speed_varies = !pp_link_is_constant(&plan->speed);
+  return NULL;
+}
+
 pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor) {
   const pp_network_config *network = class->network;
   *plan = (pp_class_plan){.class = class,
@@ -112,6 +133,7 @@ pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, 
                           .server_factor = server_factor};
   PP_TRY(pp_link_init(&plan->up, &network->up, "uplink"));
   PP_TRY(pp_link_init(&plan->down, &network->down, "downlink"));
+  PP_TRY(speed_init(plan, class->slowdown));
   PP_TRY(program_init(&plan->full, class->full, plan));
   plan->event_driven = !order_is_static(plan, &plan->full);
   plan->stride = plan->full.count;
@@ -129,6 +151,8 @@ void pp_class_plan_fini(pp_class_plan *plan) {
   free(plan->ragged.memory);
   pp_link_fini(&plan->up);
   pp_link_fini(&plan->down);
+  pp_link_fini(&plan->speed);
+  free(plan->speed_steps);
 }
 
 int pp_program_find(const pp_program *program, pp_stage stage, int micro_batch) {

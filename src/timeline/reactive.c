@@ -73,7 +73,7 @@ static void choose_compute(pp_timeline *timeline, int64_t device, pp_ns now) {
   int index = head(&view, lane);
   if (ready_at(timeline, &view, index) > now)
     return;
-  pp_ns end = pp_later(timeline, now, view.program->steps[index].length_ns);
+  pp_ns end = pp_compute_end(timeline, view.plan, &view.program->steps[index], now);
   view.spans[index] = (pp_span){now, end};
   if (view.state->compute_free < now)
     pp_causes_device_gap(timeline, device, view.state->iteration, index, view.state->compute_free, now);

@@ -68,7 +68,10 @@ static pp_status classify(pp_scenario_inputs *inputs, int group, int64_t samples
     *room = *room * 2 + 4;
   }
   pp_device_class *class = &inputs->classes[inputs->class_count];
-  *class = (pp_device_class){.group = group, .samples = samples, .network = &inputs->config->groups[group].network};
+  *class = (pp_device_class){.group = group,
+                             .samples = samples,
+                             .network = &inputs->config->groups[group].network,
+                             .slowdown = &inputs->config->groups[group].slowdown};
   PP_TRY(count_iterations(inputs->config, class));
   *out = inputs->class_count++;
   return NULL;

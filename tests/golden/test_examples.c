@@ -351,6 +351,23 @@ START_TEST(example_m_priority_serves_who_has_most_to_do) {
 }
 END_TEST
 
+START_TEST(example_n_a_slowdown_begins_during_a_backward) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 1, 2);
+  pp_rate_step steps[] = {{0, 1000000}, {example_ns(5), 2500000}};
+  e.groups[0].slowdown = (pp_rate_trace){.count = 2, .steps = steps};
+  pp_experiment *experiment = run_example(&e, source(_i, "example_n.yaml"));
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 0, 4.2, 8);
+  expect_stage(&o, PP_STAGE_BACKWARD, 0, 0, 1, 8, 13);
+  expect_stage(&o, PP_STAGE_DEVICE_UPDATE, 0, 0, -1, 13, 14.25);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(14.65));
+  expect_times(
+      &o.totals.devices[0], 12.05, 2.6,
+      (seconds_by_cause){.server_compute = 1.5, .download = 0.55, .latency = 0.4, .upload = 0.1, .aggregation = 0.05});
+  end_example(experiment);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
@@ -366,6 +383,7 @@ int main(void) {
   tcase_add_test(tests, example_k_sl_hands_the_model_from_device_to_device);
   tcase_add_test(tests, example_l_space_share_gives_each_device_a_slow_slot);
   tcase_add_test(tests, example_m_priority_serves_who_has_most_to_do);
+  tcase_add_loop_test(tests, example_n_a_slowdown_begins_during_a_backward, 0, 2);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

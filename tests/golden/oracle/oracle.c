@@ -137,6 +137,35 @@ static int add_stage(simulation *sim, oracle_kind kind, int device, int round, i
   return sim->stage_count++;
 }
 
+/* ---- links and slowdowns in time ---- */
+
+/* The rate in force from `now` on, and until when it stays. */
+static int64_t rate_at(const oracle_trace *trace, int64_t now, int64_t *until) {
+  int64_t lap_start = trace->period > 0 ? now - now % trace->period : 0;
+  int in_force = 0;
+  while (in_force + 1 < trace->count && lap_start + trace->rates[in_force + 1].from <= now)
+    in_force++;
+  *until = in_force + 1 < trace->count ? lap_start + trace->rates[in_force + 1].from
+           : trace->period > 0         ? lap_start + trace->period
+                                       : never;
+  return trace->rates[in_force].bits_per_second;
+}
+
+/* When a compute stage of a device ends that starts now. */
+static int64_t slowed_end(const oracle_trace *slowdown, int64_t now, int64_t length) {
+  if (slowdown->count == 0)
+    return now + length;
+  wide left = (wide)length * 1000000;
+  for (;;) {
+    int64_t until = never, factor = rate_at(slowdown, now, &until);
+    wide speed = ((wide)1000000 * 1000000 * 2 / factor + 1) / 2;
+    if ((left + speed - 1) / speed <= (wide)(until - now))
+      return now + (int64_t)((left + speed - 1) / speed);
+    left -= speed * (until - now);
+    now = until;
+  }
+}
+
 /* ---- starting ---- */
 
 static void start_on_device(simulation *sim, int device, oracle_kind kind, int micro_batch, int64_t length, int data) {
@@ -145,7 +174,7 @@ static void start_on_device(simulation *sim, int device, oracle_kind kind, int m
   int stage = add_stage(sim, kind, device, round_of(&sim->scenario->devices[device], state->iteration),
                         state->iteration, micro_batch);
   sim->stages[stage].start = sim->now;
-  sim->stages[stage].end = sim->now + length;
+  sim->stages[stage].end = slowed_end(&sim->scenario->devices[device].slowdown, sim->now, length);
   sim->stages[stage].data = data;
   sim->stages[stage].previous = state->last;
   state->running = state->last = stage;
@@ -243,19 +272,46 @@ static void start_link(simulation *sim, link_state *link) {
   link->running = link->last = stage;
 }
 
-/* The device whose micro-batch the slot takes, or -1: among those that can start, the one that arrived first. */
+static int64_t device_work(const oracle_iteration *iteration) {
+  int64_t work = iteration->device_update;
+  for (int micro_batch = 0; micro_batch < iteration->micro_batch_count; micro_batch++)
+    work += iteration->micro_batches[micro_batch].forward + iteration->micro_batches[micro_batch].backward;
+  return work;
+}
+
+/* What the device has left to compute in the round after the micro-batch of this upload: the stages listed after it. A
+ * forward is listed after the backward that makes room for it. */
+static int64_t left_after(const simulation *sim, const oracle_stage *upload) {
+  const oracle_device *device = &sim->scenario->devices[upload->device];
+  const oracle_iteration *iteration = &device->iterations[upload->iteration];
+  int64_t left = iteration->device_update;
+  int room = sim->scenario->method == ORACLE_1F1B ? device->in_flight : iteration->micro_batch_count;
+  for (int micro_batch = upload->micro_batch; micro_batch < iteration->micro_batch_count; micro_batch++)
+    left += iteration->micro_batches[micro_batch].backward;
+  for (int micro_batch = upload->micro_batch + room; micro_batch < iteration->micro_batch_count; micro_batch++)
+    left += iteration->micro_batches[micro_batch].forward;
+  for (int later = upload->iteration + 1; later < device->iteration_count; later++)
+    if (round_of(device, later) == upload->round)
+      left += device_work(&device->iterations[later]);
+  return left;
+}
+
+/* The device whose micro-batch the slot takes, or -1: among those that can start, the one that arrived first; by
+ * priority the one whose device has the most left. */
 static int device_for_slot(simulation *sim, int slot) {
   int best = -1;
-  int64_t best_arrival = never;
+  int64_t best_key = never;
   for (int device = 0; device < sim->scenario->device_count; device++) {
     const list *arrived = &sim->devices[device].activations;
     if (arrived->count == 0 || *replica_of(sim, device))
       continue;
     if (sim->scenario->policy == ORACLE_SPACE_SHARE && slot != device)
       continue;
-    if (sim->stages[arrived->items[0]].arrival < best_arrival) {
+    const oracle_stage *upload = &sim->stages[arrived->items[0]];
+    int64_t key = sim->scenario->policy == ORACLE_PRIORITY ? -left_after(sim, upload) : upload->arrival;
+    if (key < best_key) {
       best = device;
-      best_arrival = sim->stages[arrived->items[0]].arrival;
+      best_key = key;
     }
   }
   return best;
@@ -388,18 +444,6 @@ static void arrive(simulation *sim, int transfer) {
 }
 
 /* ---- links in time ---- */
-
-/* The rate in force from `now` on, and until when it stays. */
-static int64_t rate_at(const oracle_trace *trace, int64_t now, int64_t *until) {
-  int64_t lap_start = trace->period > 0 ? now - now % trace->period : 0;
-  int in_force = 0;
-  while (in_force + 1 < trace->count && lap_start + trace->rates[in_force + 1].from <= now)
-    in_force++;
-  *until = in_force + 1 < trace->count ? lap_start + trace->rates[in_force + 1].from
-           : trace->period > 0         ? lap_start + trace->period
-                                       : never;
-  return trace->rates[in_force].bits_per_second;
-}
 
 static int64_t link_rate(const simulation *sim, const link_state *link, int64_t *until) {
   const oracle_stage *stage = &sim->stages[link->running];

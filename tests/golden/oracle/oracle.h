@@ -16,7 +16,7 @@ typedef enum oracle_method {
   ORACLE_BW_SPLIT
 } oracle_method;
 
-typedef enum oracle_policy { ORACLE_FIFO, ORACLE_SPACE_SHARE } oracle_policy;
+typedef enum oracle_policy { ORACLE_FIFO, ORACLE_SPACE_SHARE, ORACLE_PRIORITY } oracle_policy;
 
 typedef struct oracle_micro_batch {
   int64_t forward, backward;               /* on the device */
@@ -49,6 +49,7 @@ typedef struct oracle_device {
   int in_flight; /* 1f1b */
   int64_t model_upload_bytes, model_download_bytes;
   oracle_trace up, down;
+  oracle_trace slowdown; /* of compute stages, millionths as bits_per_second; no rates: none */
   int64_t up_latency, down_latency;
   bool half_duplex;
 } oracle_device;

@@ -39,6 +39,7 @@ void case_expand(const oracle_case *from, case_scenario *out) {
                                            .model_download_bytes = class->model_download_bytes,
                                            .up = trace_of(&class->up),
                                            .down = trace_of(&class->down),
+                                           .slowdown = trace_of(&class->slowdown),
                                            .up_latency = class->up_latency,
                                            .down_latency = class->down_latency,
                                            .half_duplex = class->half_duplex};
@@ -113,6 +114,17 @@ static void random_trace(case_rng *rng, const scale *s, case_trace *out) {
     out->rates[out->count - 1].bits_per_second = s->rates[0];
 }
 
+static void random_slowdown(case_rng *rng, const scale *s, case_trace *out) {
+  static const int64_t factors[] = {1000000, 1000000, 1500000, 2500000, 3000000, 1000001, 7654321, 50000000};
+  out->count = one_in(rng, 3) ? (int)case_rng_range(rng, 1, CASE_RATES) : 0;
+  int64_t from = 0;
+  for (int place = 0; place < out->count; place++) {
+    out->rates[place] = (oracle_rate){from, factors[case_rng_range(rng, 0, 7)]};
+    from += case_rng_range(rng, 1, s->longest_step);
+  }
+  out->period = out->count > 1 && one_in(rng, 2) ? from : 0;
+}
+
 static void random_class(case_rng *rng, const scale *s, oracle_method method, int iterations_per_epoch,
                          int iterations_per_round, case_class *out) {
   bool whole = method == ORACLE_FL || method == ORACLE_SFL || method == ORACLE_SL;
@@ -130,6 +142,7 @@ static void random_class(case_rng *rng, const scale *s, oracle_method method, in
   random_iteration(rng, s, (int)case_rng_range(rng, 1, micro_batches), &out->ragged);
   random_trace(rng, s, &out->up);
   random_trace(rng, s, &out->down);
+  random_slowdown(rng, s, &out->slowdown);
 }
 
 void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out) {
@@ -142,7 +155,7 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
   } while ((methods >> out->method & 1) == 0);
   out->device_count = (int)case_rng_range(&rng, 1, CASE_DEVICES);
   do {
-    out->policy = one_in(&rng, 5) ? ORACLE_SPACE_SHARE : ORACLE_FIFO;
+    out->policy = one_in(&rng, 5) ? ORACLE_SPACE_SHARE : one_in(&rng, 4) ? ORACLE_PRIORITY : ORACLE_FIFO;
   } while ((policies >> out->policy & 1) == 0);
   out->slots = out->policy == ORACLE_SPACE_SHARE ? out->device_count : (int)case_rng_range(&rng, 1, 3);
   out->epochs = (int)case_rng_range(&rng, 1, 3);
@@ -197,7 +210,10 @@ static void print_trace(const char *name, const case_trace *trace, int64_t laten
 void case_print(const oracle_case *c, FILE *stream) {
   fprintf(stream,
           "%s, %s, %d slots, %d epochs, aggregate %" PRId64 "; class of each device:", case_method_name(c->method),
-          c->policy == ORACLE_FIFO ? "fifo" : "space-share", c->slots, c->epochs, c->aggregate);
+          c->policy == ORACLE_FIFO       ? "fifo"
+          : c->policy == ORACLE_PRIORITY ? "priority"
+                                         : "space-share",
+          c->slots, c->epochs, c->aggregate);
   for (int device = 0; device < c->device_count; device++)
     fprintf(stream, " %d", c->class_of[device]);
   fprintf(stream, "\n");
@@ -214,5 +230,7 @@ void case_print(const oracle_case *c, FILE *stream) {
       print_iteration("ragged", &at->ragged, c->method, stream);
     print_trace("up", &at->up, at->up_latency, stream);
     print_trace("down", &at->down, at->down_latency, stream);
+    if (at->slowdown.count > 0)
+      print_trace("slowdown (millionths)", &at->slowdown, 0, stream);
   }
 }

@@ -26,7 +26,7 @@ typedef struct case_class {
   int iterations_per_epoch, iterations_per_round;
   int in_flight;
   int64_t model_upload_bytes, model_download_bytes;
-  case_trace up, down;
+  case_trace up, down, slowdown;
   int64_t up_latency, down_latency;
   bool half_duplex;
 } case_class;
@@ -58,7 +58,7 @@ uint64_t case_rng_next(case_rng *rng);
 int64_t case_rng_range(case_rng *rng, int64_t lowest, int64_t highest);
 
 /* Sets of methods and policies: bits 1 << method, 1 << policy. */
-enum { CASE_EVERY_METHOD = 63, CASE_EVERY_POLICY = 3 };
+enum { CASE_EVERY_METHOD = 63, CASE_EVERY_POLICY = 7 };
 
 /* The case of that seed, its method and policy drawn from these sets. */
 void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out);

@@ -94,10 +94,11 @@ static bool simplify_class(const oracle_case *c, case_class *class, int way) {
     return true;
   default: {
     way -= ways_before_traces;
-    case_trace *trace = way % 2 == 0 ? &class->up : &class->down;
-    if (way / 2 < CASE_RATES)
-      drop_rate(trace, way / 2);
-    else if (way / 2 == CASE_RATES)
+    case_trace *const traces[] = {&class->up, &class->down, &class->slowdown};
+    case_trace *trace = traces[way % 3];
+    if (way / 3 < CASE_RATES)
+      drop_rate(trace, way / 3);
+    else if (way / 3 == CASE_RATES)
       trace->period = 0;
     else
       return false;
@@ -159,7 +160,7 @@ static bool shrink_structure(oracle_case *c, case_check fails, void *context) {
   smaller.epochs--;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
-  smaller.slots -= c->policy == ORACLE_FIFO;
+  smaller.slots -= c->policy != ORACLE_SPACE_SHARE;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
   for (int way = 0; simplify_all(&smaller, way); way++) {

@@ -574,6 +574,7 @@ START_TEST(with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path) {
     c.slots = c.device_count;
     for (int class = 0; class < c.class_count; class ++) {
       c.classes[class].half_duplex = false;
+      c.classes[class].slowdown.count = 0;
       c.classes[class].up = constant(highest_rate(&c.classes[class].up));
       c.classes[class].down = constant(highest_rate(&c.classes[class].down));
     }

@@ -148,6 +148,21 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
 }
 END_TEST
 
+#define GROUP(text) "method: fl\ndevices:\n- {device: raspberry-pi-4b, network: code-10-25, " text "}\n"
+
+START_TEST(slowdowns_that_cannot_be) {
+  static const bad cases[] = {
+      {GROUP("slowdown: [[0, 0.5]]"), "exp.yaml:3:65: devices.0.slowdown.0.1: 0.5"},
+      {GROUP("slowdown: [[1, 2]]"), "exp.yaml:3:62: devices.0.slowdown.0.0: a trace starts later"},
+      {GROUP("slowdown: 2"), "exp.yaml:3:60: devices.0.slowdown: "},
+      {GROUP("slowdown_loop_after_s: 2"),
+       "exp.yaml:3:73: devices.0: slowdown_loop_after_s without slowdown: allowed are both"},
+      {GROUP("slowdown: [[0, 2]]") "clock: wall\n", "exp.yaml:3:60: devices.0.slowdown: contradicts `clock: wall`"},
+  };
+  CHECK_ALL(cases);
+}
+END_TEST
+
 #define NETWORK(text) "method: fl\ndevices:\n- device: raspberry-pi-4b\n  network: {" text "}\n"
 
 START_TEST(networks_that_cannot_be) {
@@ -475,6 +490,7 @@ int main(void) {
       values_of_the_wrong_type,
       values_out_of_range,
       what_is_not_built_yet_is_named_with_what_is,
+      slowdowns_that_cannot_be,
       networks_that_cannot_be,
       settings_that_contradict_each_other,
       a_federated_table_needs_no_split_stages,
