@@ -23,6 +23,7 @@ static const command commands[] = {
     {"presets", "devices and networks, with their sources", pp_cmd_presets},
     {"report", "tables of results files", pp_cmd_report},
     {"plot", "figures of results files", pp_cmd_plot},
+    {"trace", "timeline of a run, for Perfetto and chrome://tracing", pp_cmd_trace},
     {"diff", "whether two results files hold the same results", pp_cmd_diff},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
