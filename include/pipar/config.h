@@ -128,6 +128,8 @@ typedef struct pp_config {
   pp_device_group *groups; /* (group_count) */
   bool record_stages, record_model;
   int checkpoint_every_rounds;
+  char *init;            /* "random" or FILE.h5[:GROUP] */
+  const char *directory; /* of the experiment file, NULL for the working directory; the experiment's */
 } pp_config;
 
 /* A loaded experiment file with its overrides applied: its text, and its runs. */

@@ -63,6 +63,13 @@ PP_MUST_CHECK pp_status pp_results_append_plan(pp_results_writer *writer, int ru
 PP_MUST_CHECK pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row);
 /* Makes everything appended so far durable and visible to readers. */
 PP_MUST_CHECK pp_status pp_results_flush(pp_results_writer *writer);
+/* Local. Fills a network's parameters and statistics from `source`, FILE or FILE:GROUP (GROUP: the root): datasets of
+ * numbers with the names and shapes of pp_model_tensor. A relative FILE is meant from `directory` unless that is NULL.
+ * Errors (PP_CODE_INPUT): what cannot be read, a tensor that is missing or has another shape or a value that is not
+ * finite. */
+PP_MUST_CHECK pp_status pp_results_read_tensors(const char *directory, const char *source, const pp_model *model,
+                                                float *params, float *stats);
+
 /* Ends a run: its tables, its tensors (model, params, stats may be NULL: none are saved), and its attributes with
  * status "complete" or "failed". */
 PP_MUST_CHECK pp_status pp_results_end_run(pp_results_writer *writer, int run, const char *status,

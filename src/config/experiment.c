@@ -1,6 +1,8 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "config/fields.h"
@@ -187,6 +189,24 @@ static pp_status read_sweep(loader *l, const pp_node *tree) {
   return NULL;
 }
 
+/* The file of the initial weights can be opened; what it holds is looked at when its run begins. */
+static pp_status check_init(pp_arena *arena, const pp_config *config, const pp_node *root) {
+  if (strcmp(config->init, "random") == 0)
+    return NULL;
+  char shown[PP_SHOWN_VALUE], *path = NULL;
+  bool relative = config->directory != NULL && config->init[0] != '/';
+  size_t room = strlen(config->init) + (relative ? strlen(config->directory) : 0) + 2;
+  PP_TRY(pp_arena_alloc(arena, room, 1, &path));
+  snprintf(path, room, "%s%s%s", relative ? config->directory : "", relative ? "/" : "", config->init);
+  char *colon = strrchr(path, ':');
+  if (colon != NULL)
+    *colon = '\0';
+  if (access(path, R_OK) == 0)
+    return NULL;
+  return pp_fail_at(pp_node_nearest(root, "init"), "init", "%s cannot be read: %s",
+                    pp_escape(shown, sizeof shown, false, config->init), strerror(errno));
+}
+
 static pp_status load_run(loader *l, int run, pp_arena *scratch) {
   const pp_node *root = l->root;
   for (int axis = l->axis_count - 1, left = run; axis >= 0; axis--) {
@@ -206,6 +226,8 @@ static pp_status load_run(loader *l, int run, pp_arena *scratch) {
     PP_TRY(pp_arena_copy(&l->experiment->arena, l->path, (size_t)(slash - l->path), &directory));
   PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, directory, root, config));
   PP_TRY(pp_config_check(config, root));
+  config->directory = directory;
+  PP_TRY(check_init(&l->experiment->arena, config, root));
   return pp_config_read_profiles(&l->experiment->arena, &l->profiles, directory, root, config);
 }
 

@@ -59,7 +59,6 @@ static const pp_choice policies[] = {{"fifo", PP_POLICY_FIFO, true},
 static const pp_choice duplexes[] = {{"full", 0, true}, {"half", 1, true}, {NULL, 0, 0}};
 static const pp_choice mechanisms[] = {
     {"none", 0, true}, {"dp-fedavg", 1, false}, {"activation", 2, false}, {NULL, 0, 0}};
-static const pp_choice inits[] = {{"random", 0, true}, {"FILE.h5[:GROUP]", 1, false}, {NULL, 0, 0}};
 
 /* ---- Tables ---- */
 
@@ -254,6 +253,7 @@ static const pp_field dataset_fields[] = {
      .type = PP_FIELD_PATH,
      AT(pp_dataset_config, path),
      .fallback = "auto",
+     .word = "a directory",
      .help =
          "directory with the data set's own files, gzipped or not; auto: $PIPAR_DATA/NAME, or where Debian's package "
          "puts them"},
@@ -519,7 +519,14 @@ const pp_field pp_experiment_fields[] = {
     {.key = "privacy", .type = PP_FIELD_SECTION, .fields = privacy_fields},
     {.key = "record", .type = PP_FIELD_SECTION, .fields = record_fields},
     {.key = "checkpoint", .type = PP_FIELD_SECTION, .fields = checkpoint_fields},
-    {.key = "init", .type = PP_FIELD_FIXED, .fallback = "random", .choices = inits, .help = "the initial weights"},
+    {.key = "init",
+     .type = PP_FIELD_PATH,
+     AT(pp_config, init),
+     .fallback = "random",
+     .word = "FILE.h5[:GROUP]",
+     .help =
+         "the initial weights: random, or a file's tensors under the names that results have, GROUP / unless given; "
+         "from the experiment's directory"},
     {.key = "sweep",
      .type = PP_FIELD_SWEEP,
      .help = "dotted keys, each with a list of values: a run for every combination, the first key slowest"},
@@ -581,7 +588,8 @@ char *pp_field_allowed(const pp_field *field, char *out) {
     snprintf(out, PP_ALLOWED_TEXT, "a text of 1 to %zu bytes without / and control characters", field->size - 1);
     return out;
   case PP_FIELD_PATH:
-    return strcpy(out, "auto or a directory");
+    snprintf(out, PP_ALLOWED_TEXT, "%s or %s", field->fallback, field->word);
+    return out;
   case PP_FIELD_FILE:
     return strcpy(out, "a file");
   case PP_FIELD_REALS:

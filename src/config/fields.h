@@ -16,7 +16,7 @@ typedef enum pp_field_type {
   PP_FIELD_NAME,   /* one of `choices`, kept as text: char[size] */
   PP_FIELD_TEXT,   /* char[size] */
   PP_FIELD_LABEL,  /* char[size]; left out where it is empty */
-  PP_FIELD_PATH,   /* char *, the arena's */
+  PP_FIELD_PATH,   /* char *, the arena's; `fallback`, or what `word` calls it */
   PP_FIELD_FILE,   /* char *, the arena's; NULL where it is not given */
   PP_FIELD_REALS,  /* pp_reals: numbers from min to max */
   PP_FIELD_NODE,   /* const pp_node *: whatever is there, for other code to parse; NULL where it is not given */

@@ -129,6 +129,8 @@ static pp_status create_training(pp_run *run) {
   PP_TRY(pp_alloc((size_t)job->parameters, sizeof(float), "the averaged model", &run->params));
   PP_TRY(pp_alloc((size_t)job->statistics, sizeof(float), "the averaged model", &run->stats));
   pp_model_init(job->model, job->config->seed, run->params, run->stats);
+  if (strcmp(job->config->init, "random") != 0)
+    PP_TRY(pp_results_read_tensors(job->config->directory, job->config->init, job->model, run->params, run->stats));
   PP_TRY(pp_evaluator_create(job, &run->evaluator));
   if (pp_comm_size(job->comm) == 1) {
     PP_TRY(pp_local_create(job, &run->local));

@@ -637,6 +637,81 @@ class FlippedBit(CliTest):
                 self.assertEqual(len(done.stdout.splitlines()), 1)
 
 
+class Initial(CliTest):
+    """Initial weights from a file."""
+
+    def setUp(self):
+        super().setUp()
+        try:
+            global h5py, numpy
+            import h5py
+            import numpy
+        except ImportError:
+            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        self.write("first.yaml", TRAINED)
+        self.succeeds("run", "first.yaml", "-o", "first.h5")
+
+    def again(self, init):
+        self.write("again.yaml", TRAINED + f"init: {init}\n")
+        return self.pipar("run", "again.yaml", "-o", "again.h5", "--force", "--set", "training.learning_rate=1e-30")
+
+    def test_training_starts_from_the_tensors_of_a_results_file(self):
+        done = self.again("first.h5:/runs/0/model")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.folder / "first.h5") as first, h5py.File(self.folder / "again.h5") as again:
+            model = again["runs/0/model"]
+            self.assertGreater(len(model), 10)
+            for name in model:
+                if "running" not in name:
+                    change = abs(model[name][...].astype(float) - first["runs/0/model"][name][...])
+                    self.assertLess(change.max(), 1e-25, name)  # the learning rate is 1e-30
+
+    def test_the_group_is_the_root_unless_given_and_double_precision_will_do(self):
+        with h5py.File(self.folder / "first.h5") as first, h5py.File(self.folder / "own.h5", "w") as own:
+            for name, tensor in first["runs/0/model"].items():
+                own[name] = tensor[...].astype(numpy.float64)
+        self.assertEqual(self.again("own.h5").returncode, 0)
+        self.assertEqual(self.again("first.h5:/runs/0/model").returncode, 0)
+        os.rename(self.folder / "again.h5", self.folder / "other.h5")
+        self.assertEqual(self.again("own.h5").returncode, 0)
+        with h5py.File(self.folder / "other.h5") as other, h5py.File(self.folder / "again.h5") as again:
+            for name, tensor in other["runs/0/model"].items():
+                self.assertEqual(tensor[...].tobytes(), again["runs/0/model"][name][...].tobytes(), name)
+
+    def test_what_does_not_fit_is_refused_in_one_line(self):
+        def copy(path, change):
+            with h5py.File(self.folder / "first.h5") as first, h5py.File(self.folder / path, "w") as own:
+                for name, tensor in first["runs/0/model"].items():
+                    own[name] = tensor[...]
+                change(own)
+
+        def not_a_number(own):
+            own["block0.conv.weight"][0, 0, 0, 0] = float("nan")
+
+        def reshaped(own):
+            del own["block0.conv.weight"]
+            own["block0.conv.weight"] = numpy.zeros((2, 1, 3, 3))
+
+        def text(own):
+            del own["block0.conv.bias"]
+            own["block0.conv.bias"] = "none"
+
+        copy("short.h5", lambda own: own.pop("block3.linear.bias"))
+        copy("nan.h5", not_a_number)
+        copy("shape.h5", reshaped)
+        copy("text.h5", text)
+        self.write("no.h5", "not HDF5")
+        for init, words in (("short.h5", "has no tensor block3.linear.bias"), ("nan.h5", "allowed are finite numbers"),
+                            ("shape.h5", "is 2 x 1 x 3 x 3; the network's is 32 x 1 x 3 x 3"),
+                            ("text.h5", "holds no numbers"), ("no.h5", "no.h5"), ("absent.h5", "cannot be read"),
+                            ("first.h5:/runs/7/model", "has no group /runs/7/model"), (".", "cannot open")):
+            with self.subTest(init=init):
+                done = self.again(init)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                self.assertIn(words, done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+
 def main():
     global PIPAR
     PIPAR = os.path.abspath(sys.argv[1])

@@ -138,9 +138,8 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
       {LEAST "privacy: {clip: 1, mechanism: dp-fedavg}\n",
        "exp.yaml:3:31: privacy.mechanism: dp-fedavg is not built yet"},
       {LEAST "privacy: {clip: 1}\n", "exp.yaml:3:17: privacy.clip: is not built yet"},
-      {LEAST "init: best.h5:/runs/0/model\n", "exp.yaml:3:7: init: best.h5:/runs/0/model is not built yet; built is: "
-                                              "random"},
-      {LEAST "init: zeros\n", "exp.yaml:3:7: init: zeros is unknown: allowed is random (not built yet: FILE.h5"},
+      {LEAST "init: no/best.h5:/runs/0/model\n", "exp.yaml:3:7: init: no/best.h5:/runs/0/model cannot be read: "},
+      {LEAST "init: [1]\n", "exp.yaml:3:7: init: "},
       {"method: fl\ndevices: [{device: raspberry-pi-4b, network: {up_trace: no/a.up, down_mbps: 1, latency_ms: 0}}]\n",
        "exp.yaml:2:57: devices.0.network.up_trace: "},
   };

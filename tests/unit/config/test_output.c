@@ -19,6 +19,9 @@ static void check_same(const pp_config *a, const pp_config *b) {
   pp_config x = *a, y = *b;
   ck_assert_str_eq(a->dataset.path, b->dataset.path);
   x.dataset.path = y.dataset.path = NULL;
+  ck_assert_str_eq(a->init, b->init);
+  x.init = y.init = NULL;
+  x.directory = y.directory = NULL; /* where the file was */
   x.groups = y.groups = NULL;
   ck_assert_mem_eq(&x, &y, sizeof x);
   for (int group = 0; group < a->group_count; group++) {
