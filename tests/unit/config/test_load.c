@@ -287,16 +287,20 @@ START_TEST(an_experiment_can_come_through_a_pipe) {
 END_TEST
 
 START_TEST(the_project_s_experiments_load) {
-  static const char *const names[] = {"01_quickstart", "02_worked_example"};
-  static const int runs[] = {3, 1};
-  for (int file = 0; file < 2; file++) {
+  static const struct {
+    const char *name;
+    int runs;
+  } files[] = {{"01_quickstart", 3},     {"02_small_devices", 84}, {"03_gpu_server", 84}, {"04_accuracy", 12},
+               {"05_heterogeneous", 16}, {"09_scale", 21},         {"10_heat_map", 110},  {"11_beyond", 8},
+               {"12_sensitivity", 48},   {"13_as_published", 24},  {"worked_example", 1}};
+  for (size_t file = 0; file < sizeof files / sizeof files[0]; file++) {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s.yaml", EXPERIMENTS, names[file]);
+    snprintf(path, sizeof path, "%s/%s.yaml", EXPERIMENTS, files[file].name);
     pp_experiment *experiment = NULL;
     pp_status status = pp_experiment_load(path, NULL, 0, &experiment);
     ck_assert_msg(status == NULL, "%s", pp_error_message(status));
-    ck_assert_str_eq(pp_experiment_name(experiment), names[file]);
-    ck_assert_int_eq(pp_experiment_run_count(experiment), runs[file]);
+    ck_assert_str_eq(pp_experiment_name(experiment), files[file].name);
+    ck_assert_int_eq(pp_experiment_run_count(experiment), files[file].runs);
     pp_experiment_destroy(experiment);
   }
   pp_experiment_destroy(NULL);

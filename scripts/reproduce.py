@@ -1,0 +1,139 @@
+"""Runs the experiments behind the figures, draws them and prints the headline ratios. Every number that is printed comes
+from `pipar report --json`, that is, from the results files."""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+# Published for the paper's own testbed, whose hardware is not known to us (arXiv 2302.12803, abstract).
+PUBLISHED_IDLE, PUBLISHED_SPEEDUP = 64.1, 34.6
+RANKS = 2
+
+# Experiment, what its figures show, further arguments of `pipar plot`.
+TIMED = [
+    ("02_small_devices", "idle time and training time per epoch, small devices", []),
+    ("03_gpu_server", "idle time and training time per epoch, a GPU as server", []),
+    ("05_heterogeneous", "one slower device among four", []),
+    ("09_scale", "4 to 131,072 devices", []),
+    ("10_heat_map", "split and number of micro-batches", []),
+    ("11_beyond", "schedules beyond PiPar and the lower bound", []),
+    ("12_sensitivity", "ratios against fl by speed ratio and bandwidth", []),
+    ("13_as_published", "idle time by our definitions, on a space-shared server", []),
+]
+TRAINED = [
+    ("04_accuracy", "accuracy and loss against emulated time, three seeds", []),
+]
+
+
+def fail(message):
+    sys.exit(f"reproduce: {message}")
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="./reproduce",
+        description="Makes the figures: runs the experiments in experiments/, draws them and prints what they show. "
+        "Time-only experiments take less than a minute on two cores.")
+    parser.add_argument("-o", metavar="DIR", dest="output", default="results/reproduce",
+                        help="where results and figures go (default: results/reproduce)")
+    parser.add_argument("--train", action="store_true",
+                        help="also those that really train networks: about ten minutes more on two cores")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)  # the arguments alone
+    parser.add_argument("--pipar", default="build/src/app/pipar", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    output = pathlib.Path(args.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"-o {args.output}: {error.strerror}")
+    return args
+
+
+def call(command, **options):
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, **options)
+    if done.returncode != 0:
+        fail(f"{' '.join(str(word) for word in command)} ended with {done.returncode}")
+    return done
+
+
+def launcher(ranks):
+    """mpirun where it is there: the results are the same bits without."""
+    return ["mpirun", "--oversubscribe", "-n", str(ranks)] if shutil.which("mpirun") else []
+
+
+def run(pipar, name, output, ranks, *settings):
+    """Runs experiments/NAME.yaml into OUTPUT/NAME.h5 and returns its report."""
+    results = output / f"{name}.h5"
+    call([*launcher(ranks), pipar, "run", f"experiments/{name}.yaml", "-o", results, "--force", "-q", *settings])
+    return results, report(pipar, results)
+
+
+def report(pipar, *results):
+    return json.loads(call([pipar, "report", "--json", *results], stdout=subprocess.PIPE).stdout)
+
+
+def cell_of(run_, report_):
+    """What tells the run from others: network, device count, ..."""
+    values = [str(run_["settings"].get(key, "")) for key in report_["varying"]]
+    return ", ".join(value for value in values if value)
+
+
+def largest(reports, key, method="pipar"):
+    found = [(run_[key], name, cell_of(run_, of), run_) for name, of in reports for run_ in of["runs"]
+             if run_["method"] == method and run_[key] is not None]
+    return max(found, key=lambda entry: entry[0]) if found else None
+
+
+def describe(report_):
+    """The hardware that a report's runs assume."""
+    settings = report_["runs"][0]["settings"]
+    device = settings["devices.0.device.name"]
+    return (f"{report_['runs'][0]['devices']} x {device} ({settings['devices.0.device.dense_conv_gflops']:g} GFLOP/s), "
+            f"server {settings['server.device.name']} ({settings['server.device.dense_conv_gflops']:g} GFLOP/s)")
+
+
+def print_headline(reports):
+    print(f"\nLargest ratios of pipar against fl of the same cell (published, on the paper's hardware: server idle time "
+          f"{PUBLISHED_IDLE}x less, training {PUBLISHED_SPEEDUP}x faster):")
+    for name, of in reports:
+        print(f"  {name}: {describe(of)}")
+        for key, text in (("server_idle_reduction", "server idle time less by"),
+                          ("device_idle_reduction", "devices' idle time less by"), ("speedup", "training faster by")):
+            best = largest([(name, of)], key)
+            if best:
+                print(f"    {text:27} {best[0]:8.1f}x   {best[2]}")
+    print("Nothing is tuned towards the published ratios: docs/reproduction.md says which inputs they depend on.")
+
+
+def main():
+    args = parse()
+    if args.check:
+        return
+    started = time.monotonic()
+    output = pathlib.Path(args.output)
+    figures = shutil.which("gnuplot") is not None
+    if not figures:
+        print("gnuplot is not here: no figures, but their data.", file=sys.stderr)
+    headline = []
+    for name, shows, options in TIMED + (TRAINED if args.train else []):
+        trained = (name, shows, options) in TRAINED
+        results, of = run(args.pipar, name, output, 5 if trained else RANKS)
+        drawn = subprocess.run([args.pipar, "plot", results, "-o", output / name, *options], stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True)
+        if drawn.returncode != 0 and figures:
+            fail(drawn.stderr.strip())
+        names = [pathlib.Path(line.split(" ")[0]).stem for line in drawn.stdout.splitlines()]
+        print(f"{name}: {shows}: {len(of['runs'])} runs; {output / name}/: {', '.join(names)}", flush=True)
+        if name in ("02_small_devices", "03_gpu_server"):
+            headline.append((name, of))
+    print_headline(headline)
+    print(f"\nFigures as SVG and PNG, their data as CSV beside them, in {output}/. Took {time.monotonic() - started:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""test_experiments.py PIPAR CLASS: runs the project's experiment files, shrunk, and checks what they claim: relations
+between runs, never a number."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PIPAR = None
+EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
+
+
+class ExperimentTest(unittest.TestCase):
+    def run_experiment(self, name, *settings):
+        """The runs of experiments/NAME.yaml with the settings, as `pipar report --json` has them."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.h5")
+            overrides = [word for setting in settings for word in ("--set", setting)]
+            done = subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if "no data set" in done.stderr or "cannot open" in done.stderr:
+                self.skipTest(done.stderr.strip())
+            self.assertEqual(done.returncode, 0, done.stderr)
+            done = subprocess.run([PIPAR, "report", "--json", path], capture_output=True, text=True, check=True)
+        self.report = json.loads(done.stdout)
+        return self.report["runs"]
+
+    def cells(self, runs, *keys):
+        """{values of the settings: {method: run}}."""
+        cells = {}
+        for run in runs:
+            cells.setdefault(tuple(run["settings"][key] for key in keys), {})[run["method"]] = run
+        return cells
+
+
+class Testbeds(ExperimentTest):
+    """02 and 03: pipar's server idles less than sfl's, that of sfl less than that of fl where the network is large."""
+
+    LARGE = "sweep.model=[vgg11, resnet18, mobilenetv3-large]"
+
+    def check(self, name):
+        runs = self.run_experiment(name, self.LARGE, "sweep.devices.0.network=[uk-3g, code-50-50]")
+        cells = self.cells(runs, "model", "devices.0.network.name")
+        self.assertEqual(len(cells), 6)
+        for cell, of in cells.items():
+            with self.subTest(cell):
+                self.assertLess(of["pipar"]["server_idle_s"], of["sfl"]["server_idle_s"])
+                self.assertLess(of["sfl"]["server_idle_s"], of["fl"]["server_idle_s"])
+                # One micro-batch is among the plans that are searched, so pipar is never slower than sfl.
+                self.assertLessEqual(of["pipar"]["makespan_s"], of["sfl"]["makespan_s"])
+                self.assertLess(of["pipar"]["makespan_s"], of["fl"]["makespan_s"])
+                # Devices one after the other are slower than the same devices at once.
+                self.assertGreater(of["sl"]["makespan_s"], of["sfl"]["makespan_s"])
+
+    def test_small_devices(self):
+        self.check("02_small_devices")
+
+    def test_gpu_server(self):
+        self.check("03_gpu_server")
+
+    def test_of_vgg5_only_the_pipeline_makes_the_server_idle_less(self):
+        runs = self.run_experiment("02_small_devices", "model=vgg5", "sweep.method=[fl, sfl, pipar]")
+        for cell, of in self.cells(runs, "devices.0.network.name").items():
+            with self.subTest(cell):
+                self.assertLess(of["pipar"]["server_idle_s"], of["sfl"]["server_idle_s"])
+                self.assertLess(of["pipar"]["server_idle_s"], of["fl"]["server_idle_s"])
+
+
+class Accuracy(ExperimentTest):
+    def test_all_methods_learn_equally_well(self):
+        runs = self.run_experiment("04_accuracy", "training.epochs=3", "sweep.seed=[1, 2]", "dataset.train_samples=4000",
+                                   "dataset.test_samples=2000", "sweep.method=[fl, sfl, pipar]")
+        accuracy = {}
+        for run in runs:
+            accuracy.setdefault(run["method"], []).append(run["test_accuracy"])
+        # The same training in another place.
+        self.assertEqual(accuracy["fl"], accuracy["sfl"])
+        # A test set of n samples measures an accuracy p with a standard error of sqrt(p (1 - p) / n), the difference of two
+        # networks with at most sqrt(2) times as much; four of these. Another seed's shuffle differs as much as pipar's
+        # batch norm does, so the spread between seeds is added.
+        for seed in range(2):
+            fl, pipar = accuracy["fl"][seed], accuracy["pipar"][seed]
+            spread = abs(accuracy["fl"][0] - accuracy["fl"][1])
+            band = 4 * (2 * fl * (1 - fl) / 2000) ** 0.5 + spread
+            self.assertLess(abs(fl - pipar), band)
+            self.assertGreater(pipar, 0.3)  # three times chance
+
+
+class Heterogeneous(ExperimentTest):
+    def test_a_slower_device_makes_nobody_faster_and_pipar_is_never_slower_than_sfl(self):
+        runs = self.run_experiment("05_heterogeneous", "dataset.train_samples=2000")
+        cells = self.cells(runs, "devices.1.device.name", "devices.1.network.name")
+        self.assertEqual(len(cells), 4)
+        for cell, of in cells.items():
+            with self.subTest(cell):
+                self.assertLessEqual(of["pipar"]["makespan_s"], of["sfl"]["makespan_s"])
+        # fl has no plan that could change: it waits for the slowest.
+        fl = {cell: of["fl"]["makespan_s"] for cell, of in cells.items()}
+        self.assertLess(fl["raspberry-pi-5", "code-50-50"], fl["raspberry-pi-4b", "code-50-50"])
+        self.assertLess(fl["raspberry-pi-4b", "code-50-50"], fl["raspberry-pi-4b", "code-10-25"])
+
+
+class Scale(ExperimentTest):
+    def test_the_server_fills_up_and_fl_overtakes(self):
+        runs = self.run_experiment("09_scale", "sweep.devices.0.count=[4, 64, 1024]")
+        of = self.cells(runs, "devices.0.count")
+        for method in ("sfl", "pipar"):
+            times = [of[count,][method]["makespan_s"] for count in (4, 64, 1024)]
+            self.assertEqual(times, sorted(times))
+            idle = [of[count,][method]["server_idle_s"] / of[count,][method]["makespan_s"] for count in (4, 64, 1024)]
+            self.assertEqual(idle, sorted(idle, reverse=True))
+        self.assertLess(of[4,]["pipar"]["makespan_s"], of[4,]["fl"]["makespan_s"])
+        self.assertGreater(of[1024,]["pipar"]["makespan_s"], of[1024,]["fl"]["makespan_s"])
+
+
+class HeatMap(ExperimentTest):
+    def test_the_planner_finds_the_best_cell_of_the_map(self):
+        small = ["model=vgg5", "dataset.train_samples=800"]
+        runs = self.run_experiment("10_heat_map", "sweep.pipeline.split=[1, 2, 3, 4, 5]", *small)
+        self.assertEqual(len({(run["split"][0], run["micro_batches"][0]) for run in runs}), 50)
+        best = min(run["makespan_s"] for run in runs)
+        planned = self.run_experiment("10_heat_map", "pipeline.split=auto", "pipeline.micro_batches=auto", *small)
+        self.assertEqual(len(planned), 1)
+        self.assertLessEqual(planned[0]["makespan_s"], best)
+
+
+class Beyond(ExperimentTest):
+    def test_every_schedule_is_between_the_bound_and_sfl(self):
+        runs = self.run_experiment("11_beyond", "dataset.train_samples=1600")
+        for policy in ("fifo", "priority"):
+            of = {run["method"]: run for run in runs if run["settings"]["server.policy"] == policy}
+            for method in ("pipar", "1f1b", "bw-split"):
+                self.assertLess(of[method]["makespan_s"], of["sfl"]["makespan_s"])
+                # The slot is a resource: nothing is faster than its work.
+                self.assertGreater(of[method]["makespan_s"], of[method]["server_busy_s"] / of[method]["slots"])
+
+
+class Sensitivity(ExperimentTest):
+    def test_ratios_rise_with_bandwidth_and_with_the_server_s_speed(self):
+        runs = self.run_experiment("12_sensitivity", "dataset.train_samples=2000", "model=vgg11")
+        speedup = {(run["settings"]["server.device.name"], run["settings"]["devices.0.network.up_mbps"]): run["speedup"]
+                   for run in runs if run["method"] == "pipar"}
+        servers, rates = [["1x", "4x", "16x", "64x", "256x", "4096x"], [1, 10, 100, 1000]]
+        # A plan is searched for each cell, and a faster server or link makes every plan faster; fl knows no server.
+        for rate in rates:
+            times = [speedup[server, rate] for server in servers]
+            self.assertEqual(times, sorted(times))
+
+
+class AsPublished(ExperimentTest):
+    def test_slots_are_shared_evenly_and_the_order_of_methods_stays(self):
+        runs = self.run_experiment("13_as_published", "sweep.model=[vgg11]")
+        for cell, of in self.cells(runs, "devices.0.network.name").items():
+            with self.subTest(cell):
+                self.assertEqual(of["pipar"]["slots"], of["pipar"]["devices"])
+                self.assertLess(of["pipar"]["server_idle_s"], of["sfl"]["server_idle_s"])
+                self.assertLess(of["sfl"]["server_idle_s"], of["fl"]["server_idle_s"])
+
+
+if __name__ == "__main__":
+    PIPAR = os.path.abspath(sys.argv[1])
+    program = unittest.main(argv=[sys.argv[0], *sys.argv[2:]], exit=False, verbosity=2)
+    result = program.result
+    if result.skipped and not result.failures and not result.errors:
+        print(result.skipped[0][1])
+        sys.exit(77)
+    sys.exit(0 if result.wasSuccessful() else 1)
