@@ -118,7 +118,8 @@ typedef struct pp_config {
   pp_clock clock;
   pp_compute compute;
   pp_method method;
-  char model[64];
+  char model[256];                            /* a name, or a file from the experiment's directory */
+  const struct pp_architecture *architecture; /* what that holds (config/architecture.h); NULL for a name */
   pp_dataset_config dataset;
   pp_training_config training;
   pp_pipeline_config pipeline;

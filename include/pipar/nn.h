@@ -55,6 +55,11 @@ typedef struct pp_model pp_model;
 /* `name` as in an experiment file. Errors (PP_CODE_INPUT): unknown or not built yet, an input it cannot take, fewer
  * than 2 classes. The caller destroys it. */
 PP_MUST_CHECK pp_status pp_model_create(const char *name, pp_shape input, int classes, pp_model **out);
+struct pp_architecture;
+/* The network of a file (config/architecture.h). Errors (PP_CODE_INPUT) name the place in the file: shapes that do not
+ * fit. */
+PP_MUST_CHECK pp_status pp_model_create_own(const struct pp_architecture *architecture, pp_shape input, int classes,
+                                            pp_model **out);
 void pp_model_destroy(pp_model *model);
 const char *pp_model_name(const pp_model *model);
 pp_shape pp_model_input(const pp_model *model);

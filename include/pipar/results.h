@@ -88,7 +88,7 @@ typedef struct pp_results pp_results;
 typedef struct pp_results_run {
   int run;
   char status[16];
-  char method[16], model[64], dataset[64], name[128];
+  char method[16], model[256], dataset[64], name[128];
   uint64_t seed;
   pp_run_summary summary; /* NaN / -1 while running */
   int64_t device_count, slot_count, round_count, stage_count, plan_count;

@@ -8,8 +8,9 @@
 #include "app/network_options.h"
 #include "pipar/nn.h"
 
-static const char usage[] = "usage: pipar models [--input CxHxW] [--classes N] [NAME]\n"
-                            "Without NAME: the networks that can be built. With it: its blocks, the units at which it "
+static const char usage[] = "usage: pipar models [--input CxHxW] [--classes N] [NAME | FILE.yaml]\n"
+                            "Without NAME: the networks that are built in. With it, or the file of one's own: its "
+                            "blocks, the units at which it "
                             "can be split between device and server.\n"
                             "  --input CxHxW   channels, height and width of a sample (3x32x32)\n"
                             "  --classes N     (10)\n"
@@ -98,7 +99,7 @@ pp_status pp_cmd_models(int argc, char **argv, int *exit_code) {
     PP_TRY(print_list(&wanted));
   } else {
     pp_model *model = NULL;
-    PP_TRY(pp_model_create(argv[optind], wanted.input, wanted.classes, &model));
+    PP_TRY(pp_app_create_model(argv[optind], wanted.input, wanted.classes, &model));
     print_blocks(model);
     pp_model_destroy(model);
   }

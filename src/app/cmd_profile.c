@@ -242,7 +242,7 @@ static pp_status profile(request *wanted) {
   pp_timings timings = {0};
   if (!wanted->force && access(wanted->path, F_OK) == 0)
     return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", wanted->path);
-  PP_TRY(pp_model_create(wanted->name, wanted->input, wanted->classes, &model));
+  PP_TRY(pp_app_create_model(wanted->name, wanted->input, wanted->classes, &model));
   pp_status status = NULL;
   PP_TRY_GOTO(status, check_sizes(model, wanted), done);
   PP_TRY_GOTO(status, pp_timings_measure(model, wanted->size_count, wanted->sizes, wanted->repeats, &timings), done);

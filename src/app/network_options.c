@@ -1,5 +1,7 @@
 #include "app/network_options.h"
 
+#include "config/architecture.h"
+
 int pp_app_take_integer(const char **text, int most) {
   long value = 0;
   const char *digit = *text;
@@ -30,4 +32,16 @@ pp_status pp_app_parse_classes(const char *command, const char *text, int *out) 
     return pp_fail(PP_CODE_USAGE, "%s: --classes %.64s: allowed is an integer from 2 to 1000000", command, text);
   *out = classes;
   return NULL;
+}
+
+pp_status pp_app_create_model(const char *name, pp_shape input, int classes, pp_model **out) {
+  if (!pp_architecture_is_file(name))
+    return pp_model_create(name, input, classes, out);
+  pp_arena arena = {0};
+  const pp_architecture *own = NULL;
+  pp_status status = pp_architecture_read(&arena, NULL, name, NULL, &own);
+  if (status == NULL)
+    status = pp_model_create_own(own, input, classes, out);
+  pp_arena_fini(&arena);
+  return status;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/architecture.h"
 #include "config/decimal.h"
 #include "config/fields.h"
 #include "pipar/config.h"
@@ -290,7 +291,11 @@ static pp_status visit_line(const line *what, void *context) {
 
 pp_status pp_config_visit(const pp_config *config, pp_setting_visitor visitor, void *context) {
   visit v = {visitor, context};
-  return walk_config(config, visit_line, &v);
+  PP_TRY(walk_config(config, visit_line, &v));
+  if (config->architecture == NULL)
+    return NULL;
+  pp_setting file = {.key = "model_file", .type = PP_SETTING_TEXT, .text = config->architecture->text};
+  return visitor(&file, context);
 }
 
 /* ---- Dumping ---- */

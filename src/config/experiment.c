@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "config/architecture.h"
 #include "config/fields.h"
 #include "config/file.h"
 #include "config/presets.h"
@@ -207,6 +208,17 @@ static pp_status check_init(pp_arena *arena, const pp_config *config, const pp_n
                     pp_escape(shown, sizeof shown, false, config->init), strerror(errno));
 }
 
+/* Each file once, whatever the number of runs. */
+static pp_status read_architecture(loader *l, const char *directory, const pp_node *root, pp_config *config) {
+  for (const pp_config *other = l->experiment->runs; other < config; other++)
+    if (strcmp(other->model, config->model) == 0) {
+      config->architecture = other->architecture;
+      return NULL;
+    }
+  return pp_architecture_read(&l->experiment->arena, directory, config->model, pp_node_nearest(root, "model"),
+                              &config->architecture);
+}
+
 static pp_status load_run(loader *l, int run, pp_arena *scratch) {
   const pp_node *root = l->root;
   for (int axis = l->axis_count - 1, left = run; axis >= 0; axis--) {
@@ -228,6 +240,8 @@ static pp_status load_run(loader *l, int run, pp_arena *scratch) {
   PP_TRY(pp_config_check(config, root));
   config->directory = directory;
   PP_TRY(check_init(&l->experiment->arena, config, root));
+  if (pp_architecture_is_file(config->model))
+    PP_TRY(read_architecture(l, directory, root, config));
   return pp_config_read_profiles(&l->experiment->arena, &l->profiles, directory, root, config);
 }
 

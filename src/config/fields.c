@@ -36,7 +36,7 @@ static const pp_choice models[] = {{"vgg5", 0, true},
                                    {"resnet50", 0, true},
                                    {"mobilenetv3-small", 0, true},
                                    {"mobilenetv3-large", 0, true},
-                                   {"FILE.yaml", 0, false},
+                                   {"FILE.yaml", 0, true},
                                    {NULL, 0, 0}};
 static const pp_choice datasets[] = {
     {"fashion-mnist", 0, true}, {"mnist", 0, true}, {"synthetic", 0, true}, {"cifar-10", 0, true},
@@ -505,7 +505,7 @@ const pp_field pp_experiment_fields[] = {
      AT(pp_config, model),
      .fallback = "vgg5",
      .choices = models,
-     .help = "the network; `pipar models` lists them"},
+     .help = "the network; `pipar models` lists them. Or a file that describes one, from the experiment's directory"},
     {.key = "dataset", .type = PP_FIELD_SECTION, AT(pp_config, dataset), .fields = dataset_fields},
     {.key = "training", .type = PP_FIELD_SECTION, AT(pp_config, training), .fields = training_fields},
     {.key = "pipeline", .type = PP_FIELD_SECTION, AT(pp_config, pipeline), .fields = pipeline_fields},

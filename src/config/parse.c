@@ -481,7 +481,10 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
     return parse_choice(at, node, field, &choice);
   case PP_FIELD_NAME:
     PP_TRY(parse_choice(at, node, field, &choice));
-    snprintf(to, field->size, "%s", choice->name);
+    text = strncmp(choice->name, "FILE", 4) == 0 ? node->text : choice->name;
+    if (strlen(text) >= field->size || !pp_text_is_plain(text))
+      return refuse(at, node, field, "no fit name of a file");
+    snprintf(to, field->size, "%s", text);
     return NULL;
   case PP_FIELD_LABEL:
   case PP_FIELD_TEXT:

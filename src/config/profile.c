@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/architecture.h"
 #include "config/file.h"
 #include "config/parse.h"
 
@@ -203,11 +204,12 @@ static pp_status find_profile(pp_arena *arena, pp_profile_list *list, const ment
 
 static pp_status check_network(const pp_profile *profile, const pp_config *config) {
   char shown[PP_SHOWN_VALUE];
-  if (strcmp(profile->network, config->model) == 0)
+  const char *network = config->architecture != NULL ? config->architecture->name : config->model;
+  if (strcmp(profile->network, network) == 0)
     return NULL;
   return pp_fail_at(pp_node_nearest(profile->root, "network"), "network",
                     "%s is not the experiment's network: allowed is %s",
-                    pp_escape(shown, sizeof shown, false, profile->network), config->model);
+                    pp_escape(shown, sizeof shown, false, profile->network), network);
 }
 
 pp_status pp_config_read_profiles(pp_arena *arena, pp_profile_list *list, const char *directory, const pp_node *root,

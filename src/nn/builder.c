@@ -65,6 +65,8 @@ static pp_shape shape_of(const pp_model *model, int from) {
   return from == PP_FROM_BLOCK ? model->blocks[model->block_count - 1].info.input : model->layers[from].output;
 }
 
+pp_shape pp_builder_shape(const pp_builder *builder, int from) { return shape_of(builder->model, from); }
+
 /* A new layer with its input; NULL after an error. */
 static pp_layer *new_layer(pp_builder *builder, int from, int second) {
   pp_model *model = builder->model;
@@ -118,7 +120,7 @@ static pp_initial normal(double deviation) { return (pp_initial){PP_INITIAL_NORM
 /* Glorot and Bengio, AISTATS 2010, eq. 16; He et al., ICCV 2015, eq. 14 with the fan out. */
 static void start_conv(const pp_builder *builder, pp_layer *layer) {
   double taps = (double)layer->kernel * layer->kernel, out = (double)layer->middle.channels;
-  double in = layer->depthwise ? 1.0 : (double)layer->input.channels;
+  double in = layer->depthwise ? 1.0 : (double)(layer->input.channels / layer->groups);
   if (builder->scheme == PP_SCHEME_XAVIER)
     layer->initial_weight = uniform(sqrt(6.0 / ((in + out) * taps)));
   else
@@ -144,6 +146,7 @@ int pp_builder_conv(pp_builder *builder, int from, const pp_conv_spec *spec) {
   layer->stride = spec->stride;
   layer->padding = spec->padding;
   layer->depthwise = spec->depthwise;
+  layer->groups = spec->groups > 1 ? spec->groups : 1;
   layer->biased = spec->biased;
   layer->norm = !spec->plain;
   layer->act = spec->act;
@@ -151,9 +154,12 @@ int pp_builder_conv(pp_builder *builder, int from, const pp_conv_spec *spec) {
   snprintf(layer->name, sizeof layer->name, "%s", spec->name);
   snprintf(layer->norm_name, sizeof layer->norm_name, "%s", spec->norm_name);
   PP_ASSERT(spec->kernel * spec->kernel <= PP_MAX_RUNS && (!spec->pool || spec->act == PP_ACT_RELU));
+  PP_ASSERT(layer->input.channels % layer->groups == 0 && spec->channels % layer->groups == 0);
   PP_ASSERT(!spec->depthwise || spec->channels == layer->input.channels);
   if (layer->input.height + 2 * spec->padding < spec->kernel || layer->input.width + 2 * spec->padding < spec->kernel)
     layer->middle.height = 0; /* refused by take */
+  else if (layer->groups > 1)
+    pp_grouped_setup(layer);
   else
     pp_conv_setup(layer);
   start_conv(builder, layer);
@@ -213,6 +219,17 @@ int pp_builder_maxpool(pp_builder *builder, int from, int kernel, int stride, in
   layer->padding = padding;
   pp_maxpool_setup(layer);
   return take(builder, layer);
+}
+
+int pp_builder_average_pool(pp_builder *builder, int from, int kernel, int stride) {
+  int number = pp_builder_maxpool(builder, from, kernel, stride, 0);
+  if (builder->status == NULL)
+    builder->model->layers[number].type = &pp_average_pool_type;
+  return number;
+}
+
+int pp_builder_activation(pp_builder *builder, int from, pp_activation act) {
+  return add_simple(builder, &pp_activation_type, from, PP_FROM_BLOCK, act);
 }
 
 int pp_builder_dropout(pp_builder *builder, int from, double rate) {

@@ -32,6 +32,7 @@ typedef struct pp_layer {
   pp_shape input, middle, output; /* middle: between convolution and pooling */
   char name[24], norm_name[24];   /* of its tensors: "conv" and "bn" */
   int kernel, stride, padding;    /* of a convolution or a pooling */
+  int groups;                     /* of a convolution that is not depthwise; each reads its own share of the channels */
   bool depthwise, biased, norm;
   pp_activation act;
   bool pool;               /* 2x2, after a ReLU */
@@ -98,17 +99,27 @@ struct pp_layer_type {
   int (*tensors)(const pp_layer *layer, pp_layer_tensor out[PP_LAYER_MAX_TENSORS]);
 };
 
-extern const pp_layer_type pp_conv_type;    /* dense or depthwise; bias, batch norm, activation, 2x2 max pool */
-extern const pp_layer_type pp_linear_type;  /* bias, activation */
-extern const pp_layer_type pp_add_type;     /* of two inputs, then an activation (none or ReLU) */
-extern const pp_layer_type pp_average_type; /* over all pixels */
-extern const pp_layer_type pp_maxpool_type; /* kernel, stride, padding */
-extern const pp_layer_type pp_scale_type;   /* an image by one factor per sample and channel, the second input */
-extern const pp_layer_type pp_dropout_type; /* rate */
+extern const pp_layer_type pp_conv_type;         /* dense or depthwise; bias, batch norm, activation, 2x2 max pool */
+extern const pp_layer_type pp_grouped_type;      /* a convolution of several groups */
+extern const pp_layer_type pp_linear_type;       /* bias, activation */
+extern const pp_layer_type pp_add_type;          /* of two inputs, then an activation (none or ReLU) */
+extern const pp_layer_type pp_average_type;      /* over all pixels */
+extern const pp_layer_type pp_maxpool_type;      /* kernel, stride, padding */
+extern const pp_layer_type pp_average_pool_type; /* kernel, stride */
+extern const pp_layer_type pp_activation_type;   /* alone, where nothing before it takes it in */
+extern const pp_layer_type pp_scale_type;        /* an image by one factor per sample and channel, the second input */
+extern const pp_layer_type pp_dropout_type;      /* rate */
 
 /* The plain loops, in reference*.c. */
 extern const pp_layer_ops pp_conv_reference, pp_linear_reference, pp_add_reference, pp_average_reference;
+extern const pp_layer_ops pp_average_pool_reference, pp_activation_reference;
 extern const pp_layer_ops pp_maxpool_reference, pp_scale_reference, pp_dropout_reference;
+
+/* An activation and its slope at a; NaN stays. */
+float pp_activation_at(pp_activation act, float a);
+float pp_activation_slope(pp_activation act, float a);
+double pp_reference_activation(pp_activation act, double a);
+double pp_reference_slope(pp_activation act, double a);
 
 /* What dropout does to element `element` of the micro-batch's sample: 0 or 1 / (1 - rate). */
 float pp_dropout_factor(const pp_layer_run *run, int sample, int64_t element);
@@ -116,6 +127,7 @@ float pp_dropout_factor(const pp_layer_run *run, int sample, int64_t element);
 /* Lay out a layer whose input, kernel, flags and output channels (output.channels) are set: the other shapes, the
  * offsets and counts of its tensors. */
 void pp_conv_setup(pp_layer *layer);
+void pp_grouped_setup(pp_layer *layer);
 void pp_linear_setup(pp_layer *layer);
 void pp_maxpool_setup(pp_layer *layer);
 

@@ -53,8 +53,7 @@ static void transpose(const float *from, int64_t rows, int64_t columns, float *t
           to[c * rows + r] = from[r * columns + c];
 }
 
-/* NaN stays. */
-static float activation(pp_activation act, float a) {
+float pp_activation_at(pp_activation act, float a) {
   float gate = a < -3.0F ? 0.0F : a > 3.0F ? 1.0F : (a + 3.0F) / 6.0F;
   switch (act) {
   case PP_ACT_RELU:
@@ -68,7 +67,7 @@ static float activation(pp_activation act, float a) {
   }
 }
 
-static float activation_slope(pp_activation act, float a) {
+float pp_activation_slope(pp_activation act, float a) {
   switch (act) {
   case PP_ACT_RELU:
     return a <= 0.0F ? 0.0F : 1.0F;
@@ -103,7 +102,7 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
   if (run->training)
     memcpy(kept.a, y, (size_t)(run->samples * outputs) * sizeof *y);
   for (int64_t i = 0; i < run->samples * outputs; i++)
-    y[i] = activation(layer->act, y[i]);
+    y[i] = pp_activation_at(layer->act, y[i]);
 }
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
@@ -111,7 +110,7 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
   linear_kept kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
   for (int64_t i = 0; i < run->samples * outputs && layer->act != PP_ACT_NONE; i++)
-    dy[i] *= activation_slope(layer->act, kept.a[i]);
+    dy[i] *= pp_activation_slope(layer->act, kept.a[i]);
   float *dbias = run->grads + layer->bias;
   for (int64_t o = 0; o < outputs; o++) {
     double sum = 0.0;

@@ -4,7 +4,7 @@
 
 #include "nn/layer.h"
 
-enum { PP_MODEL_MAX_BLOCKS = 64, PP_MODEL_MAX_LAYERS = 256, PP_BLOCK_MAX_LAYERS = 16 };
+enum { PP_MODEL_MAX_BLOCKS = 64, PP_MODEL_MAX_LAYERS = 512, PP_BLOCK_MAX_LAYERS = 32 };
 
 typedef struct pp_block {
   pp_block_info info;
@@ -40,6 +40,7 @@ typedef struct pp_builder {
 
 typedef struct pp_conv_spec {
   int channels, kernel, stride, padding;
+  int groups;                          /* 0: 1 */
   bool depthwise, biased, plain, pool; /* plain: without batch norm */
   pp_activation act;
   const char *name, *norm_name;
@@ -49,14 +50,31 @@ PP_MUST_CHECK pp_status pp_builder_begin(pp_builder *builder, const char *name, 
 /* On success *out is the model, the caller's to destroy. */
 PP_MUST_CHECK pp_status pp_builder_end(pp_builder *builder, pp_model **out);
 void pp_builder_block(pp_builder *builder, const char *format, ...) PP_PRINTF(2, 3);
+/* What a layer of the block at hand gives, or the block takes. */
+pp_shape pp_builder_shape(const pp_builder *builder, int from);
 int pp_builder_conv(pp_builder *builder, int from, const pp_conv_spec *spec);
 int pp_builder_linear(pp_builder *builder, int from, int features, pp_activation act, const char *name);
 int pp_builder_squeeze(pp_builder *builder, int from, int features, pp_activation act, const char *name);
 int pp_builder_add(pp_builder *builder, int first, int second, pp_activation act);
 int pp_builder_average(pp_builder *builder, int from);
 int pp_builder_maxpool(pp_builder *builder, int from, int kernel, int stride, int padding);
+int pp_builder_average_pool(pp_builder *builder, int from, int kernel, int stride);
+int pp_builder_activation(pp_builder *builder, int from, pp_activation act);
 int pp_builder_scale(pp_builder *builder, int from, int factors);
 int pp_builder_dropout(pp_builder *builder, int from, double rate);
+
+/* MobileNetV3's block: a pointwise convolution to `expanded` channels where that changes their number, a depthwise one,
+ * squeeze and excite, a pointwise one, and the input added where it has the same shape. */
+typedef struct pp_inverted {
+  int kernel, expanded, channels;
+  bool squeeze, swish;
+  int stride;
+} pp_inverted;
+/* Its tensors are named block.N, counted on from *part. */
+int pp_builder_inverted(pp_builder *builder, int from, const pp_inverted *shape, int *part);
+/* An image times factors of its channels: average, `channels` features (0: a quarter, in eights), ReLU, as many as the
+ * image has channels, hard sigmoid. The names are the two linear layers'. */
+int pp_builder_squeeze_excite(pp_builder *builder, int from, int channels, const char *first, const char *second);
 
 /* A chain written as pipar.md writes it: "C32 max2, C64, D128 drop, D" (the last D takes the classes); "N" after the
  * number of a convolution leaves out its batch norm. */

@@ -174,12 +174,6 @@ static void build_resnet50(pp_builder *b) { build_resnet(b, (const int[]){3, 4, 
 
 /* ---- MobileNetV3: Howard et al., ICCV 2019, tables 1 and 2, as torchvision has them ---- */
 
-typedef struct inverted {
-  int kernel, expanded, channels;
-  bool squeeze, swish;
-  int stride;
-} inverted;
-
 static int eighths(int channels) { /* torchvision's rounding to multiples of 8, which loses at most a tenth */
   int rounded = (channels + 4) / 8 * 8;
   rounded = rounded < 8 ? 8 : rounded;
@@ -197,37 +191,50 @@ static int mobile_conv(pp_builder *b, int from, int part, pp_conv_spec spec) {
   return pp_builder_conv(b, from, &spec);
 }
 
-static void inverted_block(pp_builder *b, const inverted *shape) {
-  pp_builder_block(b, "inverted %d-%d %dx%d%s%s", shape->expanded, shape->channels, shape->kernel, shape->kernel,
-                   shape->stride > 1 ? "/2" : "", shape->squeeze ? " squeeze" : "");
+int pp_builder_squeeze_excite(pp_builder *b, int from, int channels, const char *first, const char *second) {
   if (b->status != NULL)
-    return;
-  int inputs = b->model->blocks[b->model->block_count - 1].info.input.channels, part = 0, end = PP_FROM_BLOCK;
+    return 0;
+  int all = pp_builder_shape(b, from).channels;
+  int factors = pp_builder_average(b, from);
+  factors = pp_builder_squeeze(b, factors, channels > 0 ? channels : eighths(all / 4), PP_ACT_RELU, first);
+  factors = pp_builder_squeeze(b, factors, all, PP_ACT_HARD_SIGMOID, second);
+  return pp_builder_scale(b, from, factors);
+}
+
+int pp_builder_inverted(pp_builder *b, int from, const pp_inverted *shape, int *part) {
+  if (b->status != NULL)
+    return 0;
+  int inputs = pp_builder_shape(b, from).channels, end = from;
   pp_activation act = shape->swish ? PP_ACT_HARD_SWISH : PP_ACT_RELU;
   if (shape->expanded != inputs)
-    end =
-        mobile_conv(b, end, part++, (pp_conv_spec){.channels = shape->expanded, .kernel = 1, .stride = 1, .act = act});
-  end = mobile_conv(b, end, part++,
+    end = mobile_conv(b, end, (*part)++,
+                      (pp_conv_spec){.channels = shape->expanded, .kernel = 1, .stride = 1, .act = act});
+  end = mobile_conv(b, end, (*part)++,
                     (pp_conv_spec){.channels = shape->expanded,
                                    .kernel = shape->kernel,
                                    .stride = shape->stride,
                                    .depthwise = true,
                                    .act = act});
   if (shape->squeeze) {
-    char name[24];
-    snprintf(name, sizeof name, "block.%d.fc1", part);
-    int factors = pp_builder_average(b, end);
-    factors = pp_builder_squeeze(b, factors, eighths(shape->expanded / 4), PP_ACT_RELU, name);
-    snprintf(name, sizeof name, "block.%d.fc2", part++);
-    factors = pp_builder_squeeze(b, factors, shape->expanded, PP_ACT_HARD_SIGMOID, name);
-    end = pp_builder_scale(b, end, factors);
+    char first[24], second[24];
+    snprintf(first, sizeof first, "block.%d.fc1", *part);
+    snprintf(second, sizeof second, "block.%d.fc2", (*part)++);
+    end = pp_builder_squeeze_excite(b, end, 0, first, second);
   }
-  end = mobile_conv(b, end, part, (pp_conv_spec){.channels = shape->channels, .kernel = 1, .stride = 1});
+  end = mobile_conv(b, end, (*part)++, (pp_conv_spec){.channels = shape->channels, .kernel = 1, .stride = 1});
   if (shape->stride == 1 && inputs == shape->channels)
-    pp_builder_add(b, end, PP_FROM_BLOCK, PP_ACT_NONE);
+    end = pp_builder_add(b, end, from, PP_ACT_NONE);
+  return end;
 }
 
-static void build_mobilenet(pp_builder *b, const inverted *blocks, int count, int features) {
+static void inverted_block(pp_builder *b, const pp_inverted *shape) {
+  int part = 0;
+  pp_builder_block(b, "inverted %d-%d %dx%d%s%s", shape->expanded, shape->channels, shape->kernel, shape->kernel,
+                   shape->stride > 1 ? "/2" : "", shape->squeeze ? " squeeze" : "");
+  pp_builder_inverted(b, PP_FROM_BLOCK, shape, &part);
+}
+
+static void build_mobilenet(pp_builder *b, const pp_inverted *blocks, int count, int features) {
   b->scheme = PP_SCHEME_MOBILENET;
   b->epsilon = 1e-3F;
   b->momentum = 0.01F;
@@ -248,7 +255,7 @@ static void build_mobilenet(pp_builder *b, const inverted *blocks, int count, in
 }
 
 static void build_mobilenet_small(pp_builder *b) {
-  static const inverted blocks[] = {
+  static const pp_inverted blocks[] = {
       {3, 16, 16, true, false, 2}, {3, 72, 24, false, false, 2}, {3, 88, 24, false, false, 1},
       {5, 96, 40, true, true, 2},  {5, 240, 40, true, true, 1},  {5, 240, 40, true, true, 1},
       {5, 120, 48, true, true, 1}, {5, 144, 48, true, true, 1},  {5, 288, 96, true, true, 2},
@@ -258,7 +265,7 @@ static void build_mobilenet_small(pp_builder *b) {
 }
 
 static void build_mobilenet_large(pp_builder *b) {
-  static const inverted blocks[] = {
+  static const pp_inverted blocks[] = {
       {3, 16, 16, false, false, 1}, {3, 64, 24, false, false, 2}, {3, 72, 24, false, false, 1},
       {5, 72, 40, true, false, 2},  {5, 120, 40, true, false, 1}, {5, 120, 40, true, false, 1},
       {3, 240, 80, false, true, 2}, {3, 200, 80, false, true, 1}, {3, 184, 80, false, true, 1},

@@ -11,7 +11,7 @@ static int64_t at(pp_shape shape, int64_t n, int64_t y, int64_t x, int64_t c) {
 }
 
 /* NaN stays. */
-static double activation(pp_activation act, double a) {
+double pp_reference_activation(pp_activation act, double a) {
   if (isnan(a))
     return a;
   double gate = fmin(fmax(a + 3.0, 0.0), 6.0) / 6.0;
@@ -21,7 +21,7 @@ static double activation(pp_activation act, double a) {
                                       : a;
 }
 
-static double activation_slope(pp_activation act, double a) {
+double pp_reference_slope(pp_activation act, double a) {
   bool inside = a > -3.0 && a < 3.0;
   return act == PP_ACT_RELU           ? (a <= 0.0 ? 0.0 : 1.0)
          : act == PP_ACT_HARD_SWISH   ? (inside    ? a / 3.0 + 0.5
@@ -58,13 +58,16 @@ static void conv_plan(const pp_layer *layer, const pp_layer_request *request, pp
 
 /* The input channels [first, end) that output channel o reads. */
 static void group_of(const pp_layer *layer, int64_t o, int64_t *first, int64_t *end) {
-  *first = layer->depthwise ? o : 0;
-  *end = layer->depthwise ? o + 1 : layer->input.channels;
+  int64_t groups = layer->depthwise ? layer->input.channels : layer->groups, width = layer->input.channels / groups;
+  *first = o / (layer->middle.channels / groups) * width;
+  *end = *first + width;
 }
 
-/* Of the weight (O, C, k, k); depthwise (C, 1, k, k). */
+/* Of the weight (O, C / groups, k, k). */
 static int64_t tap(const pp_layer *layer, int64_t o, int64_t c, int64_t ky, int64_t kx) {
-  int64_t row = layer->depthwise ? o : o * layer->input.channels + c;
+  int64_t first, end;
+  group_of(layer, o, &first, &end);
+  int64_t row = o * (end - first) + c - first;
   return layer->weight + (row * layer->kernel + ky) * layer->kernel + kx;
 }
 
@@ -139,7 +142,7 @@ static void conv_forward(const pp_layer_run *run, const float *x, float *y) {
       for (int64_t column = 0; column < out.width; column++)
         for (int64_t c = 0; c < out.channels; c++) {
           float v = t.a[layer->pool ? largest(mid, t.a, n, row, column, c) : at(mid, n, row, column, c)];
-          y[at(out, n, row, column, c)] = (float)activation(layer->act, (double)v);
+          y[at(out, n, row, column, c)] = (float)pp_reference_activation(layer->act, (double)v);
         }
 }
 
@@ -172,7 +175,7 @@ static void conv_backward(const pp_layer_run *run, const float *x, float *dy, fl
       for (int64_t column = 0; column < out.width; column++)
         for (int64_t c = 0; c < out.channels; c++) {
           int64_t from = layer->pool ? largest(mid, t.a, n, row, column, c) : at(mid, n, row, column, c);
-          double slope = activation_slope(layer->act, (double)t.a[from]);
+          double slope = pp_reference_slope(layer->act, (double)t.a[from]);
           t.dz[from] = (float)(slope * (double)dy[at(out, n, row, column, c)]);
         }
   if (layer->norm)
@@ -232,7 +235,7 @@ static void linear_forward(const pp_layer_run *run, const float *x, float *y) {
       double sum = (double)run->params[layer->bias + o];
       for (int64_t i = 0; i < inputs; i++)
         sum += (double)x[n * inputs + i] * (double)run->params[layer->weight + o * inputs + column_of(layer, i)];
-      y[n * outputs + o] = (float)activation(layer->act, sum);
+      y[n * outputs + o] = (float)pp_reference_activation(layer->act, sum);
       if (run->training)
         run->kept[n * outputs + o] = (float)sum;
     }
@@ -242,7 +245,7 @@ static void linear_backward(const pp_layer_run *run, const float *x, float *dy, 
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
   for (int64_t i = 0; i < run->samples * outputs; i++)
-    dy[i] = (float)(activation_slope(layer->act, (double)run->kept[i]) * (double)dy[i]);
+    dy[i] = (float)(pp_reference_slope(layer->act, (double)run->kept[i]) * (double)dy[i]);
   for (int64_t o = 0; o < outputs; o++) {
     double dbias = 0.0;
     for (int64_t n = 0; n < run->samples; n++)

@@ -33,6 +33,52 @@ static void add_backward(const pp_layer_run *run, const float *x, float *dy, flo
 
 const pp_layer_ops pp_add_reference = {plan_nothing, add_forward, add_backward};
 
+static void activation_forward(const pp_layer_run *run, const float *x, float *y) {
+  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output); i++)
+    y[i] = (float)pp_reference_activation(run->layer->act, (double)x[i]);
+}
+
+static void activation_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
+  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output) && dx != NULL; i++)
+    dx[i] = (float)((double)dy[i] * pp_reference_slope(run->layer->act, (double)x[i]));
+}
+
+const pp_layer_ops pp_activation_reference = {plan_nothing, activation_forward, activation_backward};
+
+/* Over the windows of a pooling without padding. */
+static void average_pool_forward(const pp_layer_run *run, const float *x, float *y) {
+  pp_shape in = run->layer->input, out = run->layer->output;
+  int64_t kernel = run->layer->kernel, stride = run->layer->stride;
+  for (int64_t n = 0; n < run->samples; n++)
+    for (int64_t row = 0; row < out.height; row++)
+      for (int64_t column = 0; column < out.width; column++)
+        for (int64_t c = 0; c < out.channels; c++) {
+          double sum = 0.0;
+          for (int64_t k = 0; k < kernel * kernel; k++)
+            sum += (double)x[at(in, n, row * stride + k / kernel, column * stride + k % kernel, c)];
+          y[at(out, n, row, column, c)] = (float)(sum / (double)(kernel * kernel));
+        }
+}
+
+/* Each input gathers what the windows that hold it give. */
+static void average_pool_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
+  (void)x;
+  pp_shape in = run->layer->input, out = run->layer->output;
+  int64_t kernel = run->layer->kernel, stride = run->layer->stride;
+  for (int64_t i = 0; i < run->samples * pp_shape_elements(in) && dx != NULL; i++) {
+    int64_t c = i % in.channels, pixel = i / in.channels;
+    int64_t s = pixel % in.width, r = pixel / in.width % in.height, n = pixel / in.width / in.height;
+    double sum = 0.0;
+    for (int64_t row = 0; row < out.height; row++)
+      for (int64_t column = 0; column < out.width; column++)
+        if (r >= row * stride && r < row * stride + kernel && s >= column * stride && s < column * stride + kernel)
+          sum += (double)dy[at(out, n, row, column, c)];
+    dx[i] = (float)(sum / (double)(kernel * kernel));
+  }
+}
+
+const pp_layer_ops pp_average_pool_reference = {plan_nothing, average_pool_forward, average_pool_backward};
+
 static void average_forward(const pp_layer_run *run, const float *x, float *y) {
   pp_shape in = run->layer->input;
   for (int64_t n = 0; n < run->samples; n++)

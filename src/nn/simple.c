@@ -176,6 +176,68 @@ static int maxpool_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_IN
 static const pp_layer_ops maxpool_ops = {plan_nothing, maxpool_forward, maxpool_backward};
 const pp_layer_type pp_maxpool_type = {&maxpool_ops, &pp_maxpool_reference, 1, maxpool_info, no_tensors};
 
+/* ---- average of a window ---- */
+
+static void average_pool_forward(const pp_layer_run *run, const float *x, float *y) {
+  const pp_layer *layer = run->layer;
+  int64_t channels = layer->input.channels, width = layer->input.width * channels;
+  float share = 1.0F / (float)(layer->kernel * layer->kernel);
+  for (int n = 0; n < run->samples; n++, x += pp_shape_elements(layer->input))
+    for (int64_t row = 0; row < layer->output.height; row++)
+      for (int64_t column = 0; column < layer->output.width; column++, y += channels) {
+        const float *window = x + row * layer->stride * width + column * layer->stride * channels;
+        memset(y, 0, (size_t)channels * sizeof *y);
+        for (int64_t r = 0; r < layer->kernel; r++)
+          for (int64_t s = 0; s < layer->kernel; s++)
+            for (int64_t c = 0; c < channels; c++)
+              y[c] += window[r * width + s * channels + c];
+        for (int64_t c = 0; c < channels; c++)
+          y[c] *= share;
+      }
+}
+
+static void average_pool_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
+  (void)x;
+  const pp_layer *layer = run->layer;
+  int64_t channels = layer->input.channels, width = layer->input.width * channels;
+  float share = 1.0F / (float)(layer->kernel * layer->kernel);
+  if (dx == NULL)
+    return;
+  memset(dx, 0, (size_t)(run->samples * pp_shape_elements(layer->input)) * sizeof *dx);
+  for (int n = 0; n < run->samples; n++, dx += pp_shape_elements(layer->input))
+    for (int64_t row = 0; row < layer->output.height; row++)
+      for (int64_t column = 0; column < layer->output.width; column++, dy += channels) {
+        float *window = dx + row * layer->stride * width + column * layer->stride * channels;
+        for (int64_t r = 0; r < layer->kernel; r++)
+          for (int64_t s = 0; s < layer->kernel; s++)
+            for (int64_t c = 0; c < channels; c++)
+              window[r * width + s * channels + c] += dy[c] * share;
+      }
+}
+
+static const pp_layer_ops average_pool_ops = {plan_nothing, average_pool_forward, average_pool_backward};
+const pp_layer_type pp_average_pool_type = {&average_pool_ops, &pp_average_pool_reference, 1, maxpool_info, no_tensors};
+
+/* ---- an activation alone ---- */
+
+static void activation_forward(const pp_layer_run *run, const float *x, float *y) {
+  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output); i++)
+    y[i] = pp_activation_at(run->layer->act, x[i]);
+}
+
+static void activation_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
+  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output) && dx != NULL; i++)
+    dx[i] = dy[i] * pp_activation_slope(run->layer->act, x[i]);
+}
+
+static int activation_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
+  static const char *const acts[] = {"none", "relu", "hardswish", "hardsigmoid"};
+  return info_as(acts[layer->act], layer, pp_shape_elements(layer->input), out);
+}
+
+static const pp_layer_ops activation_ops = {plan_nothing, activation_forward, activation_backward};
+const pp_layer_type pp_activation_type = {&activation_ops, &pp_activation_reference, 1, activation_info, no_tensors};
+
 /* ---- an image times one factor per sample and channel ---- */
 
 static void scale_forward(const pp_layer_run *run, const float *x, float *y) {
@@ -191,14 +253,18 @@ static void scale_backward(const pp_layer_run *run, const float *x, float *dy, f
   int64_t pixels = pp_pixels(run->layer->input), channels = run->layer->input.channels;
   const float *factor = run->second;
   float *dfactor = run->dsecond;
-  PP_ASSERT(dx != NULL && dfactor != NULL);
+  PP_ASSERT(dfactor != NULL);
   for (int n = 0; n < run->samples; n++, factor += channels, dfactor += channels) {
     memset(dfactor, 0, (size_t)channels * sizeof *dfactor);
-    for (int64_t p = 0; p < pixels; p++, x += channels, dy += channels, dx += channels)
-      for (int64_t c = 0; c < channels; c++) {
+    for (int64_t p = 0; p < pixels; p++, x += channels, dy += channels) {
+      for (int64_t c = 0; c < channels; c++)
         dfactor[c] += dy[c] * x[c];
+      if (dx == NULL) /* the network's input is scaled */
+        continue;
+      for (int64_t c = 0; c < channels; c++)
         dx[c] = dy[c] * factor[c];
-      }
+      dx += channels;
+    }
   }
 }
 

@@ -52,7 +52,10 @@ static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario)
   if (needs_model(config)) {
     pp_dataset_info info;
     PP_TRY(pp_dataset_describe(&config->dataset, &info));
-    PP_TRY(pp_model_create(config->model, info.shape, info.classes, model));
+    if (config->architecture != NULL)
+      PP_TRY(pp_model_create_own(config->architecture, info.shape, info.classes, model));
+    else
+      PP_TRY(pp_model_create(config->model, info.shape, info.classes, model));
     job->model = *model;
     job->blocks = pp_model_block_count(*model);
     job->parameters = pp_model_parameter_offset(*model, job->blocks);

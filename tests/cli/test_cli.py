@@ -607,6 +607,45 @@ class Profiles(CliTest):
             self.fails(2, words, "run", "exp.yaml", "-o", "x.h5", "--set", settings, *more)
 
 
+class OwnNetworks(CliTest):
+    NETWORK = (
+        "format: pipar-network\nformat_version: 1\nblocks:\n  - [{conv: 4}, batch_norm, relu, {max_pool: 2}]\n"
+        "  - [{residual: {layers: [{conv: {channels: 8, stride: 2, groups: 2}}, batch_norm]}}, relu]\n"
+        "  - [{linear: classes}]\n"
+    )
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "exps" / "nets").mkdir(parents=True)
+        self.write("exps/nets/own.yaml", self.NETWORK)
+        self.write("exps/exp.yaml", TRAINED + "sweep: {model: [nets/own.yaml, vgg5]}\n")
+
+    def test_a_file_beside_the_experiment_is_trained_timed_and_kept(self):
+        self.succeeds("run", "exps/exp.yaml", "-o", "a.h5")
+        self.succeeds("run", "exps/exp.yaml", "-o", "b.h5", ranks=3)
+        self.succeeds("diff", "a.h5", "b.h5")
+        self.assertIn("nets/own.yaml", self.succeeds("report", "a.h5").stdout)
+        self.assertIn("nets/own.yaml", self.succeeds("check", "exps/exp.yaml").stdout)
+        self.write("exps/nets/own.yaml", self.NETWORK + "# another\n")
+        self.succeeds("run", "exps/exp.yaml", "-o", "c.h5")
+        done = self.pipar("diff", "a.h5", "c.h5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("model_file", done.stdout)
+
+    def test_commands_take_the_file_itself(self):
+        self.assertIn("residual C8g 3x3/2", self.succeeds("models", "exps/nets/own.yaml", "--input", "1x12x12").stdout)
+        self.succeeds("profile", "exps/nets/own.yaml", "-o", "p.yaml", "--repeats", "1", "--batch-sizes", "2")
+        self.assertIn("network: own.yaml", (self.folder / "p.yaml").read_text().replace("'", ""))
+
+    def test_what_does_not_fit_is_named_with_its_place(self):
+        self.fails(2, ["--set model=nets/none.yaml", "model: exps/nets/none.yaml", "cannot be opened"],
+                   "check", "exps/exp.yaml", "--set", "model=nets/none.yaml")  # fmt: skip
+        self.write("exps/nets/own.yaml", self.NETWORK.replace("max_pool: 2", "max_pool: 60"))
+        self.fails(2, ["exps/nets/own.yaml:4:36", "max_pool", "leaves nothing"], "check", "exps/exp.yaml")
+        self.write("exps/nets/own.yaml", self.NETWORK.replace("residual", "residul"))
+        self.fails(2, ["exps/nets/own.yaml:5:7", "did you mean residual?"], "run", "exps/exp.yaml", "-o", "a.h5")
+
+
 class FlippedBit(CliTest):
     def test_diff_finds_it_in_every_table_and_tensor(self):
         try:
