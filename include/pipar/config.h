@@ -21,6 +21,8 @@ typedef enum pp_method {
 } pp_method;
 typedef enum pp_policy { PP_POLICY_FIFO, PP_POLICY_SPACE_SHARE, PP_POLICY_PRIORITY } pp_policy;
 typedef enum pp_partition_kind { PP_PARTITION_IID, PP_PARTITION_DIRICHLET } pp_partition_kind;
+typedef enum pp_mechanism { PP_PRIVACY_NONE, PP_PRIVACY_DP_FEDAVG, PP_PRIVACY_ACTIVATION } pp_mechanism;
+typedef enum pp_noise { PP_NOISE_GAUSSIAN, PP_NOISE_LAPLACE } pp_noise;
 typedef enum pp_planner { PP_PLANNER_SEARCH, PP_PLANNER_APS, PP_PLANNER_APS_AS_PUBLISHED } pp_planner;
 typedef enum pp_cost_kind { PP_COST_ROOFLINE, PP_COST_PROFILE, PP_COST_TABLE, PP_COST_MEASURED } pp_cost_kind;
 
@@ -56,6 +58,7 @@ typedef struct pp_device_config {
 typedef struct pp_cost_table {
   int64_t iterations; /* per epoch */
   int64_t forward_ns, backward_ns, update_ns;
+  int64_t privacy_ns; /* dp-fedavg: clipping and noise at the end of a round */
   int64_t server_forward_ns, server_backward_ns, server_update_ns, aggregate_ns;
   int64_t server_backward_input_ns, server_backward_weight_ns; /* bw-split, instead of server_backward_ns */
   int64_t upload_bytes, download_bytes, model_upload_bytes, model_download_bytes;
@@ -112,6 +115,16 @@ typedef struct pp_server_config {
   pp_policy policy;
 } pp_server_config;
 
+/* docs/privacy.md. Noise has the scale noise_multiplier x 2 clip; Laplace noise of activations 2 clip / epsilon. */
+typedef struct pp_privacy_config {
+  pp_mechanism mechanism;
+  pp_noise noise;          /* of activations */
+  double clip;             /* norm; 0 where not given */
+  double noise_multiplier; /* 0: no Gaussian noise */
+  double delta;
+  double epsilon; /* of one release, Laplace; 0 where not given */
+} pp_privacy_config;
+
 typedef struct pp_config {
   char name[128];
   uint64_t seed;
@@ -127,6 +140,7 @@ typedef struct pp_config {
   pp_server_config server;
   int group_count;
   pp_device_group *groups; /* (group_count) */
+  pp_privacy_config privacy;
   bool record_stages, record_model;
   int checkpoint_every_rounds;
   char *init;            /* "random" or FILE.h5[:GROUP] */
@@ -161,6 +175,7 @@ const char *pp_policy_name(pp_policy policy);
 const char *pp_clock_name(pp_clock clock);
 const char *pp_compute_name(pp_compute compute);
 const char *pp_cost_kind_name(pp_cost_kind kind);
+const char *pp_mechanism_name(pp_mechanism mechanism);
 
 /* One resolved setting, as dump and results show it: dotted key ("training.batch_size", "devices.0.count"). */
 typedef enum pp_setting_type { PP_SETTING_INT, PP_SETTING_REAL, PP_SETTING_BOOL, PP_SETTING_TEXT } pp_setting_type;

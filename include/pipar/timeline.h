@@ -3,6 +3,7 @@
 #ifndef PIPAR_TIMELINE_H
 #define PIPAR_TIMELINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pipar/config.h"
@@ -35,6 +36,8 @@ typedef struct pp_device_class {
   int64_t iterations;           /* over the run */
   const pp_schedule *full;      /* every mini-batch but a ragged last one of an epoch */
   const pp_schedule *ragged;    /* that one; equal to `full` where there is none */
+  /* The same as the last mini-batch of a round, where clipping and noise make its update longer; else both NULL. */
+  const pp_schedule *closing_full, *closing_ragged;
   const pp_network_config *network;
   const pp_rate_trace *slowdown; /* millionths; NULL or no steps: compute stages take what the schedule says */
 } pp_device_class;
@@ -69,6 +72,8 @@ typedef struct pp_scenario {
  * not built yet. `config` must outlive the scenario. */
 PP_MUST_CHECK pp_status pp_scenario_create(const pp_config *config, const pp_model *model, pp_scenario **out);
 void pp_scenario_destroy(pp_scenario *scenario);
+/* Whether iteration number `iteration` of the whole run ends a round of the class. */
+bool pp_class_closes_round(const pp_device_class *class, int64_t iteration);
 /* The schedule of a device's iteration number `iteration` of the whole run. */
 const pp_schedule *pp_scenario_schedule(const pp_scenario *scenario, int device, int64_t iteration);
 

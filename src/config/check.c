@@ -24,6 +24,7 @@ static const need needs[] = {
     NEED("device.forward_s", forward_ns, EVERY),
     NEED("device.backward_s", backward_ns, EVERY),
     NEED("device.update_s", update_ns, EVERY),
+    NEED("device.privacy_s", privacy_ns, 0),
     NEED("server.forward_s", server_forward_ns, SPLIT),
     NEED("server.backward_s", server_backward_ns, SPLIT & ~BW_SPLIT),
     NEED("server.backward_input_s", server_backward_input_ns, BW_SPLIT),
@@ -66,6 +67,12 @@ static pp_status check_table(const pp_config *config, const pp_node *root, int g
     return pp_fail_at(pp_group_place(root, group, what->key), what->key,
                       "is missing for device group %d: with `cost: {kind: table}` allowed is a value above 0", group);
   }
+  if (config->privacy.mechanism == PP_PRIVACY_DP_FEDAVG && table->privacy_ns == 0)
+    return pp_fail_at(
+        pp_group_place(root, group, "cost.device.privacy_s"), "cost.device.privacy_s",
+        "is missing for device group %d: with `privacy: {mechanism: dp-fedavg}` and `cost: {kind: table}` "
+        "allowed is a value above 0",
+        group);
   const pp_cost_table *first = &config->groups[0].cost.table;
   if (table->iterations != first->iterations || table->aggregate_ns != first->aggregate_ns) {
     const char *what = table->iterations != first->iterations ? "cost.iterations" : "cost.server.aggregate_s";
@@ -211,6 +218,46 @@ static pp_status check_dataset(const pp_config *config, const pp_node *root) {
   return NULL;
 }
 
+/* What the keys of `privacy` say together, and with the method. What a mechanism has no use for is unused. */
+static pp_status check_privacy(const pp_config *config, const pp_node *root) {
+  const pp_privacy_config *privacy = &config->privacy;
+  const pp_node *section = pp_node_find(root, "privacy", NULL), *place = pp_node_nearest(root, "privacy.mechanism");
+  if (privacy->mechanism == PP_PRIVACY_NONE)
+    return NULL;
+  const char *mechanism = pp_mechanism_name(privacy->mechanism), *method = pp_method_name(config->method);
+  bool activation = privacy->mechanism == PP_PRIVACY_ACTIVATION;
+  bool laplace = activation && privacy->noise == PP_NOISE_LAPLACE;
+  if (activation && config->method == PP_METHOD_FL)
+    return pp_fail_at(place, "privacy.mechanism",
+                      "activation contradicts `method: fl`, which sends no activations: "
+                      "allowed is none or dp-fedavg");
+  if (!activation && config->method == PP_METHOD_SL)
+    return pp_fail_at(place, "privacy.mechanism",
+                      "dp-fedavg contradicts `method: sl`, which averages no updates: "
+                      "allowed is none or activation");
+  if (privacy->clip == 0)
+    return pp_fail_at(section, "privacy.clip", "is missing: with `mechanism: %s` allowed is a number above 0",
+                      mechanism);
+  if (laplace && privacy->epsilon == 0)
+    return pp_fail_at(section, "privacy.epsilon", "is missing: with `noise: laplace` allowed is a number above 0");
+  if (laplace && privacy->noise_multiplier > 0)
+    return pp_fail_at(pp_node_nearest(root, "privacy.noise_multiplier"), "privacy.noise_multiplier",
+                      "contradicts `noise: laplace`, which takes epsilon: allowed is 0, or `noise: gaussian`");
+  if (!laplace && pp_node_find(section, "noise_multiplier", NULL) == NULL)
+    return pp_fail_at(section, "privacy.noise_multiplier",
+                      "is missing: with `mechanism: %s` and Gaussian noise allowed is a number from 0", mechanism);
+  if (activation && !laplace && privacy->epsilon > 0)
+    return pp_fail_at(pp_node_nearest(root, "privacy.epsilon"), "privacy.epsilon",
+                      "contradicts `noise: gaussian`, which takes noise_multiplier: allowed is none, or `noise: "
+                      "laplace`");
+  pp_cost_kind kind = config->groups[0].cost.kind;
+  if (kind == PP_COST_PROFILE || (kind == PP_COST_MEASURED && !activation))
+    return pp_fail_at(place, "privacy.mechanism",
+                      "%s has no cost with `cost: {kind: %s}` (method %s): allowed is roofline or table", mechanism,
+                      pp_cost_kind_name(kind), method);
+  return NULL;
+}
+
 pp_status pp_config_check(const pp_config *config, const pp_node *root) {
   if (config->clock == PP_CLOCK_WALL && config->compute == PP_COMPUTE_NONE)
     return pp_fail_at(pp_node_nearest(root, "clock"), "clock",
@@ -220,6 +267,7 @@ pp_status pp_config_check(const pp_config *config, const pp_node *root) {
                       "true contradicts `compute: none`, which trains no network: allowed is false");
   for (int group = 0; group < config->group_count; group++)
     PP_TRY(check_group(config, root, group));
+  PP_TRY(check_privacy(config, root));
   PP_TRY(check_dataset(config, root));
   return check_samples(config, root);
 }

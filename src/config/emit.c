@@ -182,6 +182,8 @@ static pp_status walk_field(walk *w, level *at, const pp_field *field, const voi
   case PP_FIELD_REAL:
     setting.type = PP_SETTING_REAL;
     memcpy(&setting.real, from, sizeof setting.real);
+    if (setting.real == 0 && field->fallback == NULL && !field->required) /* not given */
+      return NULL;
     pp_real_print(setting.real, false, number);
     return write_line(w, at, field->key, &setting, true);
   case PP_FIELD_CHOICE:
@@ -436,4 +438,7 @@ const char *pp_method_name(pp_method method) { return name_of(pp_experiment_fiel
 const char *pp_policy_name(pp_policy policy) { return name_of(pp_experiment_fields, "server", "policy", (int)policy); }
 const char *pp_clock_name(pp_clock clock) { return name_of(pp_experiment_fields, NULL, "clock", (int)clock); }
 const char *pp_compute_name(pp_compute compute) { return name_of(pp_experiment_fields, NULL, "compute", (int)compute); }
+const char *pp_mechanism_name(pp_mechanism mechanism) {
+  return name_of(pp_experiment_fields, "privacy", "mechanism", (int)mechanism);
+}
 const char *pp_cost_kind_name(pp_cost_kind kind) { return name_of(pp_experiment_fields, "cost", "kind", (int)kind); }

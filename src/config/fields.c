@@ -57,8 +57,12 @@ static const pp_choice policies[] = {{"fifo", PP_POLICY_FIFO, true},
                                      {"priority", PP_POLICY_PRIORITY, true},
                                      {NULL, 0, 0}};
 static const pp_choice duplexes[] = {{"full", 0, true}, {"half", 1, true}, {NULL, 0, 0}};
-static const pp_choice mechanisms[] = {
-    {"none", 0, true}, {"dp-fedavg", 1, false}, {"activation", 2, false}, {NULL, 0, 0}};
+static const pp_choice mechanisms[] = {{"none", PP_PRIVACY_NONE, true},
+                                       {"dp-fedavg", PP_PRIVACY_DP_FEDAVG, true},
+                                       {"activation", PP_PRIVACY_ACTIVATION, true},
+                                       {NULL, 0, 0}};
+static const pp_choice noises[] = {
+    {"gaussian", PP_NOISE_GAUSSIAN, true}, {"laplace", PP_NOISE_LAPLACE, true}, {NULL, 0, 0}};
 
 /* ---- Tables ---- */
 
@@ -184,7 +188,8 @@ static const pp_field pipeline_fields[] = {
   }
 static const pp_field device_cost_fields[] = {
     STAGE("forward_s", forward_ns, "forward of a micro-batch on the device (`fl`: of a mini-batch, the whole network)"),
-    STAGE("backward_s", backward_ns, "its backward"), STAGE("update_s", update_ns, "the device's update"), END};
+    STAGE("backward_s", backward_ns, "its backward"), STAGE("update_s", update_ns, "the device's update"),
+    STAGE("privacy_s", privacy_ns, "`privacy: {mechanism: dp-fedavg}`: added to the last update of a round"), END};
 static const pp_field server_cost_fields[] = {
     STAGE("forward_s", server_forward_ns, "forward of a micro-batch on the server"),
     STAGE("backward_s", server_backward_ns, "its backward"),
@@ -438,17 +443,47 @@ const pp_field pp_group_fields[] = {
      .help = "keys of `cost` that differ from the experiment's"},
     END};
 
-static const pp_field privacy_fields[] = {{.key = "mechanism",
-                                           .type = PP_FIELD_FIXED,
-                                           .fallback = "none",
-                                           .choices = mechanisms,
-                                           .help = "differential privacy"},
-                                          {.key = "clip", .type = PP_FIELD_UNBUILT},
-                                          {.key = "noise_multiplier", .type = PP_FIELD_UNBUILT},
-                                          {.key = "delta", .type = PP_FIELD_UNBUILT},
-                                          {.key = "noise", .type = PP_FIELD_UNBUILT},
-                                          {.key = "epsilon", .type = PP_FIELD_UNBUILT},
-                                          END};
+static const pp_field privacy_fields[] = {
+    {.key = "mechanism",
+     .type = PP_FIELD_CHOICE,
+     AT(pp_privacy_config, mechanism),
+     .fallback = "none",
+     .choices = mechanisms,
+     .help = "differential privacy: dp-fedavg clips each device's update of a round and adds noise to it, activation "
+             "each sample's activation"},
+    {.key = "clip",
+     .type = PP_FIELD_REAL,
+     AT(pp_privacy_config, clip),
+     .max = 1e30,
+     .above_min = true,
+     .help = "the largest norm that is left: L2, with laplace noise L1"},
+    {.key = "noise_multiplier",
+     .type = PP_FIELD_REAL,
+     AT(pp_privacy_config, noise_multiplier),
+     .fallback = "0",
+     .max = 1e6,
+     .help = "Gaussian noise: its standard deviation over the sensitivity, which is twice `clip`; 0: clipped only"},
+    {.key = "delta",
+     .type = PP_FIELD_REAL,
+     AT(pp_privacy_config, delta),
+     .fallback = "0.00001",
+     .max = 1,
+     .above_min = true,
+     .below_max = true,
+     .help = "of the (epsilon, delta) that results report with Gaussian noise"},
+    {.key = "noise",
+     .type = PP_FIELD_CHOICE,
+     AT(pp_privacy_config, noise),
+     .fallback = "gaussian",
+     .choices = noises,
+     .help = "`activation`: which; gaussian takes noise_multiplier, laplace epsilon. `dp-fedavg` is always Gaussian"},
+    {.key = "epsilon",
+     .type = PP_FIELD_REAL,
+     AT(pp_privacy_config, epsilon),
+     .max = 1e9,
+     .min = 1e-6,
+     .help = "laplace noise: of one upload of a sample; the noise's scale is twice `clip` over this"},
+    END};
 
 static const pp_field record_fields[] = {{.key = "stages",
                                           .type = PP_FIELD_BOOL,
@@ -516,7 +551,7 @@ const pp_field pp_experiment_fields[] = {
      .required = true,
      .fields = pp_group_fields,
      .help = "groups of devices that are alike, numbered in order"},
-    {.key = "privacy", .type = PP_FIELD_SECTION, .fields = privacy_fields},
+    {.key = "privacy", .type = PP_FIELD_SECTION, AT(pp_config, privacy), .fields = privacy_fields},
     {.key = "record", .type = PP_FIELD_SECTION, .fields = record_fields},
     {.key = "checkpoint", .type = PP_FIELD_SECTION, .fields = checkpoint_fields},
     {.key = "init",

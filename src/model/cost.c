@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "model/privacy.h"
 #include "model/profile.h"
 
 enum { element_bytes = 4, label_bytes = 4, update_bytes = 20 };
@@ -91,9 +92,11 @@ static double roofline_seconds(const pp_cost_inputs *inputs, const pp_schedule *
   const pp_passes backward_input = {.input_gradient = 1}, backward_weight = {.weight_gradient = 1};
   switch (op->stage) {
   case PP_STAGE_FORWARD:
-    return device_seconds(inputs, schedule, op->samples, forward);
+    return device_seconds(inputs, schedule, op->samples, forward) +
+           pp_privacy_forward_seconds(inputs, schedule, op->samples);
   case PP_STAGE_BACKWARD:
-    return device_seconds(inputs, schedule, op->samples, backward);
+    return device_seconds(inputs, schedule, op->samples, backward) +
+           pp_privacy_backward_seconds(inputs, schedule, op->samples);
   case PP_STAGE_DEVICE_UPDATE:
     return update_seconds(inputs, inputs->device, 0, schedule->split);
   case PP_STAGE_SERVER_FORWARD:

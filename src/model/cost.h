@@ -16,6 +16,7 @@ typedef struct pp_cost_inputs {
   const pp_block_info *const *blocks; /* (block_count) */
   int64_t classes;                    /* outputs of the last block */
   int group;                          /* for errors */
+  const pp_privacy_config *privacy;   /* NULL: none */
 } pp_cost_inputs;
 
 /* Local. Fills pp_op.cost of every operation and the bytes of the model. Errors (PP_CODE_INPUT) name the group and the

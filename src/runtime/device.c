@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "runtime/aggregate.h"
 #include "runtime/message.h"
+#include "runtime/privacy.h"
 #include "runtime/transfer.h"
 
 /* One device as this rank plays it. */
@@ -468,8 +469,11 @@ pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds) {
 }
 
 pp_status pp_device_rank_send_models(pp_device_rank *rank) {
-  for (int i = 0; i < rank->count; i++)
-    PP_TRY(pp_weights_send(rank->job->comm, 0, rank->roles[i].device, &rank->roles[i].weights));
+  for (int i = 0; i < rank->count; i++) {
+    const device_role *role = &rank->roles[i];
+    pp_privacy_update(rank->job, role->device, role->round, &role->weights, 0, 0);
+    PP_TRY(pp_weights_send(rank->job->comm, 0, role->device, &role->weights));
+  }
   return NULL;
 }
 

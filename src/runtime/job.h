@@ -21,8 +21,9 @@ typedef struct pp_job {
   pp_clock_state *clock;                /* paces the roles; stands still at 0 under the virtual clock */
   const volatile sig_atomic_t *stopped; /* set by a signal */
   int blocks;
-  int64_t parameters, statistics; /* of the whole network */
-  int64_t image_elements;         /* of one sample */
+  int64_t parameters, statistics;          /* of the whole network */
+  int64_t image_elements;                  /* of one sample */
+  const float *start_params, *start_stats; /* the model that the round began with */
 } pp_job;
 
 /* What a device or its replica has seen of its training samples in a round. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "nn/privacy.h"
 
 pp_status pp_weights_init(pp_weights *weights, const pp_model *model, int first, int end, bool trained) {
   *weights = (pp_weights){
@@ -49,6 +50,8 @@ pp_status pp_device_part_init(pp_device_part *part, const pp_job *job, int devic
     PP_TRY_GOTO(status, pp_alloc((size_t)full->batch * classes, sizeof(float), "logits", &part->logits), fail);
     PP_TRY_GOTO(status, pp_alloc((size_t)full->batch, sizeof(int32_t), "labels", &part->labels), fail);
   }
+  if (job->config->privacy.mechanism == PP_PRIVACY_ACTIVATION)
+    PP_TRY_GOTO(status, pp_alloc((size_t)full->batch, sizeof(float), "factors of activations", &part->factors), fail);
   return NULL;
 fail:
   pp_device_part_fini(part);
@@ -60,6 +63,7 @@ void pp_device_part_fini(pp_device_part *part) {
   free(part->x);
   free(part->logits);
   free(part->labels);
+  free(part->factors);
   *part = (pp_device_part){0};
 }
 
@@ -76,6 +80,11 @@ static void place(pp_net *net, const pp_job *job, int device, int64_t iteration,
                                       .first_sample = op->first_sample});
 }
 
+static pp_rng activation_stream(const pp_job *job, int device, int64_t iteration) {
+  enum { STREAM_ACTIVATION = 1 }; /* updates have 0 */
+  return pp_rng_stream(job->config->seed, PP_RNG_PRIVACY, (uint32_t)device, (uint32_t)iteration, STREAM_ACTIVATION);
+}
+
 pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *activation, int32_t *labels) {
   const pp_job *job = part->job;
   if (labels == NULL) {
@@ -87,6 +96,10 @@ pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *a
                        op->samples, x, labels));
   place(part->net, job, part->device, part->iteration, op);
   pp_net_forward(part->net, &part->state, op->micro_batch % part->in_flight, op->samples, x, activation);
+  if (part->factors != NULL)
+    pp_activation_protect(&job->config->privacy, activation_stream(job, part->device, part->iteration),
+                          op->first_sample, op->samples, pp_job_boundary_elements(job, part->split), activation,
+                          part->factors + op->first_sample);
   return NULL;
 }
 
@@ -105,6 +118,9 @@ void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, 
     gradient = part->logits;
     score_loss(&part->score, part->job, schedule, op, part->logits, part->labels, gradient);
   }
+  if (part->factors != NULL)
+    pp_activation_gradient(op->samples, pp_job_boundary_elements(part->job, part->split),
+                           part->factors + op->first_sample, gradient);
   pp_net_backward(part->net, &part->state, op->micro_batch % part->in_flight, gradient, NULL);
 }
 

@@ -29,6 +29,7 @@ typedef struct pp_device_part {
   float *logits;     /* (batch, classes), fl only */
   int32_t *labels;   /* (batch), fl only */
   pp_score score;    /* fl only */
+  float *factors;    /* (batch) what clipping multiplied activations by; NULL unless they are protected */
 } pp_device_part;
 
 /* `in_flight`: micro-batches between forward and backward. */

@@ -9,6 +9,7 @@
 #include "runtime/evaluate.h"
 #include "runtime/local.h"
 #include "runtime/memory.h"
+#include "runtime/privacy.h"
 #include "runtime/server.h"
 
 struct pp_run {
@@ -134,6 +135,8 @@ static pp_status create_training(pp_run *run) {
   pp_model_init(job->model, job->config->seed, run->params, run->stats);
   if (strcmp(job->config->init, "random") != 0)
     PP_TRY(pp_results_read_tensors(job->config->directory, job->config->init, job->model, run->params, run->stats));
+  job->start_params = run->params;
+  job->start_stats = run->stats;
   PP_TRY(pp_evaluator_create(job, &run->evaluator));
   if (pp_comm_size(job->comm) == 1) {
     PP_TRY(pp_local_create(job, &run->local));
@@ -229,9 +232,11 @@ static pp_status train_alone(pp_run *run, int64_t round) {
     memcpy(run->work.params, run->params, (size_t)job->parameters * sizeof(float));
     memcpy(run->work.stats, run->stats, (size_t)job->statistics * sizeof(float));
     PP_TRY(pp_local_train(run->local, device, round, &run->work, &run->scores[device]));
+    pp_privacy_whole_update(job, device, round, &run->work);
     pp_aggregate_add(&run->aggregate, &run->work, 0, 0, (double)pp_job_class(job, device)->samples / total);
   }
   pp_aggregate_finish(&run->aggregate, run->params, run->stats);
+  pp_privacy_average(job, run->stats);
   return NULL;
 }
 
@@ -281,6 +286,7 @@ static pp_status train_together(pp_run *run, int64_t round, pp_ns *aggregated_ns
     PP_TRY(pp_server_rank_take_records(run->server));
     PP_TRY(pp_server_rank_aggregate(run->server, &run->aggregate));
     pp_aggregate_finish(&run->aggregate, run->params, run->stats);
+    pp_privacy_average(&run->job, run->stats);
     return NULL;
   }
   pp_device_rank_load(run->devices, run->params, run->stats);
@@ -463,8 +469,10 @@ static pp_status agree_to_stop(pp_run *run, bool *stopped) {
 static pp_status run_rounds(pp_run *run, bool *stopped) {
   pp_ns aggregated_ns = 0;
   for (int64_t round = 0; round < run->scenario->rounds; round++) {
-    pp_round_row row = {
-        .train_loss = (double)NAN, .train_accuracy = (double)NAN, .test_accuracy = (double)NAN, .epsilon = (double)NAN};
+    pp_round_row row = {.train_loss = (double)NAN,
+                        .train_accuracy = (double)NAN,
+                        .test_accuracy = (double)NAN,
+                        .epsilon = pp_privacy_spent(&run->job, round)};
     if (is_real(run)) {
       pp_status status = train(run, round, &aggregated_ns);
       *stopped = pp_error_code(status) == PP_CODE_STOPPED;

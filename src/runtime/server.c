@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "runtime/message.h"
+#include "runtime/privacy.h"
 
 /* The server's side of one device. */
 typedef struct replica_role {
@@ -462,6 +463,7 @@ pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate
     int64_t parameters = job->parameters - own->parameters, statistics = job->statistics - own->statistics;
     PP_TRY(pp_aggregate_receive(aggregate, job->comm, pp_job_rank_of(job, device), device, parameters, statistics,
                                 weight));
+    pp_privacy_update(job, device, rank->round, own, parameters, statistics);
     pp_aggregate_add(aggregate, own, parameters, statistics, weight);
   }
   return NULL;

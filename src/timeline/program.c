@@ -143,12 +143,19 @@ pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, 
     if (plan->ragged.count > plan->stride)
       plan->stride = plan->ragged.count;
   }
+  if (class->closing_full == NULL)
+    return NULL;
+  PP_TRY(program_init(&plan->closing_full, class->closing_full, plan));
+  if (class->ragged != class->full)
+    PP_TRY(program_init(&plan->closing_ragged, class->closing_ragged, plan));
   return NULL;
 }
 
 void pp_class_plan_fini(pp_class_plan *plan) {
   free(plan->full.memory);
   free(plan->ragged.memory);
+  free(plan->closing_full.memory);
+  free(plan->closing_ragged.memory);
   pp_link_fini(&plan->up);
   pp_link_fini(&plan->down);
   pp_link_fini(&plan->speed);

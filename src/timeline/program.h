@@ -45,7 +45,8 @@ typedef struct pp_program {
 /* What a device class needs to be interpreted. */
 typedef struct pp_class_plan {
   const pp_device_class *class;
-  pp_program full, ragged; /* ragged is empty where the class has none */
+  pp_program full, ragged;                 /* ragged is empty where the class has none */
+  pp_program closing_full, closing_ragged; /* of the last iteration of a round; empty where it is like others */
   pp_link up, down;
   pp_ns up_latency_ns, down_latency_ns;
   pp_link speed; /* of the device's compute unit, millionths; no steps: 1,000,000 all the time */
@@ -69,6 +70,8 @@ static inline pp_ns pp_speed_finish(const pp_link *speed, pp_ns start_ns, int64_
 /* The program of iteration `iteration` of the run. */
 static inline const pp_program *pp_class_program(const pp_class_plan *plan, int64_t iteration) {
   bool ragged = plan->ragged.count > 0 && (iteration + 1) % plan->class->iterations_per_epoch == 0;
+  if (plan->closing_full.count > 0 && pp_class_closes_round(plan->class, iteration))
+    return ragged ? &plan->closing_ragged : &plan->closing_full;
   return ragged ? &plan->ragged : &plan->full;
 }
 

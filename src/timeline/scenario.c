@@ -7,11 +7,12 @@
 #include "base/mem.h"
 #include "data/dataset.h"
 #include "model/link.h"
+#include "model/privacy.h"
 
 typedef struct pp_scenario_storage {
   pp_scenario_inputs *inputs; /* owned; NULL where the planner lends them */
   pp_device_class *classes;
-  pp_schedule **schedules; /* (2 x class_count) */
+  pp_schedule **schedules; /* (4 x class_count) full, ragged, and those that close a round */
   pp_plan_row *plan;
 } pp_scenario_storage;
 
@@ -193,7 +194,8 @@ pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int gro
                           .block_count = inputs->block_count,
                           .blocks = inputs->blocks,
                           .classes = inputs->classes_of_data,
-                          .group = group};
+                          .group = group,
+                          .privacy = &config->privacy};
 }
 
 /* A batch norm that sees one value per channel has no variance. */
@@ -223,6 +225,25 @@ static pp_status create_schedule(const pp_scenario_inputs *inputs, int group, in
   return pp_cost_fill(&costs, *out);
 }
 
+/* The same again for the end of a round, if that takes longer. schedules: (4), the first two are there. */
+static pp_status create_closing(const pp_scenario_inputs *inputs, int group, pp_group_plan plan,
+                                pp_schedule **schedules) {
+  pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, group);
+  pp_ns longer_ns = 0;
+  PP_TRY(pp_cost_device_privacy(&costs, schedules[0]->split, &longer_ns));
+  for (int which = 0; which < 2 && longer_ns > 0; which++) {
+    if (schedules[which] == NULL)
+      continue;
+    PP_TRY(create_schedule(inputs, group, schedules[which]->batch, plan, &schedules[2 + which]));
+    for (int index = 0; index < schedules[2 + which]->op_count; index++) {
+      pp_op *op = &schedules[2 + which]->ops[index];
+      if (op->stage == PP_STAGE_DEVICE_UPDATE && __builtin_add_overflow(op->cost, longer_ns, &op->cost))
+        return pp_fail(PP_CODE_INPUT, "devices.%d: the last update of a round takes more than 292 years", group);
+    }
+  }
+  return NULL;
+}
+
 static pp_status create_schedules(const pp_scenario_inputs *inputs, pp_device_class *class, pp_group_plan plan,
                                   pp_schedule **schedules) {
   int64_t batch = inputs->config->training.batch_size;
@@ -237,10 +258,28 @@ static pp_status create_schedules(const pp_scenario_inputs *inputs, pp_device_cl
   PP_TRY(create_schedule(inputs, class->group, (int)batch, plan, &schedules[0]));
   if (left > 0)
     PP_TRY(create_schedule(inputs, class->group, (int)left, plan, &schedules[1]));
+  PP_TRY(create_closing(inputs, class->group, plan, schedules));
+  class->closing_full = schedules[2];
+  class->closing_ragged = schedules[3] != NULL ? schedules[3] : schedules[2];
   class->full = schedules[0];
   class->ragged = left > 0 ? schedules[1] : schedules[0];
   class->split = class->full->split;
   class->micro_batches = pp_method_pipelines(inputs->config->method) ? plan.micro_batches : 1;
+  return NULL;
+}
+
+/* The server protects the replicas' parts of the update before it averages. */
+static pp_status add_replica_privacy(const pp_scenario_inputs *inputs, pp_scenario *scenario) {
+  if (inputs->config->privacy.mechanism != PP_PRIVACY_DP_FEDAVG)
+    return NULL;
+  for (int device = 0; device < inputs->device_count; device++) {
+    const pp_device_class *class = &scenario->classes[inputs->class_of[device]];
+    pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, class->group);
+    pp_ns longer_ns = 0;
+    PP_TRY(pp_cost_replica_privacy(&costs, class->split, &longer_ns));
+    if (__builtin_add_overflow(scenario->aggregate_ns, longer_ns, &scenario->aggregate_ns))
+      return pp_fail(PP_CODE_INPUT, "aggregate takes more than 292 years");
+  }
   return NULL;
 }
 
@@ -250,7 +289,7 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   pp_scenario_storage *storage = scenario->storage;
   size_t count = (size_t)inputs->class_count;
   PP_TRY(pp_alloc(count, sizeof *storage->classes, "the classes of devices", &storage->classes));
-  PP_TRY(pp_alloc(2 * count, sizeof *storage->schedules, "the schedules of devices", &storage->schedules));
+  PP_TRY(pp_alloc(4 * count, sizeof *storage->schedules, "the schedules of devices", &storage->schedules));
   memcpy(storage->classes, inputs->classes, count * sizeof *storage->classes);
   scenario->method = config->method;
   scenario->policy = config->server.policy;
@@ -261,7 +300,7 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   scenario->rounds = horizon > 0 ? 1 : inputs->rounds;
   for (size_t index = 0; index < count; index++) {
     pp_device_class *class = &storage->classes[index];
-    PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[2 * index]));
+    PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[4 * index]));
     if (horizon > 0) {
       if (class->iterations > class->iterations_per_round)
         class->iterations = class->iterations_per_round;
@@ -274,7 +313,8 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   if (config->method == PP_METHOD_SL)
     return NULL; /* nothing is averaged */
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
-  return pp_cost_aggregate(&costs, inputs->device_count, &scenario->aggregate_ns);
+  PP_TRY(pp_cost_aggregate(&costs, inputs->device_count, &scenario->aggregate_ns));
+  return add_replica_privacy(inputs, scenario);
 }
 
 pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
@@ -350,7 +390,7 @@ void pp_scenario_destroy(pp_scenario *scenario) {
   pp_scenario_storage *storage = scenario->storage;
   if (storage != NULL) {
     if (storage->schedules != NULL)
-      for (int index = 0; index < 2 * scenario->class_count; index++)
+      for (int index = 0; index < 4 * scenario->class_count; index++)
         pp_schedule_destroy(storage->schedules[index]);
     free(storage->schedules);
     free(storage->classes);
@@ -363,7 +403,14 @@ void pp_scenario_destroy(pp_scenario *scenario) {
   free(scenario);
 }
 
+bool pp_class_closes_round(const pp_device_class *class, int64_t iteration) {
+  return (iteration + 1) % class->iterations_per_round == 0 || iteration + 1 == class->iterations;
+}
+
 const pp_schedule *pp_scenario_schedule(const pp_scenario *scenario, int device, int64_t iteration) {
   const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
-  return (iteration + 1) % class->iterations_per_epoch == 0 ? class->ragged : class->full;
+  bool ragged = (iteration + 1) % class->iterations_per_epoch == 0;
+  if (class->closing_full != NULL && pp_class_closes_round(class, iteration))
+    return ragged ? class->closing_ragged : class->closing_full;
+  return ragged ? class->ragged : class->full;
 }
