@@ -67,6 +67,14 @@ static void print_unused(const pp_experiment *experiment) {
       printf("run %d: pipeline.micro_batches is unused in %s: a mini-batch is not cut\n", number, method);
     if (config->pipeline.in_flight != 0 && config->method != PP_METHOD_1F1B)
       printf("run %d: pipeline.in_flight is unused in %s\n", number, method);
+    const pp_privacy_config *privacy = &config->privacy;
+    bool laplace = privacy->mechanism == PP_PRIVACY_ACTIVATION && privacy->noise == PP_NOISE_LAPLACE;
+    if (privacy->mechanism == PP_PRIVACY_NONE && (privacy->clip > 0 || privacy->noise_multiplier > 0))
+      printf("run %d: the keys of privacy are unused: its mechanism is none\n", number);
+    if (privacy->mechanism == PP_PRIVACY_DP_FEDAVG && (privacy->epsilon > 0 || privacy->noise == PP_NOISE_LAPLACE))
+      printf("run %d: privacy.noise and privacy.epsilon are unused in dp-fedavg: its noise is Gaussian\n", number);
+    if (laplace)
+      printf("run %d: privacy.delta is unused with Laplace noise: it is 0\n", number);
     if (config->compute == PP_COMPUTE_NONE && config->record_model)
       printf("run %d: record.model is unused with compute: none: there is no model\n", number);
   }
@@ -84,6 +92,12 @@ static void print_idealisations(const pp_experiment *experiment) {
       profile = profile || config->groups[group].cost.kind == PP_COST_PROFILE;
     }
   }
+  bool updates = false, activations = false;
+  for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
+    const pp_config *config = pp_experiment_run(experiment, number);
+    updates = updates || (config->privacy.mechanism == PP_PRIVACY_DP_FEDAVG && config->method != PP_METHOD_FL);
+    activations = activations || config->privacy.mechanism == PP_PRIVACY_ACTIVATION;
+  }
   printf("idealised:\n"
          "  - links are rates and latencies: no packets, losses, TCP windows or protocol headers\n"
          "  - the server's own network is not a bottleneck: each device has its links to itself\n"
@@ -99,6 +113,10 @@ static void print_idealisations(const pp_experiment *experiment) {
   if (table && many_methods)
     printf("warning: one cost table serves several methods, whose stages differ (fl: whole network, whole mini-batch;\n"
            "         sfl: whole mini-batch; pipar: micro-batch)\n");
+  if (updates)
+    printf("  - dp-fedavg in split methods protects a device from other devices, not from the server\n");
+  if (activations)
+    printf("  - activation: epsilon is of a sample's own uploads; labels and models go up in clear\n");
   if (!trains)
     printf("  - compute: none: nothing is trained, there is no accuracy\n");
 }

@@ -466,7 +466,7 @@ static const pp_field privacy_fields[] = {
     {.key = "delta",
      .type = PP_FIELD_REAL,
      AT(pp_privacy_config, delta),
-     .fallback = "0.00001",
+     .fallback = "1e-05",
      .max = 1,
      .above_min = true,
      .below_max = true,

@@ -16,7 +16,8 @@ static const char *const samples[] = {
     "devices:\n"
     "  - {count: 3, samples: 4, device: raspberry-pi-5, network: {name: 'null', up_mbps: 0.1, down_mbps: 0.000001,\n"
     "     latency_ms: 20, up_latency_ms: 0, duplex: half}, pipeline: {split: auto, in_flight: 1}}\n"
-    "privacy: {mechanism: none}\nrecord: {stages: false, model: true}\ncheckpoint: {every_rounds: 0}\ninit: random\n",
+    "privacy: {mechanism: activation, clip: 2.5e-3, noise: laplace, epsilon: 0.125, delta: 1e-6, noise_multiplier: 0}\n"
+    "record: {stages: false, model: true}\ncheckpoint: {every_rounds: 0}\ninit: random\n",
     "method: fl\ncompute: none\nname: 'null'\ndevices:\n"
     "  - device: server-cpu\n"
     "    network: {up_trace: [[0, 10], [2.5, 0], [3.000000001, 5]], latency_ms: 0.000001,\n"
@@ -32,7 +33,8 @@ static const char *const samples[] = {
     "sweep: {seed: [1, 2], training.epochs: [3], devices.1.network: [uk-4g, {up_mbps: 1, down_mbps: 2, latency_ms: "
     "3}]}\n",
     "method: fl\ncompute: none\ndevices: [{count: 2, network: uk-5g}]\n"
-    "cost: {kind: table, iterations: 2, device: {forward_s: 3, backward_s: 6, update_s: 0.75},\n"
+    "privacy: {mechanism: dp-fedavg, clip: 1e30, noise_multiplier: 0}\n"
+    "cost: {kind: table, iterations: 2, device: {forward_s: 3, backward_s: 6, update_s: 0.75, privacy_s: 0.1},\n"
     "       server: {aggregate_s: 0.05}, bytes: {model_upload: 500000, model_download: 500000}}\n",
 };
 enum { SAMPLE_COUNT = sizeof samples / sizeof *samples };

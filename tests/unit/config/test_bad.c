@@ -123,6 +123,48 @@ START_TEST(values_out_of_range) {
 }
 END_TEST
 
+#define WITH(method) "method: " method "\n" DEVICES
+START_TEST(privacy_that_cannot_be_is_named) {
+  static const bad cases[] = {
+      {LEAST "privacy: {clip: 0}\n", "exp.yaml:3:17: privacy.clip: 0 is out of range: allowed is a number above 0 to"},
+      {LEAST "privacy: {clip: -1}\n", "exp.yaml:3:17: privacy.clip: -1 is out of range"},
+      {LEAST "privacy: {clip: .nan}\n", "exp.yaml:3:17: privacy.clip: .nan is not a finite number"},
+      {LEAST "privacy: {delta: 1}\n",
+       "exp.yaml:3:18: privacy.delta: 1 is out of range: allowed is a number above 0 to below 1"},
+      {LEAST "privacy: {delta: 0}\n", "exp.yaml:3:18: privacy.delta: 0 is out of range"},
+      {LEAST "privacy: {noise_multiplier: -0.5}\n", "exp.yaml:3:29: privacy.noise_multiplier: -0.5 is out of range"},
+      {LEAST "privacy: {epsilon: 0}\n", "exp.yaml:3:20: privacy.epsilon: 0 is out of range"},
+      {LEAST "privacy: {noise: uniform}\n",
+       "exp.yaml:3:18: privacy.noise: uniform is unknown: allowed is gaussian | laplace"},
+      {LEAST "privacy: {mechanism: dp-sgd}\n",
+       "exp.yaml:3:22: privacy.mechanism: dp-sgd is unknown: allowed is none | dp-fedavg | activation"},
+      {LEAST "privacy: {mechanism: dp-fedavg, noise_multiplier: 1}\n",
+       "exp.yaml:3:10: privacy.clip: is missing: with `mechanism: dp-fedavg` allowed is a number above 0"},
+      {LEAST "privacy: {mechanism: dp-fedavg, clip: 1}\n", "exp.yaml:3:10: privacy.noise_multiplier: is missing"},
+      {WITH("pipar") "privacy: {mechanism: activation, clip: 1}\n",
+       "exp.yaml:3:10: privacy.noise_multiplier: is missing"},
+      {WITH("pipar") "privacy: {mechanism: activation, clip: 1, noise: laplace}\n",
+       "exp.yaml:3:10: privacy.epsilon: is missing: with `noise: laplace`"},
+      {WITH("pipar") "privacy: {mechanism: activation, clip: 1, noise: laplace, epsilon: 1, noise_multiplier: 2}\n",
+       "exp.yaml:3:89: privacy.noise_multiplier: contradicts `noise: laplace`, which takes epsilon"},
+      {WITH("pipar") "privacy: {mechanism: activation, clip: 1, epsilon: 1, noise_multiplier: 2}\n",
+       "exp.yaml:3:52: privacy.epsilon: contradicts `noise: gaussian`, which takes noise_multiplier"},
+      {WITH("fl") "privacy: {mechanism: activation, clip: 1, noise_multiplier: 2}\n",
+       "exp.yaml:3:22: privacy.mechanism: activation contradicts `method: fl`, which sends no activations"},
+      {WITH("sl") "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 2}\n",
+       "exp.yaml:3:22: privacy.mechanism: dp-fedavg contradicts `method: sl`, which averages no updates"},
+      {"method: fl\ncompute: none\ndevices: [{network: uk-5g}]\n"
+       "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}\n"
+       "cost: {kind: table, iterations: 2, device: {forward_s: 3, backward_s: 6, update_s: 0.75},\n"
+       "       server: {aggregate_s: 0.05}, bytes: {model_upload: 500000, model_download: 500000}}\n",
+       "exp.yaml:5:44: cost.device.privacy_s: is missing for device group 0"},
+      {LEAST "cost: {device: {privacy_s: 1}}\n",
+       "exp.yaml:3:28: cost.device.privacy_s: is of use with `cost: {kind: table}` alone"},
+  };
+  CHECK_ALL(cases);
+}
+END_TEST
+
 START_TEST(what_is_not_built_yet_is_named_with_what_is) {
   static const bad cases[] = {
       {"method: pippar\n" DEVICES,
@@ -135,9 +177,6 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
        "exp.yaml:3:14: cost.kind: measured is not built yet; built are: roofline, profile, table"},
       {LEAST "checkpoint: {every_rounds: 1}\n",
        "exp.yaml:3:28: checkpoint.every_rounds: 1 is not built yet; built is: 0"},
-      {LEAST "privacy: {clip: 1, mechanism: dp-fedavg}\n",
-       "exp.yaml:3:31: privacy.mechanism: dp-fedavg is not built yet"},
-      {LEAST "privacy: {clip: 1}\n", "exp.yaml:3:17: privacy.clip: is not built yet"},
       {LEAST "init: no/best.h5:/runs/0/model\n", "exp.yaml:3:7: init: no/best.h5:/runs/0/model cannot be read: "},
       {LEAST "init: [1]\n", "exp.yaml:3:7: init: "},
       {"method: fl\ndevices: [{device: raspberry-pi-4b, network: {up_trace: no/a.up, down_mbps: 1, latency_ms: 0}}]\n",
@@ -488,6 +527,7 @@ int main(void) {
       keys_that_are_unknown_missing_or_given_twice,
       values_of_the_wrong_type,
       values_out_of_range,
+      privacy_that_cannot_be_is_named,
       what_is_not_built_yet_is_named_with_what_is,
       slowdowns_that_cannot_be,
       networks_that_cannot_be,

@@ -67,7 +67,8 @@ START_TEST(every_key_of_the_file_reaches_its_setting) {
       "                  memory_gbs: 5, overhead_us: 6.5}, slots: 2, policy: fifo}\n"
       "devices: [{count: 3, samples: 4, device: raspberry-pi-4b, network: {up_mbps: 10, down_mbps: 0.000001,\n"
       "           latency_ms: 20, up_latency_ms: 0, duplex: half}}]\n"
-      "privacy: {mechanism: none}\nrecord: {stages: false, model: true}\ncheckpoint: {every_rounds: 0}\n"
+      "privacy: {mechanism: activation, clip: 2, noise: laplace, epsilon: 0.5, delta: 0.25, noise_multiplier: 0}\n"
+      "record: {stages: false, model: true}\ncheckpoint: {every_rounds: 0}\n"
       "init: random\nsweep: {}\n");
   const pp_config *run = only_run(experiment);
   ck_assert_str_eq(pp_experiment_name(experiment), "a b");
@@ -87,6 +88,9 @@ START_TEST(every_key_of_the_file_reaches_its_setting) {
   ck_assert_int_eq(run->dataset.shape[1], 8);
   ck_assert_int_eq(run->dataset.shape[2], 9);
   ck_assert_int_eq(run->dataset.classes, 4);
+  ck_assert_int_eq(run->privacy.mechanism, PP_PRIVACY_ACTIVATION);
+  ck_assert_int_eq(run->privacy.noise, PP_NOISE_LAPLACE);
+  ck_assert(run->privacy.clip == 2 && run->privacy.epsilon == 0.5 && run->privacy.delta == 0.25);
   ck_assert_int_eq(run->training.epochs, 7);
   ck_assert_int_eq(run->training.batch_size, 5);
   ck_assert(run->training.learning_rate == 0.0015 && run->training.momentum == 0);
