@@ -5,6 +5,8 @@
 
 #include "config/fields.h"
 
+enum { SOURCE_COLUMN = 56, SOURCE_WIDTH = 84 }; /* of what `pipar presets` prints */
+
 static const char *const kinds[] = {"measured", "datasheet", "estimate", "fitted"};
 
 /* The string of a key of a preset or of one of its numbers. */
@@ -106,6 +108,24 @@ static const char *scalar_of(const pp_node *map, const char *key) {
   return node != NULL && node->kind == PP_NODE_SCALAR ? node->text : "";
 }
 
+/* A text in lines of at most `width` bytes, broken at spaces, those after the first indented. */
+static void print_wrapped(FILE *stream, const char *text, size_t width, int indent) {
+  while (strlen(text) > width) {
+    size_t end = width;
+    while (end > 0 && text[end] != ' ')
+      end--;
+    if (end == 0)
+      end = strcspn(text, " "); /* a word longer than a line stays whole */
+    fprintf(stream, "%.*s", (int)end, text);
+    text += end;
+    if (*text == '\0')
+      break;
+    text++;
+    fprintf(stream, "\n%*s", indent, "");
+  }
+  fprintf(stream, "%s\n", text);
+}
+
 static void print_section(FILE *stream, const pp_node *section, const pp_field *fields) {
   for (int at = 0; at < section->count; at++) {
     const pp_node *preset = section->entries[at].value;
@@ -113,9 +133,11 @@ static void print_section(FILE *stream, const pp_node *section, const pp_field *
     for (int number = 0; number < preset->count; number++) {
       const pp_node *values = preset->entries[number].value;
       const char *key = preset->entries[number].key->text;
-      if (strcmp(key, "is") != 0)
-        fprintf(stream, "  %-18s %9s %-13s %-9s  %s\n", key, scalar_of(values, "value"), unit_of(fields, key),
-                scalar_of(values, "kind"), scalar_of(values, "source"));
+      if (strcmp(key, "is") == 0)
+        continue;
+      fprintf(stream, "  %-18s %9s %-13s %-9s  ", key, scalar_of(values, "value"), unit_of(fields, key),
+              scalar_of(values, "kind"));
+      print_wrapped(stream, scalar_of(values, "source"), SOURCE_WIDTH, SOURCE_COLUMN);
     }
   }
 }

@@ -147,6 +147,10 @@ class Usage(CliTest):
         blocks = self.succeeds("models", "vgg5").stdout
         self.assertIn("C32 max2", blocks)
         self.fails(2, ["vgg4", "vgg5"], "models", "vgg4")
+        layers = json.loads(self.succeeds("models", "--json", "vgg5").stdout)["blocks"]
+        self.assertEqual(len(layers), 5)
+        self.assertEqual(layers[0]["layers"][0]["macs"], 32 * 32 * 32 * 3 * 9)  # 3x3 from 3 to 32 channels at 32x32
+        self.fails(1, ["--json"], "models", "--json")
         presets = self.succeeds("presets").stdout
         for word in ("raspberry-pi-4b", "server-cpu", "code-10-25", "code-50-50", "measured", "estimate"):
             self.assertIn(word, presets)

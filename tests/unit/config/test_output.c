@@ -186,12 +186,15 @@ START_TEST(every_preset_loads_and_is_printed_with_its_sources) {
   FILE *stream = open_memstream(&text, &length);
   ck_assert_ptr_null(pp_presets_print(stream));
   fclose(stream);
-  static const char *const devices[] = {"raspberry-pi-4b", "raspberry-pi-5", "server-cpu"};
-  static const char *const networks[] = {"code-10-25", "code-50-50", "uk-3g", "uk-4g", "uk-5g"};
-  static const double rates[][2] = {{10, 25}, {50, 50}, {2, 5.9}, {7.6, 29.5}, {14.7, 129.9}};
-  for (int device = 0; device < 3; device++)
+  static const char *const devices[] = {
+      "raspberry-pi-3b", "raspberry-pi-4b", "raspberry-pi-5", "jetson-nano", "laptop-cpu", "server-cpu", "v100"};
+  static const char *const networks[] = {"code-10-25", "code-50-50",  "uk-3g",       "uk-4g",
+                                         "uk-5g",      "tmobile-lte", "verizon-lte", "att-lte"};
+  static const double rates[][2] = {{10, 25},      {50, 50},      {2, 5.9},     {7.6, 29.5},
+                                    {14.7, 129.9}, {13.32, 16.7}, {5.95, 5.03}, {0.83, 5.17}};
+  for (int device = 0; device < 7; device++)
     ck_assert_ptr_nonnull(strstr(text, devices[device]));
-  for (int network = 0; network < 5; network++) {
+  for (int network = 0; network < 8; network++) {
     char set[64];
     ck_assert_ptr_nonnull(strstr(text, networks[network]));
     snprintf(set, sizeof set, "devices.0.network=%s", networks[network]);
@@ -201,7 +204,7 @@ START_TEST(every_preset_loads_and_is_printed_with_its_sources) {
     ck_assert_int_eq(config->down.steps[0].rate_bps, llround(rates[network][1] * 1e6));
     pp_experiment_destroy(experiment);
   }
-  ck_assert_ptr_nonnull(strstr(text, "15.8 10^9 FLOP/s   measured   ResNet18"));
+  ck_assert_ptr_nonnull(strstr(text, "5.56 10^9 byte/s   measured   STREAM scale"));
   free(text);
 }
 END_TEST
