@@ -65,6 +65,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void pp_update_protect(float *values, const float *start, pp_update_place place, double factor, double deviation) {
   double noise[CHUNK] = {0};
+  if (factor == 1 && deviation == 0)
+    return; /* -0 + 0 is 0 */
   if (factor == 0)
     memcpy(values, start, (size_t)place.count * sizeof *values);
   for (int64_t done = 0; done < place.count; done += CHUNK) {
@@ -94,6 +96,8 @@ void pp_activation_protect(const pp_privacy_config *privacy, pp_rng rng, int fir
     float *vector = x + sample * elements;
     double factor = factor_of(norm_of(privacy->noise, vector, elements), privacy->clip);
     factors[sample] = (float)factor;
+    if (factor == 1 && scale == 0)
+      continue;
     if (factor == 0)
       memset(vector, 0, (size_t)elements * sizeof *vector);
     for (int64_t done = 0; done < elements; done += CHUNK) {
