@@ -12,7 +12,7 @@ pipar=$build/src/app/pipar
 # OpenMP build would take them from the environment too, and the serial build cannot have more than one a rank.
 # shellcheck disable=SC2034
 run_packages=(meson ninja-build pkg-config gcc libc6-dev libopenmpi-dev openmpi-bin libopenblas-pthread-dev libhdf5-dev
-  check libyaml-dev librandom123-dev zlib1g-dev libyajl-dev libmatio-dev libturbojpeg0-dev gnuplot-nox
+  check libyaml-dev librandom123-dev zlib1g-dev libyajl-dev node-d3 libmatio-dev libturbojpeg0-dev gnuplot-nox
   dataset-fashion-mnist)
 
 say() { printf '%s\n' "$*"; }

@@ -1,27 +1,44 @@
 /* pipar report */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/commands.h"
+#include "app/html.h"
 #include "app/options.h"
 #include "app/report.h"
 
-typedef enum form { FORM_TEXT, FORM_CSV, FORM_JSON } form;
+typedef enum form { FORM_TEXT, FORM_CSV, FORM_JSON, FORM_HTML } form;
 
 static void print_help(void) {
-  printf("usage: pipar report OUT.h5 ... [--csv | --json]\n\n"
+  printf("usage: pipar report OUT.h5 ... [--csv | --json | --html OUT.html]\n\n"
          "Prints, for every run: its time, speed-up and idle time against the fl run with the same settings, what the\n"
          "idle time was spent waiting for, accuracy and bytes; runs that differ in the seed alone as their mean and\n"
          "95 %% interval. Reads files that are still being written too (OUT.h5.part, also found as OUT.h5).\n\n"
          "  --csv     a line a run, all figures\n"
-         "  --json    all runs with all figures and settings\n");
+         "  --json    all runs with all figures and settings\n"
+         "  --html OUT.html  one page with tables, figures and a timeline to zoom, for any browser, without network\n");
 }
 
-static pp_status print_report(int file_count, char *const *paths, form as) {
+static pp_status write_page(const pp_report *report, const char *path) {
+  char *warning = NULL;
+  PP_TRY(pp_html_write(report, path, &warning));
+  if (warning != NULL)
+    fprintf(stderr, "pipar: warning: %s has no figures: %s\n", path, warning);
+  free(warning);
+  printf("%s\n", path);
+  return NULL;
+}
+
+static pp_status print_report(int file_count, char *const *paths, form as, const char *page) {
   pp_report *report = NULL;
+  if (as == FORM_HTML)
+    PP_TRY(pp_html_require());
   PP_TRY(pp_report_create(file_count, paths, &report));
   pp_status status = NULL;
-  if (as == FORM_CSV)
+  if (as == FORM_HTML)
+    status = write_page(report, page);
+  else if (as == FORM_CSV)
     pp_report_print_csv(report, stdout);
   else if (as == FORM_JSON)
     pp_report_print_json(report, stdout);
@@ -33,12 +50,14 @@ static pp_status print_report(int file_count, char *const *paths, form as) {
 
 pp_status pp_cmd_report(int argc, char **argv, int *exit_code) {
   (void)exit_code;
-  enum { OPT_CSV = 256, OPT_JSON };
+  enum { OPT_CSV = 256, OPT_JSON, OPT_HTML };
   static const struct option longs[] = {{"csv", no_argument, NULL, OPT_CSV},
                                         {"json", no_argument, NULL, OPT_JSON},
+                                        {"html", required_argument, NULL, OPT_HTML},
                                         {"help", no_argument, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
   form as = FORM_TEXT;
+  const char *page = NULL;
   optind = 0;
   opterr = 0;
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
@@ -46,14 +65,15 @@ pp_status pp_cmd_report(int argc, char **argv, int *exit_code) {
       print_help();
       return NULL;
     }
-    if (c != OPT_CSV && c != OPT_JSON)
+    if (c != OPT_CSV && c != OPT_JSON && c != OPT_HTML)
       return pp_app_bad_option(argc, argv, c);
-    form wanted = c == OPT_CSV ? FORM_CSV : FORM_JSON;
+    form wanted = c == OPT_CSV ? FORM_CSV : c == OPT_JSON ? FORM_JSON : FORM_HTML;
+    page = c == OPT_HTML ? optarg : page;
     if (as != FORM_TEXT && as != wanted)
-      return pp_fail(PP_CODE_USAGE, "report: --csv and --json exclude each other");
+      return pp_fail(PP_CODE_USAGE, "report: --csv, --json and --html exclude each other");
     as = wanted;
   }
   if (optind == argc)
     return pp_fail(PP_CODE_USAGE, "report: a results file is missing: pipar report OUT.h5 ... [--csv | --json]");
-  return print_report(argc - optind, argv + optind, as);
+  return print_report(argc - optind, argv + optind, as, page);
 }
