@@ -46,7 +46,7 @@ for row, entry in zip(rows, report["runs"]):
 
 for arguments, expected_code, expected in [
     (["report"], 1, "a results file is missing"),
-    (["report", "--html", "out.h5"], 1, "there is no option '--html'"),
+    (["report", "--pdf", "out.h5"], 1, "there is no option '--pdf'"),
     (["report", "--csv", "--json", "out.h5"], 1, "exclude each other"),
     (["report", "none.h5"], 2, "cannot open none.h5"),
     (["diff", "out.h5"], 1, "two results files are wanted, 1 given"),
