@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "pipar/nn.h"
 
@@ -61,6 +62,7 @@ static double sgemm_rate(int turns) {
 typedef struct trainer {
   pp_model *model;
   pp_net *net;
+  pp_pool *pool; /* the second thread */
   pp_state state;
   int64_t parameters;
   float *x, *logits;
@@ -71,6 +73,7 @@ static void trainer_init(trainer *t, const char *network, pp_shape shape) {
   check(pp_model_create(network, shape, CLASSES, &t->model));
   int blocks = pp_model_block_count(t->model);
   check(pp_net_create(t->model, 0, blocks, BATCH, 1, PP_NET_TRAIN, &t->net));
+  check(pp_pool_create(2, &t->pool));
   t->parameters = pp_model_parameter_offset(t->model, blocks);
   t->state = (pp_state){.params = floats(t->parameters, 0),
                         .stats = floats(pp_model_statistic_offset(t->model, blocks), 0),
@@ -85,6 +88,7 @@ static void trainer_init(trainer *t, const char *network, pp_shape shape) {
 
 static void trainer_fini(trainer *t) {
   pp_net_destroy(t->net);
+  pp_pool_destroy(t->pool);
   pp_model_destroy(t->model);
   free(t->state.params);
   free(t->state.stats);
@@ -94,16 +98,17 @@ static void trainer_fini(trainer *t) {
   free(t->logits);
 }
 
-/* Seconds of one training step, the best of `steps`. */
-static double best_step(trainer *t, int steps) {
+/* Seconds of one training step, the best of `steps`, with the pool's threads or (NULL) one. */
+static double best_step(trainer *t, int steps, pp_pool *pool) {
   double best = 1e9;
+  check(pp_net_share(t->net, pool));
   for (int step = 0; step < steps; step++) {
     double start = now();
     pp_net_place(t->net, (pp_sample_place){.iteration = (uint32_t)step});
     pp_net_forward(t->net, &t->state, 0, BATCH, t->x, t->logits);
     pp_softmax_cross_entropy(BATCH, CLASSES, t->logits, t->labels, 1.0F / BATCH, t->logits, NULL);
     pp_net_backward(t->net, &t->state, 0, t->logits, NULL);
-    pp_sgd_step(&t->state, t->parameters, 0.01F, 0.9F, 0.0F);
+    pp_sgd_step_shared(pool, &t->state, t->parameters, 0.01F, 0.9F, 0.0F);
     double length = now() - start;
     best = length < best ? length : best;
   }
@@ -141,12 +146,13 @@ static bool pytorch_steps(const char *script, const char *network, pp_shape shap
 static void compare(const char *script, const char *network, pp_shape shape) {
   trainer t = {0};
   trainer_init(&t, network, shape);
-  int steps = (int)(1.0 / best_step(&t, 2)); /* about a second's */
+  int steps = (int)(1.0 / best_step(&t, 2, NULL)); /* about a second's */
   steps = steps > STEPS ? STEPS : steps < 2 ? 2 : steps;
-  double ours = 1e9, theirs[2] = {1e9, 1e9}, rate = 0;
+  double ours = 1e9, shared = 1e9, theirs[2] = {1e9, 1e9}, rate = 0;
   bool beside = true;
   for (int turn = 0; turn < TURNS; turn++) {
-    double length = best_step(&t, steps), r = sgemm_rate(2);
+    double length = best_step(&t, steps, NULL), both = best_step(&t, steps, t.pool), r = sgemm_rate(2);
+    shared = both < shared ? both : shared;
     ours = length < ours ? length : ours;
     rate = r > rate ? r : rate;
     beside = beside && script != NULL && pytorch_steps(script, network, shape, steps, theirs);
@@ -154,6 +160,7 @@ static void compare(const char *script, const char *network, pp_shape shape) {
   double gflops = step_gflop(t.model) / ours;
   printf("%-17s %dx%dx%d: %7.2f ms, %6.0f samples/s, %5.1f GFLOP/s = %3.0f %% of sgemm's %.0f", network, shape.height,
          shape.width, shape.channels, ours * 1e3, BATCH / ours, gflops, 100 * gflops / rate, rate);
+  printf("; two threads %.2f ms: ratio %.2f", shared * 1e3, ours / shared);
   if (beside)
     printf("; PyTorch %.2f ms (channels last %.2f): ratio %.2f (%.2f)\n", theirs[0] * 1e3, theirs[1] * 1e3,
            theirs[0] / ours, theirs[1] / ours);

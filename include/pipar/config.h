@@ -107,6 +107,7 @@ typedef struct pp_training_config {
   int batch_size;
   double learning_rate, momentum, weight_decay;
   int64_t aggregate_every; /* iterations; 0: epoch */
+  int threads;             /* of each rank */
 } pp_training_config;
 
 typedef struct pp_server_config {

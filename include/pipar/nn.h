@@ -117,8 +117,14 @@ void pp_net_place(pp_net *net, pp_sample_place place);
 PP_MUST_CHECK pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight,
                                       pp_net_use use, pp_net **out);
 void pp_net_destroy(pp_net *net);
-/* What pp_net_create with these arguments allocates, in bytes (an estimate within a few KiB). */
-size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use);
+/* What pp_net_create with these arguments, shared by `threads` threads, allocates, in bytes (an estimate within a few
+ * KiB). */
+size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
+                     int threads);
+/* From now on the pool's threads share the net's work; NULL: the caller's alone, as after pp_net_create. The results
+ * are the same bits. Allocates scratch memory for as many threads; the pool must outlive the net's use. */
+typedef struct pp_pool pp_pool;
+PP_MUST_CHECK pp_status pp_net_share(pp_net *net, pp_pool *pool);
 
 /* Forward of `samples` samples as micro-batch slot `slot` (0 <= slot < in_flight; kept until its backward).
  * x: (samples, elements of the first block's input); images are (N, C, H, W) float. y: (samples, elements of the last
@@ -140,13 +146,17 @@ double pp_softmax_cross_entropy(int samples, int classes, const float *logits, c
 /* SGD as PyTorch: g += weight_decay * w; m = momentum * m + g; w -= learning_rate * m; and g is set to 0 for the next
  * mini-batch. count: elements of params. */
 void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay);
+/* The same by the threads of a pool. */
+void pp_sgd_step_shared(pp_pool *pool, const pp_state *state, int64_t count, float learning_rate, float momentum,
+                        float weight_decay);
 
 /* FedAvg, one model at a time in a fixed order: accumulator += weight * x, in double, so that any number of models
  * averages alike; then finish writes float(accumulator). Arrays of `count` elements. */
 void pp_average_add(double *accumulator, const float *x, double weight, int64_t count);
 void pp_average_finish(float *out, const double *accumulator, int64_t count);
 
-/* Threads that the linear algebra uses from now on (process-wide: OpenBLAS has one setting). */
+/* Threads that OpenBLAS uses by itself from now on (process-wide: it has one setting). 1 is right: a net's threads
+ * each call it for a part. */
 void pp_nn_set_threads(int threads);
 /* The OpenBLAS build and core type: "OpenBLAS 0.3.21 ... SkylakeX". */
 const char *pp_nn_library(void);

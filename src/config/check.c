@@ -118,6 +118,10 @@ static pp_status check_group(const pp_config *config, const pp_node *root, int g
     return pp_fail_at(pp_group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
                       "%d is more than the %d samples of a mini-batch: allowed is at most training.batch_size",
                       g->pipeline.micro_batches, config->training.batch_size);
+  if (g->cost.kind == PP_COST_MEASURED && config->training.threads > 1)
+    return pp_fail_at(pp_node_nearest(root, "training.threads"), "training.threads",
+                      "%d is not allowed with `cost: {kind: measured}`, which times one thread: allowed is 1",
+                      config->training.threads);
   if (g->cost.kind != config->groups[0].cost.kind) {
     snprintf(key, sizeof key, "devices.%d.cost.kind", group);
     return pp_fail_at(pp_group_place(root, group, "cost.kind"), key, "%s beside %s: allowed is one kind for all groups",

@@ -367,6 +367,13 @@ static const pp_field training_fields[] = {
      .word = "epoch",
      .word_value = 0,
      .help = "a round's length; epoch: each device's own; a number counts on over epochs"},
+    {.key = "threads",
+     .type = PP_FIELD_INT,
+     AT(pp_training_config, threads),
+     .fallback = "1",
+     .low = 1,
+     .high = 1024,
+     .help = "of each rank, that share the computing; the results are the same bits with any number"},
     END};
 
 static const pp_field server_fields[] = {

@@ -64,7 +64,7 @@ static void scatter(const float *from, int64_t pixels, int64_t channels, int64_t
 
 /* A group's part in the micro-batch; *part and *images are filled in. */
 static pp_layer_run run_of(const pp_layer_run *run, int group, pp_layer *part, group_images *images) {
-  pp_layer_request request = {run->max_samples, run->training, run->kernels};
+  pp_layer_request request = {run->max_samples, run->training, run->kernels, pp_pool_threads(run->pool)};
   pp_cutter scratch = {.base = run->scratch};
   pp_layer_plan dense;
   pp_layer_run own = *run;

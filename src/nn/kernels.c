@@ -272,18 +272,18 @@ static void depthwise_gradient(const pp_window *window, const float *x, const fl
 
 /* The rest are plain loops over channels, for the compiler to vectorise. */
 
-static void moments(const float *restrict z, int64_t pixels, int64_t channels, float *restrict mean,
+static void moments(const float *restrict z, int64_t pixels, int64_t channels, int64_t stride, float *restrict mean,
                     float *restrict square) {
   memset(mean, 0, (size_t)channels * sizeof *mean);
   memset(square, 0, (size_t)channels * sizeof *square);
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++)
-      mean[c] += z[p * channels + c];
+      mean[c] += z[p * stride + c];
   for (int64_t c = 0; c < channels; c++)
     mean[c] /= (float)pixels;
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++) {
-      float difference = z[p * channels + c] - mean[c];
+      float difference = z[p * stride + c] - mean[c];
       square[c] += difference * difference;
     }
 }
@@ -336,26 +336,26 @@ INLINE float slope_of(const pp_activation act, float a, float dy) {
   }
 
 INLINE void activate_as(const pp_activation act, const float *restrict z, int64_t pixels, int64_t channels,
-                        const pp_affine *u, float *restrict y) {
+                        int64_t stride, const pp_affine *u, float *restrict y) {
   const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++)
-      y[p * channels + c] = value(act, (z[p * channels + c] - mean[c]) * scale[c] + shift[c]);
+      y[p * stride + c] = value(act, (z[p * stride + c] - mean[c]) * scale[c] + shift[c]);
 }
 
-static void activate(const float *z, int64_t pixels, int64_t channels, const pp_affine *u, float *y) {
-#define CALL(act) activate_as(act, z, pixels, channels, u, y)
+static void activate(const float *z, int64_t pixels, int64_t channels, int64_t stride, const pp_affine *u, float *y) {
+#define CALL(act) activate_as(act, z, pixels, channels, stride, u, y)
   PER_ACTIVATION(u->act, CALL)
 #undef CALL
 }
 
-static void pool(const float *restrict z, int64_t height, int64_t width, int64_t channels, const float *restrict scale,
-                 float *restrict m) {
+static void pool(const float *restrict z, int64_t height, int64_t width, int64_t channels, int64_t stride,
+                 const float *restrict scale, float *restrict m) {
   for (int64_t row = 0; row < height / 2; row++)
-    for (int64_t column = 0; column < width / 2; column++, m += channels) {
-      const float *a = z + (2 * row * width + 2 * column) * channels, *b = a + width * channels;
+    for (int64_t column = 0; column < width / 2; column++, m += stride) {
+      const float *a = z + (2 * row * width + 2 * column) * stride, *b = a + width * stride;
       for (int64_t c = 0; c < channels; c++) {
-        float top = a[c], right = a[c + channels], bottom = b[c], corner = b[c + channels];
+        float top = a[c], right = a[c + stride], bottom = b[c], corner = b[c + stride];
         float most = larger(larger(top, right), larger(bottom, corner));
         float least = smaller(smaller(top, right), smaller(bottom, corner));
         m[c] = scale[c] < 0.0F ? least : most;
@@ -364,22 +364,23 @@ static void pool(const float *restrict z, int64_t height, int64_t width, int64_t
 }
 
 INLINE void gradient_sums_as(const pp_activation act, const float *restrict dy, const float *restrict m, int64_t pixels,
-                             int64_t channels, const pp_affine *u, float *restrict plain, float *restrict product) {
+                             int64_t channels, int64_t stride, const pp_affine *u, float *restrict plain,
+                             float *restrict product) {
   const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
   memset(plain, 0, (size_t)channels * sizeof *plain);
   memset(product, 0, (size_t)channels * sizeof *product);
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++) {
-      float difference = m[p * channels + c] - mean[c];
-      float gradient = slope_of(act, difference * scale[c] + shift[c], dy[p * channels + c]);
+      float difference = m[p * stride + c] - mean[c];
+      float gradient = slope_of(act, difference * scale[c] + shift[c], dy[p * stride + c]);
       plain[c] += gradient;
       product[c] += gradient * difference;
     }
 }
 
-static void gradient_sums(const float *dy, const float *m, int64_t pixels, int64_t channels, const pp_affine *u,
-                          float *plain, float *product){
-#define CALL(act) gradient_sums_as(act, dy, m, pixels, channels, u, plain, product)
+static void gradient_sums(const float *dy, const float *m, int64_t pixels, int64_t channels, int64_t stride,
+                          const pp_affine *u, float *plain, float *product){
+#define CALL(act) gradient_sums_as(act, dy, m, pixels, channels, stride, u, plain, product)
     PER_ACTIVATION(u->act, CALL)
 #undef CALL
 }

@@ -49,16 +49,18 @@ typedef struct pp_kernels {
   /* The same where every channel has taps of its own: y (channels) of every pixel. */
   void (*depthwise)(const pp_window *window, const float *x, const float *weights, float *y);
   void (*depthwise_gradient)(const pp_window *window, const float *x, const float *dy, float *dweights);
-  /* mean: (channels) over the pixels; square: (channels) sum of (z - mean)^2. */
-  void (*moments)(const float *z, int64_t pixels, int64_t channels, float *mean, float *square);
-  /* (pixels, channels). NaN stays. */
-  void (*activate)(const float *z, int64_t pixels, int64_t channels, const pp_affine *affine, float *y);
+  /* What follows may take some of the channels: `stride` floats lie between two pixels.
+   * mean: (channels) over the pixels; square: (channels) sum of (z - mean)^2. */
+  void (*moments)(const float *z, int64_t pixels, int64_t channels, int64_t stride, float *mean, float *square);
+  /* z and y: (pixels, channels). NaN stays. */
+  void (*activate)(const float *z, int64_t pixels, int64_t channels, int64_t stride, const pp_affine *affine, float *y);
   /* Of each 2x2 window of an image (height, width, channels) the largest value where scale >= 0, else the smallest:
    * what the largest is after the normalisation. m: (height / 2, width / 2, channels). NaN stays. */
-  void (*pool)(const float *z, int64_t height, int64_t width, int64_t channels, const float *scale, float *m);
+  void (*pool)(const float *z, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *scale,
+               float *m);
   /* Over the pixels: plain = sum of the gradient before the activation, product = sum of it x (m - mean). (channels) */
-  void (*gradient_sums)(const float *dy, const float *m, int64_t pixels, int64_t channels, const pp_affine *affine,
-                        float *plain, float *product);
+  void (*gradient_sums)(const float *dy, const float *m, int64_t pixels, int64_t channels, int64_t stride,
+                        const pp_affine *affine, float *plain, float *product);
   /* dz of an image from dy; rows of `width` pixels are `pitch` floats apart in dz. */
   void (*undo)(const float *dy, const float *z, int64_t height, int64_t width, int64_t channels,
                const pp_affine *affine, int64_t pitch, float *dz);

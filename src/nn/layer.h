@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/pool.h"
 #include "nn/kernels.h"
 #include "pipar/nn.h"
 
@@ -59,6 +60,7 @@ typedef struct pp_layer_run {
   float *kept;         /* of the slot, from forward to backward */
   float *scratch;      /* of the net, holds nothing between calls */
   const pp_kernels *kernels;
+  pp_pool *pool;         /* shares the work out; NULL: no other threads */
   pp_sample_place place; /* for random masks */
 } pp_layer_run;
 
@@ -70,6 +72,7 @@ typedef struct pp_layer_request {
   int max_samples;
   bool training;
   const pp_kernels *kernels;
+  int threads;
 } pp_layer_request;
 
 /* How a layer computes: the fast way and the plain one are two of these. */
@@ -92,7 +95,8 @@ enum { PP_LAYER_MAX_TENSORS = 6, PP_LAYER_MAX_INFOS = 4 };
 
 struct pp_layer_type {
   const pp_layer_ops *fast, *reference;
-  int inputs; /* 1 or 2 */
+  int inputs;     /* 1 or 2 */
+  bool by_sample; /* every sample is computed for itself, without parameters: threads may each take some */
   /* What the cost model sees of it; returns how many. */
   int (*info)(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]);
   /* Its tensors in PyTorch's order of a state_dict; returns how many. */
@@ -109,6 +113,9 @@ extern const pp_layer_type pp_average_pool_type; /* kernel, stride */
 extern const pp_layer_type pp_activation_type;   /* alone, where nothing before it takes it in */
 extern const pp_layer_type pp_scale_type;        /* an image by one factor per sample and channel, the second input */
 extern const pp_layer_type pp_dropout_type;      /* rate */
+
+/* A convolution's fast form, in conv_pass.c. */
+extern const pp_layer_ops pp_conv_fast;
 
 /* The plain loops, in reference*.c. */
 extern const pp_layer_ops pp_conv_reference, pp_linear_reference, pp_add_reference, pp_average_reference;
@@ -145,6 +152,11 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
 
 static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
 static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
+/* How many tasks to cut work of that many units into: enough that threads which start late or are slow do not matter.
+ */
+static inline int64_t pp_parts(const pp_pool *pool, int64_t units) {
+  return pp_pool_threads(pool) == 1 ? 1 : units < 4 * pp_pool_threads(pool) ? units : 4 * pp_pool_threads(pool);
+}
 static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

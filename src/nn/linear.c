@@ -4,6 +4,11 @@
 #include <cblas.h>
 #include <string.h>
 
+enum {
+  PARTS = 8,         /* that a product is cut into, at most */
+  PART_COLUMNS = 64, /* of one part, at least */
+};
+
 void pp_linear_setup(pp_layer *layer) {
   layer->type = &pp_linear_type;
   layer->middle = layer->output = (pp_shape){layer->output.channels, 1, 1};
@@ -80,55 +85,116 @@ float pp_activation_slope(pp_activation act, float a) {
   }
 }
 
-static void forward(const pp_layer_run *run, const float *x, float *y) {
+/* What the tasks of a pass share. A part's size follows from the layer alone, so that OpenBLAS gives the same bits
+ * with any number of threads. */
+typedef struct linear_pass {
+  const pp_layer_run *run;
+  const float *x;    /* as the layer gets it */
+  const float *rows; /* (N, inputs) in the weights' order */
+  float *turned;     /* a copy in the weights' order, or its gradient; NULL: none */
+  float *y, *dy, *dx;
+  linear_kept kept;
+} linear_pass;
+
+static int64_t parts_of(int64_t columns) { return pp_least(PARTS, (columns + PART_COLUMNS - 1) / PART_COLUMNS); }
+
+/* (H, W, C) to (C, H, W), or dx back. */
+static void turn_sample(void *context, int64_t sample, int thread) {
+  const linear_pass *pass = context;
+  const pp_layer *layer = pass->run->layer;
+  int64_t inputs = pp_shape_elements(layer->input), channels = layer->input.channels, at = sample * inputs;
+  if (pass->dx == NULL)
+    transpose(pass->x + at, inputs / channels, channels, pass->turned + at);
+  else
+    transpose(pass->turned + at, channels, inputs / channels, pass->dx + at);
+  (void)thread;
+}
+
+/* Some outputs of all samples. */
+static void forward_part(void *context, int64_t task, int thread) {
+  const linear_pass *pass = context;
+  const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  linear_kept kept = {0};
-  if (run->training)
-    kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
-  const float *rows = x; /* (N, inputs) in the weights' order */
-  if (turns(layer)) {
-    float *turned = run->training ? kept.x : run->scratch;
-    for (int n = 0; n < run->samples; n++)
-      transpose(x + n * inputs, inputs / layer->input.channels, layer->input.channels, turned + n * inputs);
-    rows = turned;
-  }
+  pp_range at = pp_range_part(outputs, PART_COLUMNS, parts_of(outputs), task);
+  size_t bytes = (size_t)(at.end - at.first) * sizeof(float);
+  float *y = pass->y + at.first;
   for (int n = 0; n < run->samples; n++)
-    memcpy(y + n * outputs, run->params + layer->bias, (size_t)outputs * sizeof *y);
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, run->samples, (int)outputs, (int)inputs, 1.0F, rows, (int)inputs,
-              run->params + layer->weight, (int)inputs, 1.0F, y, (int)outputs);
-  if (layer->act == PP_ACT_NONE)
-    return;
+    memcpy(y + n * outputs, run->params + layer->bias + at.first, bytes);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, run->samples, (int)(at.end - at.first), (int)inputs, 1.0F,
+              pass->rows, (int)inputs, run->params + layer->weight + at.first * inputs, (int)inputs, 1.0F, y,
+              (int)outputs);
+  for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++) {
+    if (run->training)
+      memcpy(pass->kept.a + n * outputs + at.first, y + n * outputs, bytes);
+    for (int64_t o = n * outputs; o < n * outputs + at.end - at.first; o++)
+      y[o] = pp_activation_at(layer->act, y[o]);
+  }
+  (void)thread;
+}
+
+static void forward(const pp_layer_run *run, const float *x, float *y) {
+  const pp_layer *layer = run->layer;
+  linear_pass pass = {.run = run, .x = x, .rows = x, .y = y};
   if (run->training)
-    memcpy(kept.a, y, (size_t)(run->samples * outputs) * sizeof *y);
-  for (int64_t i = 0; i < run->samples * outputs; i++)
-    y[i] = pp_activation_at(layer->act, y[i]);
+    pass.kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
+  if (turns(layer)) {
+    pass.rows = pass.turned = run->training ? pass.kept.x : run->scratch;
+    pp_pool_run(run->pool, run->samples, turn_sample, &pass);
+  }
+  pp_pool_run(run->pool, parts_of(layer->output.channels), forward_part, &pass);
+}
+
+/* The gradients of some outputs: before the activation, of the bias and of the weights. */
+static void weights_part(void *context, int64_t task, int thread) {
+  const linear_pass *pass = context;
+  const pp_layer_run *run = pass->run;
+  const pp_layer *layer = run->layer;
+  int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
+  pp_range at = pp_range_part(outputs, PART_COLUMNS, parts_of(outputs), task);
+  float *dy = pass->dy;
+  for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++)
+    for (int64_t i = n * outputs + at.first; i < n * outputs + at.end; i++)
+      dy[i] *= pp_activation_slope(layer->act, pass->kept.a[i]);
+  for (int64_t o = at.first; o < at.end; o++) {
+    double sum = 0.0;
+    for (int n = 0; n < run->samples; n++)
+      sum += (double)dy[n * outputs + o];
+    run->grads[layer->bias + o] += (float)sum;
+  }
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)(at.end - at.first), (int)inputs, run->samples, 1.0F,
+              dy + at.first, (int)outputs, pass->rows, (int)inputs, 1.0F,
+              run->grads + layer->weight + at.first * inputs, (int)inputs);
+  (void)thread;
+}
+
+/* The gradient of some inputs. */
+static void inputs_part(void *context, int64_t task, int thread) {
+  const linear_pass *pass = context;
+  const pp_layer_run *run = pass->run;
+  const pp_layer *layer = run->layer;
+  int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
+  pp_range at = pp_range_part(inputs, PART_COLUMNS, parts_of(inputs), task);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, run->samples, (int)(at.end - at.first), (int)outputs, 1.0F,
+              pass->dy, (int)outputs, run->params + layer->weight + at.first, (int)inputs, 0.0F,
+              (turns(layer) ? pass->turned : pass->dx) + at.first, (int)inputs);
+  (void)thread;
 }
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
-  int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  linear_kept kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
-  for (int64_t i = 0; i < run->samples * outputs && layer->act != PP_ACT_NONE; i++)
-    dy[i] *= pp_activation_slope(layer->act, kept.a[i]);
-  float *dbias = run->grads + layer->bias;
-  for (int64_t o = 0; o < outputs; o++) {
-    double sum = 0.0;
-    for (int n = 0; n < run->samples; n++)
-      sum += (double)dy[n * outputs + o];
-    dbias[o] += (float)sum;
-  }
-  const float *rows = turns(layer) ? kept.x : x;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)outputs, (int)inputs, run->samples, 1.0F, dy, (int)outputs,
-              rows, (int)inputs, 1.0F, run->grads + layer->weight, (int)inputs);
+  linear_pass pass = {.run = run,
+                      .dy = dy,
+                      .dx = dx,
+                      .turned = run->scratch,
+                      .kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept})};
+  pass.rows = turns(layer) ? pass.kept.x : x;
+  pp_pool_run(run->pool, parts_of(layer->output.channels), weights_part, &pass);
   if (dx == NULL)
     return;
-  float *gradient = turns(layer) ? run->scratch : dx;
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, run->samples, (int)inputs, (int)outputs, 1.0F, dy,
-              (int)outputs, run->params + layer->weight, (int)inputs, 0.0F, gradient, (int)inputs);
+  pp_pool_run(run->pool, parts_of(pp_shape_elements(layer->input)), inputs_part, &pass);
   if (turns(layer))
-    for (int n = 0; n < run->samples; n++)
-      transpose(gradient + n * inputs, layer->input.channels, inputs / layer->input.channels, dx + n * inputs);
+    pp_pool_run(run->pool, run->samples, turn_sample, &pass);
 }
 
 static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {

@@ -32,8 +32,9 @@ struct pp_net {
   float **inner;      /* (layer count): inside the block at hand, gradients in training, outputs in evaluation */
   float *boundary[2]; /* the same between blocks, in turns */
   float *sum;         /* a gradient to be added to another */
-  float *scratch;
   float *arena;
+  pp_pool *pool;  /* not owned; NULL: one thread */
+  float *scratch; /* of a size that follows from its threads */
 };
 
 static const pp_layer *layer_of(const pp_net *net, int layer) { return &net->model->layers[net->first_layer + layer]; }
@@ -81,22 +82,31 @@ static int64_t sum_elements(const pp_net *net) {
   return largest;
 }
 
+static pp_layer_plan plan_of(const pp_net *net, int layer, int threads) {
+  pp_layer_request request = {
+      .max_samples = net->max_samples, .training = net->training, .kernels = net->kernels, .threads = threads};
+  pp_layer_plan plan;
+  ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
+  return plan;
+}
+
+/* What the most demanding layer wants. */
+static int64_t scratch_elements(const pp_net *net, int threads) {
+  int64_t most = 0;
+  for (int layer = 0; layer < net->layer_count; layer++)
+    most = pp_most(most, plan_of(net, layer, threads).scratch);
+  return most;
+}
+
 /* Cuts the arena; pointers are set only where they exist. */
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
-  int64_t samples = net->max_samples, between = 0, inside = 0, scratch = 0;
+  int64_t samples = net->max_samples, between = 0, inside = 0;
   bool turns = net->first == 0 && net->layer_count > 0;
-  pp_layer_request request = {.max_samples = net->max_samples, .training = net->training, .kernels = net->kernels};
   for (int block = net->first; block < net->end; block++) {
     if (block > net->first || turns)
       between = pp_most(between, samples * pp_shape_elements(net->model->blocks[block].info.input));
     inside = pp_most(inside, cut_inner(net, NULL, block));
   }
-  for (int layer = 0; layer < net->layer_count; layer++) {
-    pp_layer_plan plan;
-    ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
-    scratch = pp_most(scratch, plan.scratch);
-  }
-  net->scratch = pp_cut(cutter, scratch);
   for (int i = 0; i < 2; i++)
     net->boundary[i] = pp_cut(cutter, between);
   float *inner = pp_cut(cutter, inside);
@@ -108,9 +118,7 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
     if (net->slots != NULL)
       net->slots[slot].image = image;
     for (int layer = 0; layer < net->layer_count; layer++) {
-      pp_layer_plan plan;
-      ops_of(net, layer)->plan(layer_of(net, layer), &request, &plan);
-      float *kept = pp_cut(cutter, plan.kept), *output = NULL;
+      float *kept = pp_cut(cutter, plan_of(net, layer, 1).kept), *output = NULL;
       if (layer < net->layer_count - 1)
         output = pp_cut(cutter, output_of(net, layer));
       if (net->slots != NULL) {
@@ -147,12 +155,13 @@ static pp_net describe(const pp_model *model, int first, int end, int max_sample
 
 static size_t pointer_count(const pp_net *net) { return ((size_t)net->slot_count * 2 + 1) * (size_t)net->layer_count; }
 
-size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use) {
+size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
+                     int threads) {
   pp_net net = describe(model, first, end, max_samples, in_flight, use, pp_kernels_best());
   pp_cutter cutter = {0};
   cut_arena(&net, &cutter);
-  return (size_t)cutter.used * sizeof(float) + sizeof net + (size_t)net.slot_count * sizeof(net_slot) +
-         pointer_count(&net) * sizeof(float *);
+  return (size_t)(cutter.used + scratch_elements(&net, threads)) * sizeof(float) + sizeof net +
+         (size_t)net.slot_count * sizeof(net_slot) + pointer_count(&net) * sizeof(float *);
 }
 
 pp_status pp_net_create(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
@@ -170,6 +179,7 @@ pp_status pp_net_create_with(const pp_model *model, int first, int end, int max_
   pp_cutter cutter = {0};
   cut_arena(net, &cutter);
   PP_TRY_GOTO(status, pp_alloc((size_t)cutter.used, sizeof(float), "the activations of a net", &net->arena), fail);
+  PP_TRY_GOTO(status, pp_net_share(net, NULL), fail);
   PP_TRY_GOTO(status, pp_alloc(slots, sizeof *net->slots, "a net", &net->slots), fail);
   PP_TRY_GOTO(status, pp_alloc(pointer_count(net), sizeof(float *), "a net", &net->pointers), fail);
   for (size_t slot = 0; slot < slots; slot++) {
@@ -185,30 +195,106 @@ fail:
   return status;
 }
 
+pp_status pp_net_share(pp_net *net, pp_pool *pool) {
+  size_t elements = (size_t)scratch_elements(net, pp_pool_threads(pool));
+  float *scratch = NULL;
+  PP_TRY(pp_alloc(elements, sizeof(float), "the scratch memory of a net", &scratch));
+  free(net->scratch);
+  net->scratch = scratch;
+  net->pool = pool;
+  return NULL;
+}
+
 void pp_net_destroy(pp_net *net) {
   if (net == NULL)
     return;
   free(net->arena);
+  free(net->scratch);
   free(net->slots);
   free(net->pointers);
   free(net);
 }
 
-/* (N, C, pixels) to (N, pixels, C) and back. */
-static void to_channels_last(pp_shape shape, int samples, const float *x, float *y) {
-  int64_t pixels = (int64_t)shape.height * shape.width, channels = shape.channels;
-  for (int n = 0; n < samples; n++, x += pixels * channels, y += pixels * channels)
-    for (int64_t c = 0; c < channels; c++)
-      for (int64_t p = 0; p < pixels; p++)
-        y[p * channels + c] = x[c * pixels + p];
+/* What passes over the samples or elements of a micro-batch share; the part of a task is cut from `count`. */
+typedef struct shared_pass {
+  pp_shape shape;
+  int64_t count, parts;
+  const float *x;
+  float *y;
+  const pp_layer_run *run; /* of a layer */
+  const pp_layer_ops *ops;
+  float *dy, *dx;
+} shared_pass;
+
+static void share_out(const pp_net *net, pp_task task, shared_pass *pass) {
+  pass->parts = pp_parts(net->pool, pass->count);
+  pp_pool_run(net->pool, pass->parts, task, pass);
 }
 
-static void to_channels_first(pp_shape shape, int samples, const float *x, float *y) {
-  int64_t pixels = (int64_t)shape.height * shape.width, channels = shape.channels;
-  for (int n = 0; n < samples; n++, x += pixels * channels, y += pixels * channels)
+/* (N, C, pixels) to (N, pixels, C) and back. */
+static void to_channels_last(void *context, int64_t task, int thread) {
+  const shared_pass *pass = context;
+  int64_t pixels = pp_pixels(pass->shape), channels = pass->shape.channels;
+  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+  for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t p = 0; p < pixels; p++)
-        y[c * pixels + p] = x[p * channels + c];
+        pass->y[n + p * channels + c] = pass->x[n + c * pixels + p];
+  (void)thread;
+}
+
+static void to_channels_first(void *context, int64_t task, int thread) {
+  const shared_pass *pass = context;
+  int64_t pixels = pp_pixels(pass->shape), channels = pass->shape.channels;
+  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+  for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
+    for (int64_t c = 0; c < channels; c++)
+      for (int64_t p = 0; p < pixels; p++)
+        pass->y[n + c * pixels + p] = pass->x[n + p * channels + c];
+  (void)thread;
+}
+
+static void add_to(void *context, int64_t task, int thread) {
+  const shared_pass *pass = context;
+  const float *restrict from = pass->x;
+  float *restrict to = pass->y;
+  pp_range at = pp_range_part(pass->count, 16, pass->parts, task);
+  for (int64_t i = at.first; i < at.end; i++)
+    to[i] += from[i];
+  (void)thread;
+}
+
+/* Some samples of a layer that computes each for itself; backward where there is a gradient. */
+static void run_samples(void *context, int64_t task, int thread) {
+  const shared_pass *pass = context;
+  const pp_layer *layer = pass->run->layer;
+  pp_layer_run run = *pass->run;
+  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+  int64_t in = pp_shape_elements(layer->input), out = pp_shape_elements(layer->output);
+  int64_t second = layer->type == &pp_scale_type ? layer->input.channels : in;
+  run.samples = (int)(at.end - at.first);
+  run.place.first_sample += (int)at.first;
+  run.second += run.second == NULL ? 0 : at.first * second;
+  run.dsecond += run.dsecond == NULL ? 0 : at.first * second;
+  if (pass->dy == NULL)
+    pass->ops->forward(&run, pass->x + at.first * in, pass->y + at.first * out);
+  else
+    pass->ops->backward(&run, pass->x + at.first * in, pass->dy + at.first * out,
+                        pass->dx == NULL ? NULL : pass->dx + at.first * in);
+  (void)thread;
+}
+
+/* Forward where dy is NULL, otherwise backward. */
+static void run_layer(const pp_net *net, int layer, const pp_layer_run *run, const float *x, float *y, float *dy,
+                      float *dx) {
+  const pp_layer_ops *ops = ops_of(net, layer);
+  if (run->layer->type->by_sample && !net->reference)
+    share_out(net, run_samples,
+              &(shared_pass){.run = run, .ops = ops, .count = run->samples, .x = x, .y = y, .dy = dy, .dx = dx});
+  else if (dy == NULL)
+    ops->forward(run, x, y);
+  else
+    ops->backward(run, x, dy, dx);
 }
 
 void pp_net_place(pp_net *net, pp_sample_place place) {
@@ -230,6 +316,7 @@ static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_s
       .kept = net->training ? slot->kept[layer] : NULL,
       .scratch = net->scratch,
       .kernels = net->kernels,
+      .pool = net->pool,
       .place = slot->place,
   };
 }
@@ -251,7 +338,7 @@ static void forward_block(pp_net *net, const pp_state *state, const net_slot *sl
       output = net->training ? slot->outputs[layer] : net->inner[layer];
     if (layer_of(net, layer)->type->inputs > 1)
       run.second = input_of(net, slot, layer, 1, x);
-    ops_of(net, layer)->forward(&run, input_of(net, slot, layer, 0, x), output);
+    run_layer(net, layer, &run, input_of(net, slot, layer, 0, x), output, NULL, NULL);
   }
 }
 
@@ -270,7 +357,7 @@ void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, c
   int turn = 0;
   if (net->first == 0) {
     float *image = net->training ? at->image : net->boundary[turn ^= 1];
-    to_channels_last(net->model->input, samples, x, image);
+    share_out(net, to_channels_last, &(shared_pass){.shape = net->model->input, .count = samples, .x = x, .y = image});
     at->x = image;
   }
   const float *input = at->x;
@@ -281,11 +368,6 @@ void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, c
     forward_block(net, state, at, block, input, output);
     input = output;
   }
-}
-
-static void add_to(float *restrict to, const float *restrict from, int64_t count) {
-  for (int64_t i = 0; i < count; i++)
-    to[i] += from[i];
 }
 
 /* Backward of a block: dy is its output's gradient, dx takes its input's, NULL where that is not wanted. Where several
@@ -309,14 +391,16 @@ static void backward_block(pp_net *net, const pp_state *state, const net_slot *s
       run.second = input_of(net, slot, layer, 1, x);
       run.dsecond = given[1];
     }
-    ops_of(net, layer)
-        ->backward(&run, input_of(net, slot, layer, 0, x), layer == end - 1 ? dy : net->inner[layer], given[0]);
+    run_layer(net, layer, &run, input_of(net, slot, layer, 0, x), NULL, layer == end - 1 ? dy : net->inner[layer],
+              given[0]);
     for (int input = 0; input < description->type->inputs; input++)
       if (given[input] != target[input]) {
         pp_shape shape = description->from[input] == PP_FROM_BLOCK
                              ? net->model->blocks[block].info.input
                              : net->model->layers[description->from[input]].output;
-        add_to(target[input], given[input], slot->samples * pp_shape_elements(shape));
+        share_out(
+            net, add_to,
+            &(shared_pass){.count = slot->samples * pp_shape_elements(shape), .x = given[input], .y = target[input]});
       }
   }
 }
@@ -342,6 +426,7 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
     gradient = to;
   }
   if (turns && dx != NULL)
-    to_channels_first(net->model->input, at->samples, gradient, dx);
+    share_out(net, to_channels_first,
+              &(shared_pass){.shape = net->model->input, .count = at->samples, .x = gradient, .y = dx});
   at->samples = 0;
 }

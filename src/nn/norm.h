@@ -13,25 +13,31 @@ typedef struct pp_norm {
   float *shift;   /* beta; without batch norm the bias */
   /* Scratch, (channels) each. */
   float *slope, *offset; /* dz += (z - mean) x slope + offset */
-  float *part[2];
   double *whole[2];
+  float *part[2]; /* (parts, channels): sums over some pixels each */
+  int64_t group_pixels;
 } pp_norm;
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
-void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
+/* z of at most `samples` samples is taken in by groups of `group`. */
+void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t samples, int64_t group, pp_cutter *cutter);
 
 /* What is known before any value is: in evaluation and without batch norm everything; otherwise the sign of scale. */
 void pp_norm_begin(const pp_layer_run *run, pp_norm *norm);
-/* Takes in z of `pixels` more pixels after `before`; training with batch norm only. */
-void pp_norm_add(const pp_layer_run *run, pp_norm *norm, const float *z, int64_t before, int64_t pixels);
+/* Takes in some channels of group `group`'s z, of `pixels` pixels; training with batch norm only. Any thread, any
+ * order. */
+void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, int64_t group, int64_t pixels,
+                 pp_range channels);
 /* The micro-batch's normalisation from what was taken in; moves the running statistics. */
 void pp_norm_finish(const pp_layer_run *run, pp_norm *norm);
 /* Adds the gradients of gamma and beta, or of the bias, and finds slope and offset. m: (pixels, channels), z or what
  * pooling left of it, dy: the same of the output. */
 void pp_norm_gradient(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
 
-static inline pp_affine pp_norm_affine(const pp_layer *layer, const pp_norm *norm) {
-  return (pp_affine){layer->act, norm->mean, norm->scale, norm->shift, norm->slope, norm->offset};
+/* Of the channels from `first` on. */
+static inline pp_affine pp_norm_affine(const pp_layer *layer, const pp_norm *norm, int64_t first) {
+  return (pp_affine){layer->act,          norm->mean + first,  norm->scale + first,
+                     norm->shift + first, norm->slope + first, norm->offset + first};
 }
 
 #endif

@@ -24,6 +24,7 @@ pp_status pp_evaluator_create(const pp_job *job, pp_evaluator **out) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_net_create(job->model, 0, job->blocks, evaluator->batch, 1, PP_NET_EVALUATE, &evaluator->net),
               fail);
+  PP_TRY_GOTO(status, pp_net_share(evaluator->net, job->pool), fail);
   PP_TRY_GOTO(status, pp_alloc(batch * (size_t)job->image_elements, sizeof(float), "test images", &evaluator->x), fail);
   PP_TRY_GOTO(status, pp_alloc(batch * classes, sizeof(float), "logits", &evaluator->logits), fail);
   PP_TRY_GOTO(status, pp_alloc(batch, sizeof(int32_t), "labels", &evaluator->labels), fail);

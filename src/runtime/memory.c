@@ -16,7 +16,7 @@ static int64_t weights_bytes(const pp_job *job, int first, int end, int copies) 
 }
 
 static int64_t net_bytes(const pp_job *job, int first, int end, int samples, int in_flight, pp_net_use use) {
-  return (int64_t)pp_net_memory(job->model, first, end, samples, in_flight, use);
+  return (int64_t)pp_net_memory(job->model, first, end, samples, in_flight, use, job->config->training.threads);
 }
 
 typedef struct class_shape {

@@ -42,6 +42,7 @@ pp_status pp_device_part_init(pp_device_part *part, const pp_job *job, int devic
   int largest = pp_micro_batch_size(full->batch, full->micro_batches, 0);
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_net_create(job->model, 0, split, largest, in_flight, PP_NET_TRAIN, &part->net), fail);
+  PP_TRY_GOTO(status, pp_net_share(part->net, job->pool), fail);
   PP_TRY_GOTO(status,
               pp_alloc((size_t)full->batch * (size_t)job->image_elements, sizeof(float), "a mini-batch", &part->x),
               fail);
@@ -126,8 +127,8 @@ void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, 
 
 static void update(const pp_job *job, const pp_state *state, int64_t parameters) {
   const pp_training_config *training = &job->config->training;
-  pp_sgd_step(state, parameters, (float)training->learning_rate, (float)training->momentum,
-              (float)training->weight_decay);
+  pp_sgd_step_shared(job->pool, state, parameters, (float)training->learning_rate, (float)training->momentum,
+                     (float)training->weight_decay);
 }
 
 void pp_device_part_update(pp_device_part *part) { update(part->job, &part->state, part->parameters); }
@@ -138,6 +139,7 @@ pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split,
   size_t logits = (size_t)max_samples * (size_t)pp_model_classes(job->model);
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_net_create(job->model, split, job->blocks, max_samples, 1, PP_NET_TRAIN, &net->net), fail);
+  PP_TRY_GOTO(status, pp_net_share(net->net, job->pool), fail);
   PP_TRY_GOTO(status, pp_alloc(logits, sizeof(float), "logits", &net->logits), fail);
   PP_TRY_GOTO(status, pp_alloc(logits, sizeof(float), "gradient of the logits", &net->dlogits), fail);
   return NULL;

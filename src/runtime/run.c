@@ -137,6 +137,8 @@ static pp_status create_training(pp_run *run) {
     PP_TRY(pp_results_read_tensors(job->config->directory, job->config->init, job->model, run->params, run->stats));
   job->start_params = run->params;
   job->start_stats = run->stats;
+  if (job->config->training.threads > 1)
+    PP_TRY(pp_pool_create(job->config->training.threads, &job->pool));
   PP_TRY(pp_evaluator_create(job, &run->evaluator));
   if (pp_comm_size(job->comm) == 1) {
     PP_TRY(pp_local_create(job, &run->local));
@@ -208,6 +210,7 @@ void pp_run_destroy(pp_run *run) {
   pp_server_rank_destroy(run->server);
   pp_device_rank_destroy(run->devices);
   pp_evaluator_destroy(run->evaluator);
+  pp_pool_destroy(run->job.pool);
   pp_weights_fini(&run->work);
   pp_aggregate_fini(&run->aggregate);
   pp_partition_destroy(run->partition);

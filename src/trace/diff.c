@@ -11,7 +11,7 @@
 #include "trace/table.h"
 
 /* Settings that cannot change a result. */
-static const char *const ignored_settings[] = {"name", "dataset.path", "checkpoint.every_rounds"};
+static const char *const ignored_settings[] = {"name", "dataset.path", "checkpoint.every_rounds", "training.threads"};
 
 enum { BLOCK_BYTES = 1 << 22, MOST_AXES = 8, MOST_COLUMNS = 64, WHERE_ROOM = 256, VALUE_ROOM = 512 };
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # test_ranks.sh PIPAR MPIRUN EXPERIMENT RANKS...: the results are the same to the bit on each number of
-# ranks, and on the last of them while the machine is loaded.
+# ranks, on the last of them while the machine is loaded, and with several threads.
 set -eu
 pipar=$1 mpirun=$2 experiment=$3
 shift 3
@@ -14,6 +14,13 @@ for ranks in "$@"; do
   "$mpirun" --oversubscribe -n "$ranks" "$pipar" run "$experiment" -q -o "$dir/$ranks.h5" </dev/null
   "$pipar" diff "$dir/alone.h5" "$dir/$ranks.h5"
   echo "ok: $ranks ranks"
+done
+
+"$pipar" run "$experiment" -q -o "$dir/threads.h5" --set training.threads=3
+"$mpirun" --oversubscribe -n 2 "$pipar" run "$experiment" -q -o "$dir/both.h5" --set training.threads=2 </dev/null
+for run in threads both; do
+  "$pipar" diff "$dir/alone.h5" "$dir/$run.h5"
+  echo "ok: $run"
 done
 
 for _ in 1 2 3 4; do (while :; do :; done) & load="$load $!"; done

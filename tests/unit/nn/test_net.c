@@ -320,6 +320,56 @@ START_TEST(slots_and_room_do_not_change_a_bit) {
 }
 END_TEST
 
+/* Both sides of everything that is shared out: more threads than panels, groups or samples, and fewer. */
+START_TEST(threads_do_not_change_a_bit) {
+  fixture f;
+  fixture_case(&f, _i);
+  int blocks = pp_model_block_count(f.model), samples = cases[_i].samples;
+  int64_t in = samples * output_elements(&f, -1), out = samples * output_elements(&f, blocks - 1);
+  outcome alone = run_whole(&f, PP_NET_TRAIN, samples, samples, 1, 0);
+  float *x = floats(in), *y = floats(out), *dy = floats(out), *dx = floats(in), *tested = floats(out),
+        *same = floats(out);
+  for (int threads = 2; threads <= 5; threads += 3) {
+    pp_pool *pool = NULL;
+    ck_assert_ptr_null(pp_pool_create(threads, &pool));
+    pp_net *net = net_of(&f, 0, blocks, samples + 1, 2, PP_NET_TRAIN);
+    pp_net *evaluating = net_of(&f, 0, blocks, samples, 1, PP_NET_EVALUATE);
+    ck_assert_ptr_null(pp_net_share(net, pool));
+    fill_normal(x, in, 100, 1.0, 0.3);
+    fill_normal(dy, out, 101, 1.0, 0.0);
+    memset(f.state.grads, 0, (size_t)f.parameters * sizeof(float));
+    fixture_fill(&f);
+    pp_net_place(net, (pp_sample_place){.seed = 3});
+    pp_net_forward(net, &f.state, 1, samples, x, y);
+    pp_net_backward(net, &f.state, 1, dy, dx);
+    assert_same("y", alone.y, y, out);
+    assert_same("dx", alone.dx, dx, in);
+    assert_same("grads", alone.grads, f.state.grads, f.parameters);
+    assert_same("stats", alone.stats, f.state.stats, f.statistics);
+    pp_net_forward(evaluating, &f.state, 0, samples, x, tested);
+    ck_assert_ptr_null(pp_net_share(evaluating, pool));
+    pp_net_forward(evaluating, &f.state, 0, samples, x, same);
+    assert_same("evaluation", tested, same, out);
+    pp_sgd_step_shared(pool, &f.state, f.parameters, 0.1F, 0.9F, 0.01F);
+    float *moved = floats(f.parameters);
+    memcpy(moved, f.state.params, (size_t)f.parameters * sizeof *moved);
+    fixture_fill(&f);
+    memcpy(f.state.grads, alone.grads, (size_t)f.parameters * sizeof *moved);
+    memset(f.state.momentum, 0, (size_t)f.parameters * sizeof *moved);
+    pp_sgd_step(&f.state, f.parameters, 0.1F, 0.9F, 0.01F);
+    assert_same("update", f.state.params, moved, f.parameters);
+    memset(f.state.momentum, 0, (size_t)f.parameters * sizeof *moved);
+    free(moved);
+    pp_net_destroy(net);
+    pp_net_destroy(evaluating);
+    pp_pool_destroy(pool);
+  }
+  free(x), free(y), free(dy), free(dx), free(tested), free(same);
+  outcome_fini(&alone);
+  fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(a_split_at_any_boundary_gives_the_whole_networks_bits) {
   fixture f;
   fixture_case(&f, _i);
@@ -366,6 +416,7 @@ int main(void) {
   tcase_add_loop_test(tests, gradients_are_slopes_along_random_directions, 0, count);
   tcase_add_loop_test(tests, room_does_not_change_a_bit_of_an_evaluation, 0, count);
   tcase_add_loop_test(tests, slots_and_room_do_not_change_a_bit, 0, count);
+  tcase_add_loop_test(tests, threads_do_not_change_a_bit, 0, count);
   tcase_add_loop_test(tests, a_split_at_any_boundary_gives_the_whole_networks_bits, 0, count);
   return run_suite("net", tests);
 }

@@ -231,7 +231,7 @@ START_TEST(a_net_allocates_what_it_says_and_nothing_later) {
         size_t before = in_use();
         pp_net *net = net_of(&f, first, 3, 4, in_flight, uses[u]);
         double taken = (double)(in_use() - before);
-        double said = (double)pp_net_memory(f.model, first, 3, 4, in_flight, uses[u]);
+        double said = (double)pp_net_memory(f.model, first, 3, 4, in_flight, uses[u], 1);
         ck_assert_msg(fabs(taken - said) < 8192, "%g bytes taken, %g said", taken, said);
         size_t between = 0;
         pp_state state = state_from(&f, first);

@@ -119,6 +119,8 @@ START_TEST(settings_runs_rows_and_tensors_that_one_lacks_are_named) {
   differ(&other, "/runs/0 attribute training.new: only in ");
   other.extra_setting = "dataset.path";
   differ(&other, "");
+  other.extra_setting = "training.threads";
+  differ(&other, "");
   other = plain;
   other.runs = 3;
   differ(&other, "/runs: 2 in ");
