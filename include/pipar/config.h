@@ -23,7 +23,12 @@ typedef enum pp_policy { PP_POLICY_FIFO, PP_POLICY_SPACE_SHARE, PP_POLICY_PRIORI
 typedef enum pp_partition_kind { PP_PARTITION_IID, PP_PARTITION_DIRICHLET } pp_partition_kind;
 typedef enum pp_mechanism { PP_PRIVACY_NONE, PP_PRIVACY_DP_FEDAVG, PP_PRIVACY_ACTIVATION } pp_mechanism;
 typedef enum pp_noise { PP_NOISE_GAUSSIAN, PP_NOISE_LAPLACE } pp_noise;
-typedef enum pp_planner { PP_PLANNER_SEARCH, PP_PLANNER_APS, PP_PLANNER_APS_AS_PUBLISHED } pp_planner;
+typedef enum pp_planner {
+  PP_PLANNER_SEARCH,
+  PP_PLANNER_APS,
+  PP_PLANNER_APS_AS_PUBLISHED,
+  PP_PLANNER_EXHAUSTIVE,
+} pp_planner;
 typedef enum pp_cost_kind { PP_COST_ROOFLINE, PP_COST_PROFILE, PP_COST_TABLE, PP_COST_MEASURED } pp_cost_kind;
 
 /* A rate that holds from start_ns until the next step. */
@@ -76,6 +81,7 @@ typedef struct pp_pipeline_config {
   int micro_batches; /* or PP_AUTO */
   int in_flight;     /* 1f1b; 0: micro_batches */
   pp_planner planner;
+  int min_micro_batch; /* samples; bounds what is planned */
 } pp_pipeline_config;
 
 /* `count` devices alike, numbered in order of the groups. */

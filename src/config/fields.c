@@ -44,8 +44,9 @@ static const pp_choice datasets[] = {
 static const pp_choice partitions[] = {
     {"iid", PP_PARTITION_IID, true}, {"dirichlet", PP_PARTITION_DIRICHLET, true}, {NULL, 0, 0}};
 static const pp_choice planners[] = {{"search", PP_PLANNER_SEARCH, true},
-                                     {"aps", PP_PLANNER_APS, false},
-                                     {"aps-as-published", PP_PLANNER_APS_AS_PUBLISHED, false},
+                                     {"exhaustive", PP_PLANNER_EXHAUSTIVE, true},
+                                     {"aps", PP_PLANNER_APS, true},
+                                     {"aps-as-published", PP_PLANNER_APS_AS_PUBLISHED, true},
                                      {NULL, 0, 0}};
 static const pp_choice costs[] = {{"roofline", PP_COST_ROOFLINE, true},
                                   {"profile", PP_COST_PROFILE, true},
@@ -174,6 +175,13 @@ static const pp_field pipeline_fields[] = {
      .fallback = "search",
      .choices = planners,
      .help = "how `auto` is chosen"},
+    {.key = "min_micro_batch",
+     .type = PP_FIELD_INT,
+     AT(pp_pipeline_config, min_micro_batch),
+     .fallback = "1",
+     .low = 1,
+     .high = 1000000,
+     .help = "samples: the smallest micro-batch that a planner may choose; batch norm wants several"},
     END};
 
 #define STAGE(name, member, text)                                                                                      \

@@ -198,8 +198,7 @@ pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int gro
                           .privacy = &config->privacy};
 }
 
-/* A batch norm that sees one value per channel has no variance. */
-static pp_status check_batch_norms(const pp_scenario_inputs *inputs, int group, const pp_schedule *schedule) {
+pp_status pp_scenario_check_batch_norms(const pp_scenario_inputs *inputs, int group, const pp_schedule *schedule) {
   int smallest = pp_micro_batch_size(schedule->batch, schedule->micro_batches, schedule->micro_batches - 1);
   for (int block = 0; block < inputs->block_count; block++)
     for (int index = 0; index < inputs->blocks[block]->layer_count; index++) {
@@ -217,10 +216,12 @@ static pp_status check_batch_norms(const pp_scenario_inputs *inputs, int group, 
 static pp_status create_schedule(const pp_scenario_inputs *inputs, int group, int batch, pp_group_plan plan,
                                  pp_schedule **out) {
   const pp_config *config = inputs->config;
+  if (inputs->maker.make != NULL)
+    return inputs->maker.make(inputs->maker.context, group, plan, batch, out);
   int blocks = inputs->block_count > 0 ? inputs->block_count : plan.split + 1;
   PP_TRY(pp_schedule_create(config->method, batch, plan.micro_batches, plan.split,
                             config->groups[group].pipeline.in_flight, blocks, out));
-  PP_TRY(check_batch_norms(inputs, group, *out));
+  PP_TRY(pp_scenario_check_batch_norms(inputs, group, *out));
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, group);
   return pp_cost_fill(&costs, *out);
 }
@@ -244,17 +245,32 @@ static pp_status create_closing(const pp_scenario_inputs *inputs, int group, pp_
   return NULL;
 }
 
+static bool has_samples(const pp_scenario_inputs *inputs, const pp_device_class *class) {
+  const pp_cost_config *cost = &inputs->config->groups[class->group].cost;
+  return cost->kind != PP_COST_TABLE || cost->table.iterations == 0 || inputs->config->compute == PP_COMPUTE_REAL;
+}
+
+int64_t pp_scenario_full_batch(const pp_scenario_inputs *inputs, const pp_device_class *class) {
+  int64_t batch = inputs->config->training.batch_size;
+  return has_samples(inputs, class) && class->samples < batch ? class->samples : batch;
+}
+
+int64_t pp_scenario_ragged_batch(const pp_scenario_inputs *inputs, const pp_device_class *class) {
+  int64_t batch = inputs->config->training.batch_size;
+  return has_samples(inputs, class) && class->samples > batch ? class->samples % batch : 0;
+}
+
+static void cut_class(pp_device_class *class, int64_t horizon) {
+  if (class->iterations > class->iterations_per_round)
+    class->iterations = class->iterations_per_round;
+  if (class->iterations > horizon)
+    class->iterations = horizon;
+  class->iterations_per_round = class->iterations;
+}
+
 static pp_status create_schedules(const pp_scenario_inputs *inputs, pp_device_class *class, pp_group_plan plan,
                                   pp_schedule **schedules) {
-  int64_t batch = inputs->config->training.batch_size;
-  const pp_cost_config *cost = &inputs->config->groups[class->group].cost;
-  bool from_data =
-      cost->kind != PP_COST_TABLE || cost->table.iterations == 0 || inputs->config->compute == PP_COMPUTE_REAL;
-  int64_t left = from_data ? class->samples % batch : 0;
-  if (from_data && class->samples < batch) {
-    batch = class->samples;
-    left = 0;
-  }
+  int64_t batch = pp_scenario_full_batch(inputs, class), left = pp_scenario_ragged_batch(inputs, class);
   PP_TRY(create_schedule(inputs, class->group, (int)batch, plan, &schedules[0]));
   if (left > 0)
     PP_TRY(create_schedule(inputs, class->group, (int)left, plan, &schedules[1]));
@@ -301,13 +317,8 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   for (size_t index = 0; index < count; index++) {
     pp_device_class *class = &storage->classes[index];
     PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[4 * index]));
-    if (horizon > 0) {
-      if (class->iterations > class->iterations_per_round)
-        class->iterations = class->iterations_per_round;
-      if (class->iterations > horizon)
-        class->iterations = horizon;
-      class->iterations_per_round = class->iterations;
-    }
+    if (horizon > 0)
+      cut_class(class, horizon);
   }
   scenario->classes = storage->classes;
   if (config->method == PP_METHOD_SL)

@@ -5,6 +5,17 @@
 #include "model/cost.h"
 #include "pipar/timeline.h"
 
+/* The plan of a group; numbers, not PP_AUTO. */
+typedef struct pp_group_plan {
+  int split, micro_batches;
+} pp_group_plan;
+
+/* Another source of schedules with their costs than the cost model each time, for the planner's many candidates. */
+typedef struct pp_schedule_maker {
+  pp_status (*make)(void *context, int group, pp_group_plan plan, int batch, pp_schedule **out);
+  void *context;
+} pp_schedule_maker;
+
 /* What is the same for every plan: the network, the devices and their shares of the data. */
 typedef struct pp_scenario_inputs {
   const pp_config *config;
@@ -16,6 +27,7 @@ typedef struct pp_scenario_inputs {
   pp_device_class *classes; /* (class_count) without plan and schedules */
   int32_t *class_of;        /* (device_count) */
   int64_t rounds;
+  pp_schedule_maker maker; /* none: the cost model */
 } pp_scenario_inputs;
 
 /* `model` may be NULL, see pp_scenario_create. */
@@ -23,17 +35,20 @@ PP_MUST_CHECK pp_status pp_scenario_inputs_init(pp_scenario_inputs *inputs, cons
                                                 const pp_model *model);
 void pp_scenario_inputs_fini(pp_scenario_inputs *inputs);
 
-/* The plan of a group; numbers, not PP_AUTO. */
-typedef struct pp_group_plan {
-  int split, micro_batches;
-} pp_group_plan;
-
 /* Builds schedules and their costs for one plan a group. `horizon` > 0 cuts the run short: one round of at most so many
  * iterations. The inputs must outlive the scenario. */
 PP_MUST_CHECK pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                                           pp_scenario **out);
 
 pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int group);
+
+/* Parts of building, for candidates of the planner. */
+/* Samples of the class's mini-batches but a ragged last one, and of that; 0: it has none. */
+int64_t pp_scenario_full_batch(const pp_scenario_inputs *inputs, const pp_device_class *class);
+int64_t pp_scenario_ragged_batch(const pp_scenario_inputs *inputs, const pp_device_class *class);
+/* A batch norm that sees one value per channel has no variance. */
+PP_MUST_CHECK pp_status pp_scenario_check_batch_norms(const pp_scenario_inputs *inputs, int group,
+                                                      const pp_schedule *schedule);
 
 bool pp_method_splits(pp_method method);    /* split matters */
 bool pp_method_pipelines(pp_method method); /* the number of micro-batches matters */
