@@ -164,6 +164,22 @@ typedef const char *pp_override;
  * value and what is allowed. */
 PP_MUST_CHECK pp_status pp_experiment_load(const char *path, const pp_override *overrides, int override_count,
                                            pp_experiment **out);
+
+/* A file that an experiment was loaded from: itself, profiles, traces, networks. */
+typedef struct pp_input_file {
+  const char *path; /* as it was opened */
+  const char *text;
+  int64_t length;
+} pp_input_file;
+/* As pp_experiment_load, with the given texts in place of the files of those paths. */
+PP_MUST_CHECK pp_status pp_experiment_load_from(const char *path, const pp_override *overrides, int override_count,
+                                                const pp_input_file *files, int file_count, pp_experiment **out);
+/* Everything it was loaded from, the experiment's own file first; the experiment keeps ownership. */
+int pp_experiment_input_count(const pp_experiment *experiment);
+pp_input_file pp_experiment_input(const pp_experiment *experiment, int input);
+int pp_experiment_override_count(const pp_experiment *experiment);
+pp_override pp_experiment_override(const pp_experiment *experiment, int override);
+
 void pp_experiment_destroy(pp_experiment *experiment);
 
 const char *pp_experiment_name(const pp_experiment *experiment);

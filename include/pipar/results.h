@@ -39,6 +39,22 @@ typedef struct pp_run_summary {
   double overrun_s; /* NaN under the virtual clock */
 } pp_run_summary;
 
+/* A block of the network: what a run's costs follow from. */
+typedef struct pp_network_row {
+  int32_t block;
+  int64_t forward_flops, parameters, statistics, activation_bytes; /* FLOPs and bytes per sample */
+} pp_network_row;
+
+/* The cost of a stage as the run's scenario has it, of the devices of a group. */
+typedef struct pp_cost_row {
+  int32_t group; /* -1: aggregate */
+  int32_t stage; /* pp_stage */
+  int32_t split;
+  int32_t samples; /* of the micro-batch; 0: does not depend on any */
+  double seconds;  /* compute stages; else NaN */
+  int64_t bytes;   /* transfers; else 0 */
+} pp_cost_row;
+
 /* A provenance attribute of the root: never affects the payload. */
 typedef struct pp_provenance {
   const char *key;
@@ -60,6 +76,10 @@ PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int 
                                                  int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows,
                                                int64_t count);
+PP_MUST_CHECK pp_status pp_results_append_network(pp_results_writer *writer, int run, const pp_network_row *rows,
+                                                  int64_t count);
+PP_MUST_CHECK pp_status pp_results_append_costs(pp_results_writer *writer, int run, const pp_cost_row *rows,
+                                                int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row);
 /* Makes everything appended so far durable and visible to readers. */
 PP_MUST_CHECK pp_status pp_results_flush(pp_results_writer *writer);
@@ -114,6 +134,18 @@ PP_MUST_CHECK pp_status pp_results_read_stages(const pp_results *results, int ru
                                                pp_stage_record *rows);
 PP_MUST_CHECK pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first, int64_t count,
                                              pp_plan_row *rows);
+
+/* What the experiment was loaded from, as texts that pp_experiment_load_from takes. */
+typedef struct pp_results_inputs {
+  int override_count;
+  char **overrides; /* (override_count) */
+  int file_count;
+  pp_input_file *files; /* (file_count), the experiment's own first */
+} pp_results_inputs;
+/* Errors (PP_CODE_INPUT): a file of a version that did not keep them. The caller ends it with
+ * pp_results_inputs_fini. */
+PP_MUST_CHECK pp_status pp_results_read_inputs(const pp_results *results, pp_results_inputs *out);
+void pp_results_inputs_fini(pp_results_inputs *inputs);
 
 /* Compares the payload of two files (NaN equals NaN, everything else to the bit), not the provenance, `name` or
  * `created`. *same tells; where they differ the first difference is written to `stream` as one line. */

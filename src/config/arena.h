@@ -9,8 +9,9 @@
 /* The caller owns it; {0} is an empty one. */
 typedef struct pp_arena {
   struct pp_arena_chunk *chunks;
-  size_t used_bytes;  /* asked for so far */
-  size_t limit_bytes; /* more than this is refused; 0: no limit */
+  size_t used_bytes;          /* asked for so far */
+  size_t limit_bytes;         /* more than this is refused; 0: no limit */
+  struct pp_read_file *files; /* that were read into it (config/file.h), the last one first */
 } pp_arena;
 
 /* Zeroed memory for count x size bytes, aligned for every type. Errors: memory (PP_CODE_RUN), over the limit

@@ -22,6 +22,8 @@ struct pp_experiment {
   char name[128];
   int run_count;
   pp_config *runs; /* (run_count) */
+  int override_count;
+  const char **overrides; /* (override_count) */
 };
 
 /* A `--set`, its value parsed. */
@@ -281,9 +283,22 @@ static pp_status set_names(loader *l) {
 
 /* ---- Together ---- */
 
-static pp_status load(loader *l, const pp_override *overrides, int override_count) {
+static pp_status keep_overrides(pp_experiment *experiment, const pp_override *overrides, int count) {
+  PP_TRY(pp_arena_alloc(&experiment->arena, (size_t)count, sizeof *experiment->overrides, &experiment->overrides));
+  for (; experiment->override_count < count; experiment->override_count++) {
+    const char *text = overrides[experiment->override_count];
+    PP_TRY(pp_arena_copy(&experiment->arena, text, strlen(text), &experiment->overrides[experiment->override_count]));
+  }
+  return NULL;
+}
+
+static pp_status load(loader *l, const pp_override *overrides, int override_count, const pp_input_file *files,
+                      int file_count) {
   pp_experiment *experiment = l->experiment;
   pp_arena *arena = &experiment->arena;
+  for (int file = 0; file < file_count; file++)
+    PP_TRY(pp_file_provide(arena, files[file].path, files[file].text, (size_t)files[file].length));
+  PP_TRY(keep_overrides(experiment, overrides, override_count));
   char shown[PP_SHOWN_PATH];
   size_t length = 0;
   pp_escape(shown, sizeof shown, true, l->path);
@@ -310,11 +325,16 @@ static pp_status load(loader *l, const pp_override *overrides, int override_coun
 }
 
 pp_status pp_experiment_load(const char *path, const pp_override *overrides, int override_count, pp_experiment **out) {
+  return pp_experiment_load_from(path, overrides, override_count, NULL, 0, out);
+}
+
+pp_status pp_experiment_load_from(const char *path, const pp_override *overrides, int override_count,
+                                  const pp_input_file *files, int file_count, pp_experiment **out) {
   pp_experiment *experiment = NULL;
   PP_TRY(pp_alloc(1, sizeof *experiment, "the experiment", &experiment));
   experiment->arena.limit_bytes = MOST_EXPERIMENT_BYTES;
   loader l = {.experiment = experiment, .path = path};
-  pp_status status = load(&l, overrides, override_count);
+  pp_status status = load(&l, overrides, override_count, files, file_count);
   if (status != NULL)
     pp_experiment_destroy(experiment);
   else
@@ -327,6 +347,27 @@ void pp_experiment_destroy(pp_experiment *experiment) {
     return;
   pp_arena_fini(&experiment->arena);
   free(experiment);
+}
+
+int pp_experiment_input_count(const pp_experiment *experiment) {
+  int count = 0;
+  for (const pp_read_file *file = experiment->arena.files; file != NULL; file = file->next)
+    count++;
+  return count;
+}
+
+pp_input_file pp_experiment_input(const pp_experiment *experiment, int input) {
+  const pp_read_file *file = experiment->arena.files; /* the last one first */
+  for (int left = pp_experiment_input_count(experiment) - 1 - input; left > 0; left--)
+    file = file->next;
+  return (pp_input_file){file->path, file->text, (int64_t)file->length};
+}
+
+int pp_experiment_override_count(const pp_experiment *experiment) { return experiment->override_count; }
+
+pp_override pp_experiment_override(const pp_experiment *experiment, int override) {
+  PP_ASSERT(override >= 0 && override < experiment->override_count);
+  return experiment->overrides[override];
 }
 
 const char *pp_experiment_name(const pp_experiment *experiment) { return experiment->name; }

@@ -9,6 +9,26 @@
 
 #define MOST_FILE_BYTES ((size_t)8 << 20)
 
+pp_status pp_file_provide(pp_arena *arena, const char *path, const char *text, size_t length) {
+  pp_read_file *file = NULL;
+  PP_TRY(pp_arena_alloc(arena, 1, sizeof *file, &file));
+  PP_TRY(pp_arena_copy(arena, path, strlen(path), &file->path));
+  PP_TRY(pp_arena_copy(arena, text, length, &file->text));
+  file->length = length;
+  file->next = arena->files;
+  arena->files = file;
+  return NULL;
+}
+
+static const pp_read_file *find_held(const pp_arena *arena, const char *path) {
+  for (const pp_read_file *file = arena->files; file != NULL; file = file->next)
+    if (strcmp(file->path, path) == 0)
+      return file;
+  return NULL;
+}
+
+bool pp_file_is_held(const pp_arena *arena, const char *path) { return find_held(arena, path) != NULL; }
+
 static pp_status read_all(int file, const char *source, size_t *length, char **out) {
   size_t capacity = 64 * 1024, used = 0;
   char *text = malloc(capacity);
@@ -46,6 +66,12 @@ static pp_status read_all(int file, const char *source, size_t *length, char **o
 
 pp_status pp_file_read(pp_arena *arena, const char *path, const char *source, const char *kind, size_t *length,
                        const char **out) {
+  const pp_read_file *held = find_held(arena, path);
+  if (held != NULL) {
+    *length = held->length;
+    *out = held->text;
+    return NULL;
+  }
   struct stat info;
   char *text = NULL;
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -58,7 +84,9 @@ pp_status pp_file_read(pp_arena *arena, const char *path, const char *source, co
     status = read_all(file, source, length, &text);
   close(file);
   PP_TRY(status);
-  status = pp_arena_copy(arena, text, *length, out);
+  status = pp_file_provide(arena, path, text, *length);
   free(text);
+  if (status == NULL)
+    *out = arena->files->text;
   return status;
 }

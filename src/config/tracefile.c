@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/time.h"
 #include "config/decimal.h"
 #include "config/fields.h"
+#include "config/file.h"
 #include "config/node.h"
 
 enum { most_columns = 16 };
@@ -235,12 +237,18 @@ pp_status pp_trace_file_read(pp_arena *arena, const char *directory, const char 
     return pp_fail_memory("a path", strlen(path));
   char shown[PP_SHOWN_PATH];
   reader r = {.shown = pp_escape(shown, sizeof shown, true, whole)};
-  FILE *file = fopen(whole, "re");
+  const char *text = NULL;
+  size_t length = 0;
+  FILE *file = NULL;
   pp_status status = NULL;
-  if (file == NULL)
+  if (!pp_file_is_held(arena, whole) && access(whole, R_OK) != 0)
     status = pp_fail(PP_CODE_INPUT, "%s: the trace cannot be opened: %s", shown, strerror(errno));
   else
-    status = read_lines(&r, file, whole);
+    status = pp_file_read(arena, whole, shown, "a trace", &length, &text);
+  if (status == NULL) {
+    file = fmemopen((void *)(uintptr_t)text, length, "r");
+    status = file == NULL ? pp_fail_memory("a trace", length) : read_lines(&r, file, whole);
+  }
   if (status == NULL)
     status = pp_arena_alloc(arena, (size_t)r.count, sizeof *out->steps, &out->steps);
   if (status == NULL) {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "runtime/device.h"
 #include "runtime/evaluate.h"
+#include "runtime/inputs.h"
 #include "runtime/local.h"
 #include "runtime/memory.h"
 #include "runtime/privacy.h"
@@ -500,6 +501,8 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
 
 pp_status pp_run_execute(pp_run *run, bool *stopped) {
   *stopped = false;
+  if (is_first(run))
+    PP_TRY(pp_run_inputs_write(run->request.sink, run->scenario, run->model));
   if (is_first(run) && run->scenario->plan_count > 0)
     PP_TRY(pp_sink_plan(run->request.sink, run->scenario->plan, run->scenario->plan_count));
   PP_TRY(run_rounds(run, stopped));

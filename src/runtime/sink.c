@@ -6,12 +6,12 @@
 #include "base/mem.h"
 
 /* A parcel is a sequence of items: a head, then its rows. */
-typedef enum item_kind { ITEM_PLAN, ITEM_ROUND, ITEM_END } item_kind;
+typedef enum item_kind { ITEM_INPUTS, ITEM_PLAN, ITEM_ROUND, ITEM_END } item_kind;
 
 typedef struct item_head {
   item_kind kind;
-  int64_t count; /* rows of a plan, stages of a round, devices of an end */
-  int64_t extra; /* rounds of the run, slots of an end */
+  int64_t count; /* blocks, rows of a plan, stages of a round, devices of an end */
+  int64_t extra; /* rows of costs, rounds of the run, slots of an end */
 } item_head;
 
 enum { PARCEL_TAG = 0x7a5ce1 };
@@ -48,6 +48,21 @@ pp_status pp_sink_plan(pp_sink *sink, const pp_plan_row *rows, int64_t count) {
     return pp_results_append_plan(sink->writer, sink->run, rows, count);
   PP_TRY(put(sink, &(item_head){.kind = ITEM_PLAN, .count = count}, sizeof(item_head)));
   return put_rows(sink, rows, count, sizeof *rows);
+}
+
+static pp_status write_inputs(pp_sink *sink, const pp_network_row *network, int64_t blocks, const pp_cost_row *costs,
+                              int64_t count) {
+  PP_TRY(pp_results_append_network(sink->writer, sink->run, network, blocks));
+  return pp_results_append_costs(sink->writer, sink->run, costs, count);
+}
+
+pp_status pp_sink_inputs(pp_sink *sink, const pp_network_row *network, int64_t blocks, const pp_cost_row *costs,
+                         int64_t count) {
+  if (sink->writer != NULL)
+    return write_inputs(sink, network, blocks, costs, count);
+  PP_TRY(put(sink, &(item_head){.kind = ITEM_INPUTS, .count = blocks, .extra = count}, sizeof(item_head)));
+  PP_TRY(put_rows(sink, network, blocks, sizeof *network));
+  return put_rows(sink, costs, count, sizeof *costs);
 }
 
 static pp_status write_round(pp_sink *sink, const pp_stage_record *stages, int64_t count, const pp_round_row *row,
@@ -150,6 +165,19 @@ static pp_status unpack_plan(pp_sink *sink, const item_head *head, const char **
   return status;
 }
 
+static pp_status unpack_inputs(pp_sink *sink, const item_head *head, const char **from) {
+  pp_network_row *network = NULL;
+  pp_cost_row *costs = NULL;
+  pp_status status = get_rows(from, head->count, sizeof *network, &network);
+  if (status == NULL)
+    status = get_rows(from, head->extra, sizeof *costs, &costs);
+  if (status == NULL)
+    status = write_inputs(sink, network, head->count, costs, head->extra);
+  free(network);
+  free(costs);
+  return status;
+}
+
 static pp_status unpack_end(pp_sink *sink, const item_head *head, const char **from) {
   pp_run_summary summary;
   pp_device_row *devices = NULL;
@@ -171,6 +199,9 @@ static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *c
     item_head head;
     get(&from, &head, sizeof head);
     switch (head.kind) {
+    case ITEM_INPUTS:
+      PP_TRY(unpack_inputs(sink, &head, &from));
+      break;
     case ITEM_PLAN:
       PP_TRY(unpack_plan(sink, &head, &from));
       break;

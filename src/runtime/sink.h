@@ -21,6 +21,9 @@ typedef struct pp_sink {
 void pp_sink_fini(pp_sink *sink);
 
 PP_MUST_CHECK pp_status pp_sink_plan(pp_sink *sink, const pp_plan_row *rows, int64_t count);
+/* What the run's times follow from. */
+PP_MUST_CHECK pp_status pp_sink_inputs(pp_sink *sink, const pp_network_row *network, int64_t blocks,
+                                       const pp_cost_row *costs, int64_t count);
 /* A round: its stages, its row; durable in the file when this returns. rounds: of the run. */
 PP_MUST_CHECK pp_status pp_sink_round(pp_sink *sink, const pp_stage_record *stages, int64_t count,
                                       const pp_round_row *row, int64_t rounds);

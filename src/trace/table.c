@@ -71,12 +71,31 @@ static const pp_column plan_columns[] = {
     {"chosen", "", PP_COLUMN_I32, offsetof(pp_plan_row, chosen)},
 };
 
+static const pp_column network_columns[] = {
+    {"block", "", PP_COLUMN_I32, offsetof(pp_network_row, block)},
+    {"forward_flops", "FLOP/sample", PP_COLUMN_I64, offsetof(pp_network_row, forward_flops)},
+    {"parameters", "", PP_COLUMN_I64, offsetof(pp_network_row, parameters)},
+    {"statistics", "", PP_COLUMN_I64, offsetof(pp_network_row, statistics)},
+    {"activation_bytes", "bytes/sample", PP_COLUMN_I64, offsetof(pp_network_row, activation_bytes)},
+};
+
+static const pp_column cost_columns[] = {
+    {"group", "", PP_COLUMN_I32, offsetof(pp_cost_row, group)},
+    {"stage", "", PP_COLUMN_STAGE, offsetof(pp_cost_row, stage)},
+    {"split", "blocks", PP_COLUMN_I32, offsetof(pp_cost_row, split)},
+    {"samples", "samples", PP_COLUMN_I32, offsetof(pp_cost_row, samples)},
+    {"seconds", "s", PP_COLUMN_F64, offsetof(pp_cost_row, seconds)},
+    {"bytes", "bytes", PP_COLUMN_I64, offsetof(pp_cost_row, bytes)},
+};
+
 static const pp_table tables[PP_TABLE_COUNT] = {
     [PP_TABLE_DEVICES] = {"devices", sizeof(pp_device_row), COLUMN_COUNT(device_columns), device_columns},
     [PP_TABLE_SERVER] = {"server", sizeof(pp_server_row), COLUMN_COUNT(server_columns), server_columns},
     [PP_TABLE_ROUNDS] = {"rounds", sizeof(pp_round_row), COLUMN_COUNT(round_columns), round_columns},
     [PP_TABLE_STAGES] = {"stages", sizeof(pp_stage_record), COLUMN_COUNT(stage_columns), stage_columns},
     [PP_TABLE_PLAN] = {"plan", sizeof(pp_plan_row), COLUMN_COUNT(plan_columns), plan_columns},
+    [PP_TABLE_NETWORK] = {"network", sizeof(pp_network_row), COLUMN_COUNT(network_columns), network_columns},
+    [PP_TABLE_COSTS] = {"costs", sizeof(pp_cost_row), COLUMN_COUNT(cost_columns), cost_columns},
 };
 
 const pp_table *pp_table_of(pp_table_id id) { return &tables[id]; }

@@ -13,6 +13,8 @@ typedef enum pp_table_id {
   PP_TABLE_ROUNDS,
   PP_TABLE_STAGES,
   PP_TABLE_PLAN,
+  PP_TABLE_NETWORK,
+  PP_TABLE_COSTS,
   PP_TABLE_COUNT,
 } pp_table_id;
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "pipar/results.h"
 #include "trace/h5.h"
+#include "trace/inputs.h"
 #include "trace/table.h"
 
 enum {
@@ -139,6 +140,8 @@ static pp_status create_table(const pp_results_writer *writer, hid_t group, pp_t
       [PP_TABLE_ROUNDS] = SMALLEST_CHUNK,
       [PP_TABLE_STAGES] = chunk_for(stages, STAGE_CHUNK),
       [PP_TABLE_PLAN] = SMALLEST_CHUNK,
+      [PP_TABLE_NETWORK] = SMALLEST_CHUNK,
+      [PP_TABLE_COSTS] = SMALLEST_CHUNK,
   };
   PP_TRY(pp_table_file_type(table, path, &type));
   PP_TRY_H5(PP_CODE_RUN, "write", path,
@@ -234,6 +237,7 @@ static pp_status create_contents(pp_results_writer *writer, const pp_experiment 
   PP_TRY(pp_h5_attribute_text(root, path, "experiment", pp_experiment_text(experiment), 0));
   for (int entry = 0; entry < provenance_count; entry++)
     PP_TRY(pp_h5_attribute_text(root, path, provenance[entry].key, provenance[entry].value, 0));
+  PP_TRY(pp_inputs_write(writer->file, path, experiment));
   PP_TRY_H5(PP_CODE_RUN, "write", path, runs = H5Gcreate2(root, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
   for (int run = 0; run < writer->run_count; run++)
     PP_TRY(create_run(writer, runs, run, pp_experiment_run(experiment, run)));
@@ -389,6 +393,16 @@ pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_
 pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows, int64_t count) {
   PP_TRY(guard(writer));
   return guarded(writer, append_rows(writer, run, PP_TABLE_PLAN, rows, count));
+}
+
+pp_status pp_results_append_network(pp_results_writer *writer, int run, const pp_network_row *rows, int64_t count) {
+  PP_TRY(guard(writer));
+  return guarded(writer, append_rows(writer, run, PP_TABLE_NETWORK, rows, count));
+}
+
+pp_status pp_results_append_costs(pp_results_writer *writer, int run, const pp_cost_row *rows, int64_t count) {
+  PP_TRY(guard(writer));
+  return guarded(writer, append_rows(writer, run, PP_TABLE_COSTS, rows, count));
 }
 
 pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row) {

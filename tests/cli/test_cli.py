@@ -528,12 +528,31 @@ devices:
 """
 
 
+def stored_inputs(path):
+    """{path: bytes} of a results file's inputs, by h5py."""
+    code = ("import h5py, json, sys\n"
+            "inputs = h5py.File(sys.argv[1])['inputs']\n"
+            "print(json.dumps({d.attrs['path'].decode(): bytes(d[:]).decode() for d in inputs.values()}))")
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=TIMEOUT_S)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
 class Profiles(CliTest):
     def setUp(self):
         super().setUp()
         self.write("exp.yaml", PROFILED)
         self.vgg5 = ("profile", "vgg5", "--input", "1x8x8", "--repeats", "2")
         self.table = self.succeeds(*self.vgg5, "-o", "p.yaml", "--batch-sizes", "1,4,8").stdout
+
+    def test_the_results_hold_the_texts_of_what_was_read(self):
+        self.write("up.txt", "0 10\n1 5\n")
+        self.write("traced.yaml", PROFILED.replace("network: code-10-25", "network: {up_trace: up.txt, down_mbps: 5, latency_ms: 1}"))
+        self.succeeds("run", "traced.yaml", "-q", "-o", "traced.h5")
+        inputs = stored_inputs(self.folder / "traced.h5")
+        if inputs is None:
+            self.skipTest("needs python3-h5py")
+        for name in ("traced.yaml", "p.yaml", "up.txt"):
+            self.assertEqual(inputs[name], (self.folder / name).read_text())
 
     def test_every_block_is_timed_and_shown(self):
         text = (self.folder / "p.yaml").read_text()

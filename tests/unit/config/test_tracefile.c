@@ -29,6 +29,7 @@ static pp_status read_text(const char *name, const char *text, pp_rate_trace *ou
   fputs(text, file);
   fclose(file);
   *out = (pp_rate_trace){0};
+  arena.files = NULL; /* another text under the same name */
   pp_status status = pp_trace_file_read(&arena, directory, name, out);
   remove(path);
   return status;

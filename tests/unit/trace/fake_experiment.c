@@ -12,6 +12,30 @@ int __wrap_pp_config_device_count(const pp_config *config);
 int __wrap_pp_model_tensor_count(const pp_model *model);
 const pp_tensor_info *__wrap_pp_model_tensor(const pp_model *model, int tensor);
 
+int __wrap_pp_experiment_input_count(const pp_experiment *experiment);
+pp_input_file __wrap_pp_experiment_input(const pp_experiment *experiment, int input);
+int __wrap_pp_experiment_override_count(const pp_experiment *experiment);
+pp_override __wrap_pp_experiment_override(const pp_experiment *experiment, int override);
+
+/* The experiment, and an empty file. */
+int __wrap_pp_experiment_input_count(const pp_experiment *experiment) {
+  (void)experiment;
+  return 2;
+}
+pp_input_file __wrap_pp_experiment_input(const pp_experiment *experiment, int input) {
+  const char *text = input == 0 ? __wrap_pp_experiment_text(experiment) : "";
+  return (pp_input_file){input == 0 ? "exp.yaml" : "empty.up", text, (int64_t)strlen(text)};
+}
+int __wrap_pp_experiment_override_count(const pp_experiment *experiment) {
+  (void)experiment;
+  return 1;
+}
+pp_override __wrap_pp_experiment_override(const pp_experiment *experiment, int override) {
+  (void)experiment;
+  (void)override;
+  return "seed=3";
+}
+
 struct pp_experiment {
   char *text;
   int run_count;
