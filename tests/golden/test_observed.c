@@ -114,6 +114,11 @@ static void random_example(example *e, uint64_t which, bool traces) {
     e->groups[group].network.down_latency_ns = roll(&d, 3);
     e->groups[group].network.half_duplex = roll(&d, 2) == 1;
   }
+  bool longer = roll(&d, 3) == 0; /* the last update of a round */
+  for (int group = 0; longer && group < e->config.group_count; group++) {
+    e->config.privacy = (pp_privacy_config){.mechanism = PP_PRIVACY_DP_FEDAVG, .clip = 1, .noise_multiplier = 1};
+    e->groups[group].cost.table.privacy_ns = 1 + roll(&d, 9);
+  }
   example_finish(e);
 }
 

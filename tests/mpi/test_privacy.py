@@ -81,6 +81,43 @@ two = ONE_DEVICE.replace("[{", "[{count: 2, ")
 noise = difference(run(*short, two, "privacy={mechanism: dp-fedavg, clip: 0.01, noise_multiplier: 1.5}")[0], first[0], whole)
 near(noise.std(), 0.03 / math.sqrt(2), 5 / math.sqrt(2 * noise.size) + 1e-3, "and each device its own")
 
+# One sample, all blocks on the device: the last bias, 0 at first, becomes -rate x its gradient, softmax less the label, which is
+# that of the clipped logits times what clipping multiplied them by. The logits follow from the plain run but for a constant.
+# Floats: 2^-24 of logits and gradients below 1, doubled a few times.
+logits = ("training.epochs=1", "training.batch_size=1", "training.learning_rate=1", "dataset.train_samples=1",
+          "sweep={method: [pipar]}", ONE_DEVICE.replace("split: 2, micro_batches: 3", "split: 5, micro_batches: 1"))
+
+
+def bias_gradient(privacy):
+    return -run(*logits, privacy)[0]["model/block4.linear.bias"][()].astype(float)
+
+
+def softmax(x):
+    return numpy.exp(x) / numpy.exp(x).sum()
+
+
+def predicted(constant, scaled):
+    x = numpy.log(probabilities) + constant
+    factor = min(1, 0.05 / numpy.linalg.norm(x))
+    return (factor if scaled else 1) * (softmax(factor * x) - label)
+
+
+gradient, clipped = bias_gradient(none), bias_gradient("privacy={mechanism: activation, clip: 0.05, noise_multiplier: 0}")
+label = numpy.where(gradient < 0, 1.0, 0.0)
+assert label.sum() == 1
+probabilities = gradient + label
+misses = {}
+for scaled in (True, False):
+    low, high = -10.0, 10.0
+    for _ in range(60):
+        points = numpy.linspace(low, high, 401)
+        errors = [abs(predicted(point, scaled) - clipped).max() for point in points]
+        best = int(numpy.argmin(errors))
+        low, high = points[max(best - 1, 0)], points[min(best + 1, 400)]
+    misses[scaled] = errors[best]
+assert misses[True] < 1e-6 and misses[False] > 1e-2, misses
+print("ok: the gradient of an activation is multiplied as the activation was")
+
 # tests/unit/nn/renyi_oracle.py has the numbers.
 for group in run(averaging, "privacy={mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}"):
     numpy.testing.assert_allclose(group["rounds"]["epsilon"], [4.72838698494331, 7.07719669580634], rtol=1e-12)
