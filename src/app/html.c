@@ -117,7 +117,7 @@ static pp_status draw_figures(const pp_report *report, char **markup, char **war
   FILE *log_stream = open_memstream(&log, &log_bytes), *stream = open_memstream(markup, &bytes);
   pp_status status = log_stream == NULL || stream == NULL ? pp_fail_memory("figures", 0) : NULL;
   if (status == NULL) {
-    pp_status drawn = pp_plot_all(report, directory, log_stream);
+    pp_status drawn = pp_plot_all(report, directory, false, log_stream);
     fflush(log_stream);
     status = print_pictures(stream, directory, log);
     if (drawn != NULL) {

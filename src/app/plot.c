@@ -113,6 +113,15 @@ pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int h
   return NULL;
 }
 
+void pp_plot_line_style(FILE *script, int line) {
+  static const char *const colours[] = {PP_COLOUR_BLUE,   PP_COLOUR_VERMILLION, PP_COLOUR_GREEN, PP_COLOUR_PURPLE,
+                                        PP_COLOUR_ORANGE, PP_COLOUR_SKY,        PP_COLOUR_BLACK};
+  static const int points[] = {7, 5, 9, 4, 6, 8, 12};
+  enum { styles = sizeof colours / sizeof colours[0] };
+  fprintf(script, "linecolor '%s' linewidth 1.8 dashtype %d pointtype %d pointsize 0.8", colours[line % styles],
+          line % 4 + 1, points[line % styles]);
+}
+
 static pp_status make_directory(const char *path) {
   char *partial = strdup(path);
   if (partial == NULL)
@@ -188,14 +197,21 @@ static pp_status run_gnuplot(const pp_plot *plot, const char *name) {
   return status;
 }
 
-pp_status pp_plot_all(const pp_report *report, const char *directory, FILE *log) {
+pp_status pp_plot_all(const pp_report *report, const char *directory, bool as_published, FILE *log) {
   pp_plot plot = {.report = report, .directory = directory};
   if (report->run_count == 0)
     return pp_fail(PP_CODE_INPUT, "there are no runs to plot");
   PP_TRY(make_directory(directory));
-  PP_TRY(pp_plot_idle(&plot));
+  if (as_published)
+    PP_TRY(pp_plot_idle_as_published(&plot));
+  else
+    PP_TRY(pp_plot_idle(&plot));
   PP_TRY(pp_plot_time(&plot));
+  PP_TRY(pp_plot_scale(&plot));
+  PP_TRY(pp_plot_map(&plot));
+  PP_TRY(pp_plot_bounds(&plot));
   PP_TRY(pp_plot_accuracy(&plot));
+  PP_TRY(pp_plot_loss(&plot));
   PP_TRY(pp_plot_gantt(&plot));
   if (plot.figure_count == 0)
     return pp_fail(PP_CODE_INPUT, "there is nothing to plot yet: no run is complete and none has stages");

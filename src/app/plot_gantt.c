@@ -57,7 +57,6 @@ typedef struct gantt {
   const pp_plot *plot;
   const pp_report_run *run;
   int device_count, slot_count; /* shown */
-  bool with_aggregation;
   int64_t iteration;
   int updates;              /* of shown devices in that iteration: their last stages */
   int64_t start_ns, end_ns; /* the window */
@@ -102,14 +101,14 @@ static pp_status scan_round(const gantt *chart, pp_stage_record *block, bool (*t
   return NULL;
 }
 
-/* The second iteration shows the pipeline running; with one iteration a round there is only the first. In fl nothing
- * happens between device and server but after the last, so there it is that one. */
+/* The second iteration, of every method, shows the pipeline running; with one iteration a round there is only the
+ * first. */
 static bool find_iteration(gantt *chart, const pp_stage_record *row) {
   if (row->round > 0)
     return false;
   if (row->iteration > chart->iteration && row->device < chart->device_count)
     chart->iteration = row->iteration;
-  return chart->with_aggregation || chart->iteration == 0;
+  return chart->iteration == 0;
 }
 
 static bool find_window(gantt *chart, const pp_stage_record *row) {
@@ -133,7 +132,7 @@ static bool find_round_end(gantt *chart, const pp_stage_record *row) {
     return false;
   bool of_round = row->iteration < 0 && row->device < chart->device_count;
   bool fits = row->end_ns - chart->start_ns < 2 * (chart->end_ns - chart->start_ns);
-  if (of_round && row->end_ns > chart->end_ns && (fits || chart->with_aggregation))
+  if (of_round && row->end_ns > chart->end_ns && fits)
     chart->end_ns = row->end_ns;
   return true;
 }
@@ -273,7 +272,6 @@ static bool count_resources(gantt *chart, const pp_stage_record *row) {
 static pp_status plot_run(pp_plot *plot, const pp_report_run *run) {
   gantt chart = {.plot = plot,
                  .run = run,
-                 .with_aggregation = strcmp(run->info.method, "fl") == 0,
                  .device_count = least(run->info.device_count, MOST_DEVICES),
                  .slot_count = least(run->info.slot_count, MOST_SLOTS)};
   pp_stage_record *block = NULL;

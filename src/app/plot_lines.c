@@ -1,4 +1,4 @@
-/* Accuracy against emulated time: a line a group of runs, with a band where there are seeds. */
+/* Accuracy and loss against emulated time: a line a group of runs, with a band where there are seeds. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,20 +16,36 @@ typedef struct line {
   char label[160];
 } line;
 
+/* What is drawn: a column of the rounds. */
+typedef struct quantity {
+  const char *name, *title, *unit, *column;
+  double scale;
+} quantity;
+static const quantity accuracy = {"accuracy", "Test accuracy of the averaged network", "accuracy [%]",
+                                  "test_accuracy_percent", 100};
+static const quantity loss = {"loss", "Training loss (mean of the round)", "cross entropy [nat]", "train_loss", 1};
+
+static double value_of(const quantity *of, const pp_round_row *row) {
+  return of == &accuracy ? row->test_accuracy : row->train_loss;
+}
+
 typedef struct line_chart {
   const pp_plot *plot;
-  bool cut; /* there are more runs than lines */
+  const quantity *quantity;
+  bool points; /* no run has more than one: an axis of time would show points alone */
+  bool cut;    /* there are more runs than lines */
   int line_count;
   line lines[MOST_LINES];
 } line_chart;
 
 /* Mean and 95 % interval over the group's runs after a round; runs that have no such round do not count. */
 typedef struct point {
-  double end_s, accuracy, half_width;
+  double end_s, value, half_width;
   int count;
 } point;
 
-static pp_status read_point(const pp_report *report, const pp_report_group *group, int64_t round, point *out) {
+static pp_status read_point(const pp_report *report, const quantity *of, const pp_report_group *group, int64_t round,
+                            point *out) {
   double sum = 0, squares = 0, end_s = 0;
   int count = 0;
   for (int pass = 0; pass < 2; pass++)
@@ -39,20 +55,20 @@ static pp_status read_point(const pp_report *report, const pp_report_group *grou
       if (round >= run->info.round_count)
         continue;
       PP_TRY(pp_results_read_rounds(report->files[run->file], run->info.run, round, 1, &row));
-      if (isnan(row.test_accuracy))
+      if (isnan(value_of(of, &row)))
         continue;
       if (pass == 0) {
-        sum += row.test_accuracy;
+        sum += value_of(of, &row);
         end_s += row.end_s;
         count++;
       } else {
-        squares += (row.test_accuracy - sum / count) * (row.test_accuracy - sum / count);
+        squares += (value_of(of, &row) - sum / count) * (value_of(of, &row) - sum / count);
       }
     }
   *out = (point){NAN, NAN, NAN, count};
   if (count > 0) {
     out->end_s = end_s / count;
-    out->accuracy = sum / count;
+    out->value = sum / count;
   }
   if (count > 1)
     out->half_width = pp_student_t(count - 1) * sqrt(squares / (count - 1) / count);
@@ -76,7 +92,7 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
     label_line(report, run, next);
     for (int64_t round = 0; round < run->info.round_count; round++) {
       point at;
-      PP_TRY(read_point(report, of, round, &at));
+      PP_TRY(read_point(report, chart->quantity, of, round, &at));
       if (at.count == 0)
         continue;
       if (next->points == 0 && chart->line_count > 0)
@@ -85,9 +101,9 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
       next->band = next->band || at.count > 1;
       pp_csv_print_real(csv, at.end_s);
       fputc(',', csv);
-      pp_csv_print_real(csv, 100 * at.accuracy);
+      pp_csv_print_real(csv, chart->quantity->scale * at.value);
       fputc(',', csv);
-      pp_csv_print_real(csv, 100 * at.half_width);
+      pp_csv_print_real(csv, chart->quantity->scale * at.half_width);
       fprintf(csv, ",%lld,%s,", (long long)round, run->info.method);
       pp_csv_print_text(csv, next->label);
       fputc('\n', csv);
@@ -99,20 +115,52 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
   return NULL;
 }
 
+/* With a single round there is nothing to follow over time: bars of the final value instead of lone points. */
+static void draw_bars(FILE *script, const char *csv, const line_chart *chart) {
+  fprintf(script, "set xrange [-0.7:%d.7]\nset xtics scale 0 rotate by 20 right (", chart->line_count - 1);
+  for (int index = 0; index < chart->line_count; index++) {
+    fputs(index == 0 ? "" : ", ", script);
+    pp_plot_quote(script, chart->lines[index].label);
+    fprintf(script, " %d", index);
+  }
+  fprintf(
+      script,
+      ")\nset ylabel '%s'\nset yrange [0:%s]\nset offsets 0, 0, graph 0.1, 0\nunset key\nset lmargin 9\nset bmargin "
+      "4\nplot ",
+      chart->quantity->unit, chart->quantity == &accuracy ? "100" : "*");
+  for (int index = 0; index < chart->line_count; index++) {
+    fprintf(script,
+            "%s'%s' index %d using (%d):2:(%d-0.3):(%d+0.3):(0):2 with boxxyerror fillstyle solid 1 border linecolor "
+            "'#333333' fillcolor '%s' linewidth 0.7, \\\n  ",
+            "", csv, index, index, index, index, PP_COLOUR_SKY);
+    if (chart->lines[index].band)
+      fprintf(script, "'%s' index %d using (%d):2:3 with yerrorbars linecolor 'black' pointsize 0, \\\n  ", csv, index,
+              index);
+    fprintf(script, "%s'%s' index %d using (%d):($2+%s):(sprintf('%%.4g',$2)) with labels offset 0,0.7 font ',10'", "",
+            csv, index, index, chart->lines[index].band ? "(valid(3)?$3:0)" : "0");
+    fputs(index + 1 < chart->line_count ? ", \\\n  " : "\n", script);
+  }
+}
+
 static void draw_lines(FILE *script, const char *csv, void *context) {
+  const line_chart *chart = context;
+  char title[96];
+  snprintf(title, sizeof title, "%s%s", chart->quantity->title, chart->cut ? " (first runs)" : "");
+  fputs("set title ", script);
+  pp_plot_title(script, chart->plot, title);
+  fputs(" font ',13'\n", script);
+  if (chart->points) {
+    draw_bars(script, csv, chart);
+    return;
+  }
   static const char *const colours[] = {PP_COLOUR_BLUE,   PP_COLOUR_VERMILLION, PP_COLOUR_GREEN, PP_COLOUR_PURPLE,
                                         PP_COLOUR_ORANGE, PP_COLOUR_SKY,        PP_COLOUR_BLACK};
   enum { colour_count = sizeof colours / sizeof colours[0] };
-  static const int points[] = {7, 5, 9, 4, 6, 8, 12};
-  const line_chart *chart = context;
-  fputs("set title ", script);
-  pp_plot_title(script, chart->plot,
-                chart->cut ? "Test accuracy of the averaged network (first runs)"
-                           : "Test accuracy of the averaged network");
-  fputs(" font ',13'\nset xlabel 'emulated time [s]'\nset ylabel 'accuracy [%]'\nset offsets graph 0.04, graph 0.04, "
-        "0, 0\nset yrange [0<*:*<100]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\n"
-        "set key outside right center vertical Left reverse samplen 2.4 spacing 1.25\nplot ",
-        script);
+  fprintf(script,
+          "set xlabel 'emulated time [s]'\nset ylabel '%s'\nset offsets graph 0.04, graph 0.04, 0, 0\nset yrange "
+          "[0<*:*%s]\nset xrange [0:*]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\n"
+          "set key outside right center vertical Left reverse samplen 3.4 spacing 1.25\nplot ",
+          chart->quantity->unit, chart->quantity == &accuracy ? "<100" : "");
   for (int index = 0; index < chart->line_count; index++) {
     const line *of = &chart->lines[index];
     if (of->band)
@@ -122,25 +170,22 @@ static void draw_lines(FILE *script, const char *csv, void *context) {
               csv, index, colours[index % colour_count]);
   }
   for (int index = 0; index < chart->line_count; index++) {
-    fprintf(
-        script,
-        "%s'%s' index %d using 1:2 with linespoints linecolor '%s' linewidth 1.8 dashtype %d pointtype %d pointsize "
-        "0.8 title ",
-        index == 0 ? "" : ", \\\n  ", csv, index, colours[index % colour_count], index % 4 + 1,
-        points[index % colour_count]);
+    fprintf(script, "%s'%s' index %d using 1:2 with linespoints ", index == 0 ? "" : ", \\\n  ", csv, index);
+    pp_plot_line_style(script, index);
+    fputs(" title ", script);
     pp_plot_quote(script, chart->lines[index].label);
   }
   fputc('\n', script);
 }
 
-pp_status pp_plot_accuracy(pp_plot *plot) {
+static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   bool any = false;
   for (int run = 0; run < plot->report->run_count && !any; run++) {
-    const pp_report_run *of = &plot->report->runs[run];
-    for (int64_t round = 0; round < of->info.round_count && !any; round++) {
+    const pp_report_run *from = &plot->report->runs[run];
+    for (int64_t round = 0; round < from->info.round_count && !any; round++) {
       pp_round_row row;
-      PP_TRY(pp_results_read_rounds(plot->report->files[of->file], of->info.run, round, 1, &row));
-      any = !isnan(row.test_accuracy);
+      PP_TRY(pp_results_read_rounds(plot->report->files[from->file], from->info.run, round, 1, &row));
+      any = !isnan(value_of(of, &row));
     }
   }
   if (!any)
@@ -149,14 +194,21 @@ pp_status pp_plot_accuracy(pp_plot *plot) {
   FILE *csv = NULL;
   PP_TRY(pp_alloc(1, sizeof *chart, "lines", &chart));
   chart->plot = plot;
+  chart->quantity = of;
   pp_status status = NULL;
-  PP_TRY_GOTO(status, pp_plot_open_csv(plot, "accuracy", &csv), done);
-  fputs("# end_s,test_accuracy_percent,half_width_95_percent,round,method,label\n", csv);
+  PP_TRY_GOTO(status, pp_plot_open_csv(plot, of->name, &csv), done);
+  fprintf(csv, "# end_s,%s,half_width_95,round,method,label\n", of->column);
   status = write_lines(plot->report, csv, chart);
-  status = pp_status_first(status, pp_plot_close_csv(plot, "accuracy", csv));
+  status = pp_status_first(status, pp_plot_close_csv(plot, of->name, csv));
+  chart->points = true;
+  for (int index = 0; index < chart->line_count; index++)
+    chart->points = chart->points && chart->lines[index].points == 1;
   if (status == NULL)
-    status = pp_plot_write_script(plot, "accuracy", 800, 440, draw_lines, chart);
+    status = pp_plot_write_script(plot, of->name, 800, 440, draw_lines, chart);
 done:
   free(chart);
   return status;
 }
+
+pp_status pp_plot_accuracy(pp_plot *plot) { return plot_lines(plot, &accuracy); }
+pp_status pp_plot_loss(pp_plot *plot) { return plot_lines(plot, &loss); }

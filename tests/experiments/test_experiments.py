@@ -1,9 +1,11 @@
 """test_experiments.py PIPAR CLASS: runs the project's experiment files, shrunk, and checks what they claim: relations
 between runs, never a number."""
 
+import csv
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,19 @@ class ExperimentTest(unittest.TestCase):
             done = subprocess.run([PIPAR, "report", "--json", path], capture_output=True, text=True, check=True)
         self.report = json.loads(done.stdout)
         return self.report["runs"]
+
+    def plot_data(self, name, figure, *arguments, settings=()):
+        """The data of a figure of experiments/NAME.yaml, as rows of text by column."""
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.h5")
+            overrides = [word for setting in settings for word in ("--set", setting)]
+            subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides], check=True,
+                           stdin=subprocess.DEVNULL)
+            subprocess.run([PIPAR, "plot", path, "-o", folder, *arguments], check=True, stdout=subprocess.DEVNULL)
+            with open(os.path.join(folder, f"{figure}.csv"), newline="") as file:
+                return list(csv.DictReader(file))
 
     def cells(self, runs, *keys):
         """{values of the settings: {method: run}}."""
@@ -138,6 +153,23 @@ class Beyond(ExperimentTest):
                 self.assertGreater(of[method]["makespan_s"], of[method]["server_busy_s"] / of[method]["slots"])
 
 
+    def test_no_schedule_is_below_the_bounds(self):
+        rows = self.plot_data("11_beyond", "bounds", settings=["dataset.train_samples=1600"])
+        self.assertGreaterEqual(len(rows), 8)
+        for row in rows:
+            with self.subTest(row["method"]):
+                # Both are sums of the same nanoseconds, printed as doubles.
+                self.assertLessEqual(float(row["lower_bound_s"]), float(row["makespan_s"]) * (1 + 1e-12))
+
+    def test_the_bounds_of_the_worked_example(self):
+        rows = self.plot_data("worked_example", "bounds", settings=["sweep.method=[pipar, 1f1b]"])
+        for row in rows:
+            # Device: 2 x 1 + 2 x 2 + 0.5. Path: first forward, upload and latency 2.1, both micro-batches on the server 3,
+            # download, latency and backward 2.6, update 0.5; model up 0.2, aggregate 0.05, model down 0.15.
+            self.assertAlmostEqual(float(row["busiest_resource_s"]), 6.5, places=9)
+            self.assertAlmostEqual(float(row["critical_path_s"]), 8.2 + 0.4, places=9)
+
+
 class Sensitivity(ExperimentTest):
     def test_ratios_rise_with_bandwidth_and_with_the_server_s_speed(self):
         runs = self.run_experiment("12_sensitivity", "dataset.train_samples=2000", "model=vgg11")
@@ -158,6 +190,22 @@ class AsPublished(ExperimentTest):
                 self.assertEqual(of["pipar"]["slots"], of["pipar"]["devices"])
                 self.assertLess(of["pipar"]["server_idle_s"], of["sfl"]["server_idle_s"])
                 self.assertLess(of["sfl"]["server_idle_s"], of["fl"]["server_idle_s"])
+
+    def test_the_worked_example_by_the_published_definitions(self):
+        rows = self.plot_data("worked_example", "idle-as-published", "--idle", "as-published",
+                              settings=["server.policy=space-share"])
+        # The first activation arrives at 2.1, the second while the server computes; the end of the round is not counted.
+        self.assertAlmostEqual(float(rows[0]["server_idle_s"]), 2.1, places=9)
+        # From 2.0 to 4.2 for the gradient, from 8.7 to 9.1 for the averaged model.
+        self.assertAlmostEqual(float(rows[0]["device_idle_s"]), 2.6, places=9)
+
+    def test_in_fl_messages_with_the_loss_end_the_server_s_intervals(self):
+        rows = self.plot_data("worked_example", "idle-as-published", "--idle", "as-published", settings=[
+            "method=fl", "server.policy=space-share", "cost.iterations=2"])
+        # Backward ends at 3 and 6.5 (forward 1, backward 2, update 0.5), 0.1 later the message is there; then nothing counts.
+        self.assertAlmostEqual(float(rows[0]["server_idle_s"]), 6.6, places=9)
+        # Model up 0.1, latency 0.1, aggregate 0.05, model down 0.05, latency 0.1.
+        self.assertAlmostEqual(float(rows[0]["device_idle_s"]), 0.4, places=9)
 
 
 if __name__ == "__main__":

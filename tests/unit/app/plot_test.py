@@ -23,7 +23,7 @@ def read(name):
 
 code, out, err = run("plot", "out.h5", "-o", "some/where")
 assert code == 0 and err == "", err
-figures = ["idle", "time", "accuracy", "gantt-fl", "gantt-pipar"]
+figures = ["idle", "time", "accuracy", "loss", "gantt-fl", "gantt-pipar"]
 assert [line.split(".")[0] for line in out.splitlines()] == [f"some/where/{name}" for name in figures]
 assert sorted(os.listdir("some/where")) == sorted(
     f"{name}.{extension}" for name in figures for extension in ("csv", "gnuplot", "svg", "png"))
@@ -82,6 +82,8 @@ for arguments, expected_code, expected in [
     (["plot", "out.h5", "-o"], 1, "needs a value"),
     (["plot", "none.h5", "-o", "x"], 2, "cannot open none.h5"),
     (["plot", "out.h5", "-o", "out.h5/x"], 3, "cannot make the directory out.h5/x: Not a directory"),
+    (["plot", "out.h5", "-o", "x", "--idle", "sometimes"], 1, "--idle sometimes: allowed is causes or as-published"),
+    (["plot", "out.h5", "-o", "x", "--idle", "as-published"], 2, "idle time as published allows space-share"),
     (["plot", "out.h5", "-o", "out.h5"], 3, "cannot make the directory out.h5: File exists"),
 ]:
     code, out, err = run(*arguments)
