@@ -71,6 +71,10 @@ typedef struct pp_results_writer pp_results_writer;
 PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
                                           const pp_provenance *provenance, int provenance_count,
                                           pp_results_writer **out);
+/* As pp_results_create, a file that holds the run `only` alone, under its number in the experiment. */
+PP_MUST_CHECK pp_status pp_results_create_one(const char *path, bool force, const pp_experiment *experiment, int only,
+                                              const pp_provenance *provenance, int provenance_count,
+                                              pp_results_writer **out);
 /* Rows of the run; each append is one write. */
 PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows,
                                                  int64_t count);
@@ -118,6 +122,8 @@ PP_MUST_CHECK pp_status pp_results_open(const char *path, pp_results **out);
 void pp_results_close(pp_results *results);
 const char *pp_results_path(const pp_results *results);
 int pp_results_run_count(const pp_results *results);
+/* The number of the index-th run, which the functions below take: the index itself, but in a file of single runs. */
+int pp_results_run_number(const pp_results *results, int index);
 PP_MUST_CHECK pp_status pp_results_read_run(const pp_results *results, int run, pp_results_run *out);
 /* Every resolved setting of a run (dotted keys), in the file's order: for labels and for finding the `fl` of the same
  * cell. */
@@ -150,6 +156,11 @@ void pp_results_inputs_fini(pp_results_inputs *inputs);
 /* Compares the payload of two files (NaN equals NaN, everything else to the bit), not the provenance, `name` or
  * `created`. *same tells; where they differ the first difference is written to `stream` as one line. */
 PP_MUST_CHECK pp_status pp_results_diff(const char *path_a, const char *path_b, FILE *stream, bool *same);
+
+/* Local. Puts files of single runs of one experiment together in PATH, which is replaced: every run as it is, the root's
+ * attributes from the first file. What differs between the files and is no result (CPU, libraries) is named on `log`,
+ * one line a file. Errors (PP_CODE_INPUT): another experiment, a run that is missing, twice there or not complete. */
+PP_MUST_CHECK pp_status pp_results_merge(int file_count, char *const *paths, const char *path, FILE *log);
 
 /* The HDF5 library's version, "1.10.8". */
 const char *pp_results_library(void);

@@ -7,20 +7,22 @@
 #include "runtime/run.h"
 
 static void print_help(void) {
-  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...]\n"
+  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...] [--runs]\n"
          "       pipar check --keys\n\n"
          "Validates every run of the experiment; prints its settings as resolved, its runs, the ranks and memory they\n"
          "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n\n"
          "      --set KEY=VALUE   override a key of the experiment\n"
+         "      --runs            print the number of runs and nothing else, for scripts\n"
          "      --keys            print the reference of all keys instead: type, default, unit, range, help\n");
 }
 
-typedef enum question { QUESTION_EXPERIMENT, QUESTION_HELP, QUESTION_KEYS } question;
+typedef enum question { QUESTION_EXPERIMENT, QUESTION_HELP, QUESTION_KEYS, QUESTION_RUNS } question;
 
 static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, question *asked) {
-  enum { OPT_SET = 256, OPT_KEYS };
+  enum { OPT_SET = 256, OPT_KEYS, OPT_RUNS };
   static const struct option longs[] = {{"set", required_argument, NULL, OPT_SET},
                                         {"keys", no_argument, NULL, OPT_KEYS},
+                                        {"runs", no_argument, NULL, OPT_RUNS},
                                         {"help", no_argument, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
   optind = 0;
@@ -29,6 +31,10 @@ static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, que
     if (c == 'h' || c == OPT_KEYS) {
       *asked = c == 'h' ? QUESTION_HELP : QUESTION_KEYS;
       return NULL;
+    }
+    if (c == OPT_RUNS) {
+      *asked = QUESTION_RUNS;
+      continue;
     }
     if (c != OPT_SET)
       return pp_app_bad_option(argc, argv, c);
@@ -145,7 +151,9 @@ pp_status pp_cmd_check(int argc, char **argv, int *exit_code) {
     status = pp_config_document(stdout);
   else if (status == NULL)
     status = pp_app_experiment_load(&named, &experiment);
-  if (experiment != NULL)
+  if (experiment != NULL && asked == QUESTION_RUNS)
+    printf("%d\n", pp_experiment_run_count(experiment));
+  else if (experiment != NULL)
     status = print_all(&named, experiment);
   pp_experiment_destroy(experiment);
   pp_app_experiment_fini(&named);

@@ -10,20 +10,24 @@
 #include "app/app.h"
 #include "app/commands.h"
 #include "app/options.h"
+#include "base/mem.h"
 #include "runtime/run.h"
 
 typedef struct run_options {
   pp_app_experiment experiment;
   const char *output;
+  const char *only; /* the number of the one run that is wanted, as given */
   bool force, quiet;
 } run_options;
 
 static void print_help(void) {
-  printf("usage: pipar run EXP.yaml [-o OUT.h5] [--set KEY=VALUE ...] [--force] [-q]\n\n"
+  printf("usage: pipar run EXP.yaml [-o OUT.h5] [--set KEY=VALUE ...] [--run N] [--force] [-q]\n\n"
          "Runs every run of the experiment's sweep and writes one results file. Alone, one rank plays the server and\n"
          "all devices; under mpirun or srun the devices are spread over the ranks. The results are the same.\n\n"
          "  -o, --output OUT.h5   default: results/<name>.h5; OUT.h5.part until complete\n"
          "      --set KEY=VALUE   override a key of the experiment, e.g. --set training.epochs=3\n"
+         "      --run N           only that run of the sweep, in a file of its own (results/<name>-N.h5) for `pipar "
+         "merge`\n"
          "      --force           replace an existing output, and what a stopped run left\n"
          "  -q, --quiet           no progress\n\n"
          "Exit codes: 0 done; 1 usage; 2 the experiment or an input file is wrong; 3 a run failed; 4 stopped by a\n"
@@ -31,14 +35,12 @@ static void print_help(void) {
 }
 
 static pp_status parse(int argc, char **argv, run_options *options, bool *help) {
-  enum { OPT_SET = 256, OPT_FORCE, OPT_RESUME };
-  static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
-                                        {"set", required_argument, NULL, OPT_SET},
-                                        {"force", no_argument, NULL, OPT_FORCE},
-                                        {"quiet", no_argument, NULL, 'q'},
-                                        {"resume", no_argument, NULL, OPT_RESUME},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
+  enum { OPT_SET = 256, OPT_FORCE, OPT_RESUME, OPT_RUN };
+  static const struct option longs[] = {
+      {"output", required_argument, NULL, 'o'},  {"set", required_argument, NULL, OPT_SET},
+      {"run", required_argument, NULL, OPT_RUN}, {"force", no_argument, NULL, OPT_FORCE},
+      {"quiet", no_argument, NULL, 'q'},         {"resume", no_argument, NULL, OPT_RESUME},
+      {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
   optind = 0;
   opterr = 0;
   for (int c; (c = getopt_long(argc, argv, ":o:qh", longs, NULL)) != -1;) {
@@ -54,6 +56,9 @@ static pp_status parse(int argc, char **argv, run_options *options, bool *help) 
       return NULL;
     case OPT_SET:
       PP_TRY(pp_app_experiment_set(&options->experiment, optarg));
+      break;
+    case OPT_RUN:
+      options->only = optarg;
       break;
     case OPT_FORCE:
       options->force = true;
@@ -101,7 +106,9 @@ typedef struct session {
   pp_comm *comm;
   const run_options *options;
   pp_experiment *experiment;
+  int first, end;            /* the runs that are wanted */
   pp_results_writer *writer; /* rank 0 */
+  char *overrides;           /* every --set, a line each */
   char path[4096];
   bool local_failure; /* the others do not know of it */
 } session;
@@ -111,6 +118,35 @@ static bool is_same_file(const char *one, const char *other) {
   return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* `--run N`: that run alone, otherwise all. */
+static pp_status choose_runs(session *s) {
+  int runs = pp_experiment_run_count(s->experiment);
+  const char *only = s->options->only;
+  s->first = 0;
+  s->end = runs;
+  if (only == NULL)
+    return NULL;
+  char *rest = NULL;
+  long number = strtol(only, &rest, 10);
+  if (only[0] < '0' || only[0] > '9' || *rest != '\0' || number >= runs)
+    return pp_fail(PP_CODE_USAGE, "run: --run %s: %s has runs 0 to %d", only, s->options->experiment.path, runs - 1);
+  s->first = (int)number;
+  s->end = s->first + 1;
+  return NULL;
+}
+
+static pp_status join_overrides(session *s) {
+  const pp_app_experiment *named = &s->options->experiment;
+  size_t room = 1;
+  for (int at = 0; at < named->override_count; at++)
+    room += strlen(named->overrides[at]) + 1;
+  PP_TRY(pp_alloc(room, 1, "--set", &s->overrides));
+  char *end = s->overrides;
+  for (int at = 0; at < named->override_count; at++)
+    end += sprintf(end, "%s%s", at == 0 ? "" : "\n", named->overrides[at]);
+  return NULL;
+}
+
 static pp_status open_output(session *s, int argc, char **argv) {
   const char *name = pp_experiment_name(s->experiment);
   if (s->options->output != NULL) {
@@ -118,7 +154,10 @@ static pp_status open_output(session *s, int argc, char **argv) {
   } else {
     if (mkdir("results", 0777) != 0 && errno != EEXIST)
       return pp_fail(PP_CODE_RUN, "results: the directory cannot be made: %s", strerror(errno));
-    snprintf(s->path, sizeof s->path, "results/%s.h5", name);
+    if (s->options->only != NULL)
+      snprintf(s->path, sizeof s->path, "results/%s-%d.h5", name, s->first);
+    else
+      snprintf(s->path, sizeof s->path, "results/%s.h5", name);
   }
   if (pp_comm_rank(s->comm) != 0)
     return NULL;
@@ -129,7 +168,12 @@ static pp_status open_output(session *s, int argc, char **argv) {
                    s->options->experiment.path);
   pp_app_provenance provenance;
   pp_app_provenance_collect(&provenance, s->comm, argc, argv);
-  return pp_results_create(s->path, s->options->force, s->experiment, provenance.entries, provenance.count, &s->writer);
+  PP_TRY(join_overrides(s));
+  PP_ASSERT(provenance.count < PP_APP_PROVENANCE_MAX);
+  provenance.entries[provenance.count++] = (pp_provenance){"overrides", s->overrides};
+  int only = s->options->only == NULL ? -1 : s->first;
+  return pp_results_create_one(s->path, s->options->force, s->experiment, only, provenance.entries, provenance.count,
+                               &s->writer);
 }
 
 static pp_status in_run(const session *s, int run, pp_status status) {
@@ -164,16 +208,16 @@ static pp_status execute_alone(session *s, pp_sink *sink, const volatile sig_ato
 
 /* Rank 0, after a run that was stopped: every other rank offers, or will, the next run that it owns. */
 static pp_status refuse_others(session *s, int stopped_run) {
-  int ranks = pp_comm_size(s->comm), runs = pp_experiment_run_count(s->experiment);
-  for (int run = stopped_run + 1; run < runs && run < stopped_run + ranks; run++)
-    if (run % ranks != 0)
-      PP_TRY(pp_sink_refuse(s->comm, run % ranks));
+  int ranks = pp_comm_size(s->comm);
+  for (int run = stopped_run + 1; run < s->end && run < stopped_run + ranks; run++)
+    if ((run - s->first) % ranks != 0)
+      PP_TRY(pp_sink_refuse(s->comm, (run - s->first) % ranks));
   return NULL;
 }
 
 /* Time-only runs are spread over the ranks in turn; rank 0 writes them in their order. */
 static pp_status execute_spread(session *s, pp_sink *sink, const volatile sig_atomic_t *signals, bool *stopped) {
-  int rank = pp_comm_rank(s->comm), owner = sink->run % pp_comm_size(s->comm);
+  int rank = pp_comm_rank(s->comm), owner = (sink->run - s->first) % pp_comm_size(s->comm);
   pp_status status = NULL;
   *stopped = false;
   if (owner == rank) {
@@ -198,15 +242,15 @@ static bool is_time_only(const pp_experiment *experiment) {
 
 /* A fault of the last run is better known before the first. */
 static pp_status check_runs(session *s, bool spread) {
-  int runs = pp_experiment_run_count(s->experiment);
   if (!spread) {
-    for (int number = 0; number < runs; number++)
+    for (int number = s->first; number < s->end; number++)
       PP_TRY(in_run(s, number, pp_run_check(s->comm, pp_experiment_run(s->experiment, number))));
     return NULL;
   }
   pp_comm *alone = NULL;
   pp_status status = pp_comm_open_alone(&alone);
-  for (int number = pp_comm_rank(s->comm); status == NULL && number < runs; number += pp_comm_size(s->comm))
+  for (int number = s->first + pp_comm_rank(s->comm); status == NULL && number < s->end;
+       number += pp_comm_size(s->comm))
     status = in_run(s, number, pp_run_check(alone, pp_experiment_run(s->experiment, number)));
   pp_comm_close(alone);
   return pp_comm_agree(s->comm, status);
@@ -215,12 +259,13 @@ static pp_status check_runs(session *s, bool spread) {
 static pp_status run_all(session *s, int argc, char **argv) {
   const volatile sig_atomic_t *signals = pp_app_catch_signals();
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
+  PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
   int runs = pp_experiment_run_count(s->experiment);
   bool stopped = false, spread = is_time_only(s->experiment) && pp_comm_size(s->comm) > 1;
   PP_TRY(check_runs(s, spread));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
   int64_t rounds = 0; /* in the file: rank 0 knows, and speaks */
-  for (int number = 0; number < runs && !stopped; number++) {
+  for (int number = s->first; number < s->end && !stopped; number++) {
     progress p = {.terminal = isatty(STDERR_FILENO),
                   .run = number,
                   .runs = runs,
@@ -253,6 +298,7 @@ static pp_status run_all(session *s, int argc, char **argv) {
  * told while all are still there: a launcher ends what is left as soon as one has gone with an error. */
 static int finish(session *s, pp_status status) {
   pp_results_abandon(s->writer);
+  free(s->overrides);
   pp_experiment_destroy(s->experiment);
   int code = (int)pp_error_code(status);
   if (s->local_failure || pp_comm_rank(s->comm) == 0)

@@ -127,7 +127,7 @@ static pp_status choose_run(const pp_results *results, const trace_options *opti
   int count = pp_results_run_count(results);
   if (options->run < 0 && count != 1)
     return pp_fail(PP_CODE_USAGE, "trace: %s has %d runs: --run N names one", pp_results_path(results), count);
-  PP_TRY(pp_results_read_run(results, options->run < 0 ? 0 : options->run, run));
+  PP_TRY(pp_results_read_run(results, options->run < 0 ? pp_results_run_number(results, 0) : options->run, run));
   if (run->stage_count == 0)
     return pp_fail(PP_CODE_INPUT, "%s: run %d has no stages (record: {stages: true} keeps them)",
                    pp_results_path(results), run->run);
@@ -140,7 +140,7 @@ static pp_status write_trace(const trace_options *options, const pp_results *res
   int64_t events = 0, bytes = 0;
   char *const inputs[] = {(char *)pp_results_path(results), NULL};
   PP_TRY(choose_run(results, options, &run));
-  PP_TRY(pp_output_open(&output, options->output, inputs));
+  PP_TRY(pp_output_open(&output, options->output, inputs, false));
   pp_status status = pp_trace_events_write(results, &run, &options->window, output.stream, &events);
   if (status == NULL && events == 0)
     status = pp_fail(PP_CODE_USAGE, "trace: no stage of run %d lies in what --from, --to and --devices leave", run.run);

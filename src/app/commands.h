@@ -17,6 +17,8 @@ PP_MUST_CHECK pp_status pp_cmd_report(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_plot(int argc, char **argv, int *exit_code);
 /* Stages as trace events for Perfetto and chrome://tracing. */
 PP_MUST_CHECK pp_status pp_cmd_trace(int argc, char **argv, int *exit_code);
+/* Files of single runs of a sweep into one. */
+PP_MUST_CHECK pp_status pp_cmd_merge(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_diff(int argc, char **argv, int *exit_code);
 
 #endif

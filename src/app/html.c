@@ -345,7 +345,7 @@ pp_status pp_html_write(const pp_report *report, const char *path, char **warnin
   for (int file = 0; file < report->file_count; file++)
     inputs[file] = (char *)pp_results_path(report->files[file]);
   pp_output output;
-  pp_status status = pp_output_open(&output, path, inputs);
+  pp_status status = pp_output_open(&output, path, inputs, false);
   free(inputs);
   PP_TRY(status);
   page of = {report, output.stream, NULL};

@@ -24,6 +24,7 @@ static const command commands[] = {
     {"report", "tables of results files", pp_cmd_report},
     {"plot", "figures of results files", pp_cmd_plot},
     {"trace", "timeline of a run, for Perfetto and chrome://tracing", pp_cmd_trace},
+    {"merge", "one results file from those of single runs", pp_cmd_merge},
     {"diff", "whether two results files hold the same results", pp_cmd_diff},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

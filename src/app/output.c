@@ -23,7 +23,7 @@ static bool is_hdf5(const char *path) {
   return found;
 }
 
-static pp_status check_name(const char *path, char *const *inputs) {
+static pp_status check_name(const char *path, char *const *inputs, bool force) {
   struct stat about;
   size_t length = strlen(path);
   if (length == 0 || path[length - 1] == '/')
@@ -37,14 +37,14 @@ static pp_status check_name(const char *path, char *const *inputs) {
   for (; *inputs != NULL; inputs++)
     if (is_same_file(*inputs, &about))
       return pp_fail(PP_CODE_USAGE, "%s is read: -o names another file", path);
-  if (is_hdf5(path))
+  if (!force && is_hdf5(path))
     return pp_fail(PP_CODE_USAGE, "%s is an HDF5 file and is not replaced: -o names another", path);
   return NULL;
 }
 
-pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs) {
+pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs, bool force) {
   *output = (pp_output){.path = path};
-  PP_TRY(check_name(path, inputs));
+  PP_TRY(check_name(path, inputs, force));
   /* A name that nobody else uses: PATH.part may be a run's. */
   if (asprintf(&output->part, "%s.XXXXXX", path) < 0) {
     output->part = NULL;
@@ -71,7 +71,8 @@ pp_status pp_output_open(pp_output *output, const char *path, char *const *input
 pp_status pp_output_commit(pp_output *output, int64_t *bytes) {
   FILE *stream = output->stream;
   output->stream = NULL;
-  bool failed = ferror(stream) != 0 || fflush(stream) != 0;
+  bool failed =
+      ferror(stream) != 0 || fflush(stream) != 0 || (fsync(fileno(stream)) != 0 && errno != EINVAL && errno != EROFS);
   int64_t size = ftello(stream);
   failed = fclose(stream) != 0 || failed;
   if (!failed && rename(output->part, output->path) == 0) {

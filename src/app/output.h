@@ -2,6 +2,7 @@
 #ifndef PP_APP_OUTPUT_H
 #define PP_APP_OUTPUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -14,9 +15,9 @@ typedef struct pp_output {
 } pp_output;
 
 /* Local. Begins a file that will be PATH, replacing what is there only when it is complete. `inputs` (NULL-ended) are
- * files that it must not replace. Errors: PATH is a directory or no regular file, an input or an HDF5 file
- * (PP_CODE_USAGE); not writable (PP_CODE_RUN). */
-PP_MUST_CHECK pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs);
+ * files that it must not replace. Errors: PATH is a directory or no regular file, an input or, without `force`,
+ * an HDF5 file (PP_CODE_USAGE); not writable (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs, bool force);
 /* Gives the file its name; *bytes is its size (may be NULL). What was begun is over, whatever is returned. */
 PP_MUST_CHECK pp_status pp_output_commit(pp_output *output, int64_t *bytes);
 /* Removes what was begun; nothing where there is nothing. */

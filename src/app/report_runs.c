@@ -303,7 +303,7 @@ static pp_status fill(pp_report *report, char *const *paths) {
     for (int run = 0; run < pp_results_run_count(report->files[file]); run++) {
       pp_report_run *next = &report->runs[report->run_count++];
       next->file = file;
-      PP_TRY(read_run(report->files[file], run, next));
+      PP_TRY(read_run(report->files[file], pp_results_run_number(report->files[file], run), next));
     }
   if (report->run_count == 0)
     return NULL;

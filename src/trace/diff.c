@@ -500,8 +500,13 @@ static pp_status compare_files(comparison *of, const pp_results *a, const pp_res
   int count_a = pp_results_run_count(a), count_b = pp_results_run_count(b);
   if (count_a != count_b)
     report(of, "/runs: %d in %s, %d in %s", count_a, pp_results_path(a), count_b, pp_results_path(b));
-  for (int run = 0; of->same && run < count_a; run++)
-    PP_TRY(compare_runs(of, a, b, run));
+  for (int index = 0; of->same && index < count_a; index++) {
+    int run_a = pp_results_run_number(a, index), run_b = pp_results_run_number(b, index);
+    if (run_a == run_b)
+      PP_TRY(compare_runs(of, a, b, run_a));
+    else
+      report(of, "/runs/%d: only in %s", run_a < run_b ? run_a : run_b, pp_results_path(run_a < run_b ? a : b));
+  }
   return NULL;
 }
 

@@ -11,12 +11,13 @@
 #include "trace/reader.h"
 #include "trace/table.h"
 
-enum { NEWEST_VERSION = 1 };
+enum { NEWEST_VERSION = 1, MOST_RUNS = 1000000 };
 
 struct pp_results {
   char *path;
   hid_t file;
   int run_count;
+  int *runs; /* (run_count): their numbers, rising; files of single runs of a sweep keep theirs */
 };
 
 static pp_status check_format(const char *path, hid_t file) {
@@ -36,12 +37,49 @@ static pp_status check_format(const char *path, hid_t file) {
   return NULL;
 }
 
-static pp_status count_runs(const char *path, hid_t file, int *out) {
+typedef struct run_list {
+  int count, room;
+  int *runs;
+} run_list;
+
+/* Takes names as the writer makes them: 0, 12; 1 stops at another. */
+static herr_t add_run(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+  (void)group;
+  (void)info;
+  run_list *list = context;
+  char *end = NULL;
+  long number = strtol(name, &end, 10);
+  bool usual =
+      name[0] >= '0' && name[0] <= '9' && *end == '\0' && number <= MOST_RUNS && (name[0] != '0' || end == name + 1);
+  if (!usual || list->count == list->room)
+    return 1;
+  list->runs[list->count++] = (int)number;
+  return 0;
+}
+
+static int compare_runs(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
+static pp_status list_runs(pp_results *results) {
+  const char *path = results->path;
   PP_H5_AUTO runs = H5I_INVALID_HID;
   H5G_info_t info;
-  PP_TRY_H5(PP_CODE_INPUT, "read", path, runs = H5Gopen2(file, "/runs", H5P_DEFAULT));
+  PP_TRY_H5(PP_CODE_INPUT, "read", path, runs = H5Gopen2(results->file, "/runs", H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Gget_info(runs, &info));
-  *out = (int)info.nlinks;
+  if (info.nlinks > MOST_RUNS)
+    return pp_fail(PP_CODE_INPUT, "%s is damaged: it says to have %llu runs", path, (unsigned long long)info.nlinks);
+  run_list list = {0, (int)info.nlinks, NULL};
+  PP_TRY(pp_alloc((size_t)list.room, sizeof *list.runs, "runs", &list.runs));
+  results->runs = list.runs;
+  herr_t result = 0;
+  PP_TRY_H5(PP_CODE_INPUT, "read", path,
+            result = H5Literate(runs, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, add_run, &list));
+  if (result != 0 || list.count != list.room)
+    return pp_fail(PP_CODE_INPUT, "%s is damaged: /runs holds something that is no run", path);
+  qsort(list.runs, (size_t)list.count, sizeof *list.runs, compare_runs);
+  for (int run = 1; run < list.count; run++)
+    if (list.runs[run] == list.runs[run - 1])
+      return pp_fail(PP_CODE_INPUT, "%s is damaged: run %d is there twice", path, list.runs[run]);
+  results->run_count = list.count;
   return NULL;
 }
 
@@ -73,7 +111,7 @@ pp_status pp_results_open(const char *path, pp_results **out) {
   PP_TRY_GOTO(status, find_file(path, &results->path), fail);
   PP_TRY_GOTO(status, pp_h5_open_reading(results->path, &results->file), fail);
   PP_TRY_GOTO(status, check_format(results->path, results->file), fail);
-  PP_TRY_GOTO(status, count_runs(results->path, results->file, &results->run_count), fail);
+  PP_TRY_GOTO(status, list_runs(results), fail);
   *out = results;
   return NULL;
 fail:
@@ -86,6 +124,7 @@ void pp_results_close(pp_results *results) {
     return;
   pp_error_free(pp_h5_file_close(&results->file, results->path));
   free(results->path);
+  free(results->runs);
   free(results);
 }
 
@@ -93,11 +132,21 @@ const char *pp_results_path(const pp_results *results) { return results->path; }
 
 int pp_results_run_count(const pp_results *results) { return results->run_count; }
 
+int pp_results_run_number(const pp_results *results, int index) {
+  PP_ASSERT(index >= 0 && index < results->run_count);
+  return results->runs[index];
+}
+
 hid_t pp_results_file(const pp_results *results) { return results->file; }
 
 static pp_status open_run(const pp_results *results, int run, hid_t *out) {
-  if (run < 0 || run >= results->run_count)
-    return pp_fail(PP_CODE_USAGE, "%s has runs 0 to %d, not %d", results->path, results->run_count - 1, run);
+  int count = results->run_count;
+  if (count == 0 || bsearch(&run, results->runs, (size_t)count, sizeof run, compare_runs) == NULL) {
+    int last = count == 0 ? -1 : results->runs[count - 1];
+    if (last == count - 1)
+      return pp_fail(PP_CODE_USAGE, "%s has runs 0 to %d, not %d", results->path, last, run);
+    return pp_fail(PP_CODE_USAGE, "%s has %d of its sweep's runs, not run %d", results->path, count, run);
+  }
   char name[32];
   snprintf(name, sizeof name, "/runs/%d", run);
   PP_TRY_H5(PP_CODE_INPUT, "read", results->path, *out = H5Gopen2(results->file, name, H5P_DEFAULT));

@@ -216,7 +216,7 @@ static pp_status create_run(const pp_results_writer *writer, hid_t runs, int run
   return NULL;
 }
 
-static pp_status create_contents(pp_results_writer *writer, const pp_experiment *experiment,
+static pp_status create_contents(pp_results_writer *writer, const pp_experiment *experiment, int only,
                                  const pp_provenance *provenance, int provenance_count) {
   const char *path = writer->part;
   PP_H5_AUTO access = H5I_INVALID_HID;
@@ -239,7 +239,8 @@ static pp_status create_contents(pp_results_writer *writer, const pp_experiment 
     PP_TRY(pp_h5_attribute_text(root, path, provenance[entry].key, provenance[entry].value, 0));
   PP_TRY(pp_inputs_write(writer->file, path, experiment));
   PP_TRY_H5(PP_CODE_RUN, "write", path, runs = H5Gcreate2(root, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-  for (int run = 0; run < writer->run_count; run++)
+  PP_TRY(pp_h5_attribute_integer(root, path, "sweep_runs", writer->run_count));
+  for (int run = only < 0 ? 0 : only; run < (only < 0 ? writer->run_count : only + 1); run++)
     PP_TRY(create_run(writer, runs, run, pp_experiment_run(experiment, run)));
   return NULL;
 }
@@ -303,6 +304,11 @@ static pp_status check_name(const char *path, bool force) {
 
 pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
                             const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
+  return pp_results_create_one(path, force, experiment, -1, provenance, provenance_count, out);
+}
+
+pp_status pp_results_create_one(const char *path, bool force, const pp_experiment *experiment, int only,
+                                const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
   PP_TRY(check_name(path, force));
   pp_h5_begin();
   pp_results_writer *writer = NULL;
@@ -327,7 +333,7 @@ pp_status pp_results_create(const char *path, bool force, const pp_experiment *e
   PP_TRY_GOTO(status, claim(writer), fail);
   for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++)
     PP_TRY_GOTO(status, pp_table_memory_type(pp_table_of(id), writer->part, &writer->memory_types[id]), fail);
-  PP_TRY_GOTO(status, create_contents(writer, experiment, provenance, provenance_count), fail_made);
+  PP_TRY_GOTO(status, create_contents(writer, experiment, only, provenance, provenance_count), fail_made);
   PP_TRY_GOTO(status, pp_h5_file_close(&writer->file, writer->part), fail_made);
   PP_TRY_GOTO(status, reopen(writer, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE), fail_made);
   lock_file(writer, LOCK_SH, 1);

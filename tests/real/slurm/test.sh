@@ -1,12 +1,13 @@
 #!/bin/bash
-# test.sh PIPAR RUN_SBATCH
+# test.sh PIPAR RUN_SBATCH SWEEP_SBATCH
 # An experiment that really trains, submitted with RUN_SBATCH to a real Slurm cluster of three nodes on this machine,
-# gives the results of a run without any launcher, to the bit: once with srun, once with mpirun.
+# gives the results of a run without any launcher, to the bit: once with srun, once with mpirun; and so does SWEEP_SBATCH, which makes
+# each of its runs a job and merges them.
 set -u
-pipar=$(readlink -f "$1") run_sbatch=$(readlink -f "$2")
+pipar=$(readlink -f "$1") run_sbatch=$(readlink -f "$2") sweep_sbatch=$(readlink -f "$3")
 here=$(dirname "$(readlink -f "$0")")
 
-if [ "${3-}" != inside ]; then
+if [ "${4-}" != inside ]; then
   skip() { echo "$*"; exit 77; }
   [ "$(id -u)" = 0 ] || skip "slurmd needs root to start jobs"
   for tool in munged slurmctld slurmd srun sbatch ip unshare mpirun; do
@@ -20,7 +21,7 @@ if [ "${3-}" != inside ]; then
   child=
   trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; wait; rmdir "$dir"' EXIT
   trap 'exit 1' INT TERM HUP
-  "${namespaces[@]}" "$0" "$pipar" "$run_sbatch" inside "$dir" &
+  "${namespaces[@]}" "$0" "$pipar" "$run_sbatch" "$sweep_sbatch" inside "$dir" &
   child=$!
   wait "$child"
   code=$?
@@ -28,7 +29,7 @@ if [ "${3-}" != inside ]; then
   exit "$code"
 fi
 
-dir=$4
+dir=$5
 mount -t tmpfs -o mode=0755 tmpfs "$dir" && mount -t tmpfs tmpfs /dev/shm && mount -t proc proc /proc || exit 1
 # shellcheck source=tests/real/slurm/cluster.sh
 . "$here/cluster.sh"
@@ -61,8 +62,13 @@ export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
 
 # submit NAME EXPERIMENT: runs the job to its end, its output in NAME.h5 and NAME.log, and sets job_* from its record.
 submit() {
-  local id record
+  local id
   id=$(sbatch --parsable -N 3 -n 5 -o "$1.log" "$run_sbatch" "$2" -o "$1.h5") || { fail "sbatch refused $1"; return 1; }
+  wait_for "$id"
+}
+
+wait_for() {
+  local id=$1 record
   for _ in $(seq 1200); do
     record=$(scontrol show job "$id")
     job_state=$(sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p' <<<"$record")
@@ -93,6 +99,26 @@ for launcher in srun mpirun; do
     fail "$launcher.h5 differs from alone.h5"
   fi
 done
+
+# A job for each run of the sweep, and one that merges; of a sweep with a run that fails nothing is merged.
+export PIPAR=$pipar
+if id=$("$sweep_sbatch" -o task.log -- exp.yaml -o swept.h5); then
+  wait_for "$id"
+  [ "$job_state" = COMPLETED ] || { fail "the merging job ended as $job_state:"; cat task.log slurm-*.out; }
+  "$pipar" diff alone.h5 swept.h5 || fail "swept.h5 differs from alone.h5"
+  [ ! -e swept.h5.runs ] || fail "swept.h5.runs is left"
+else
+  fail "sweep.sbatch refused the sweep"
+fi
+if id=$("$sweep_sbatch" -o task.log -- exp.yaml -o lost.h5 --set dataset.path=nowhere); then
+  wait_for "$id"
+  [ "$job_state" = CANCELLED ] || fail "the merging job of a sweep without data ended as $job_state"
+  [ ! -e lost.h5 ] || fail "a sweep without data was merged"
+else
+  fail "sweep.sbatch refused the sweep without data"
+fi
+"$sweep_sbatch" exp.yaml 2>/dev/null && fail "sweep.sbatch took a sweep without -o"
+"$sweep_sbatch" exp.yaml -o swept.h5 2>/dev/null && fail "sweep.sbatch took an output that exists"
 
 # The program's exit code is the job's.
 unset PIPAR_LAUNCHER
