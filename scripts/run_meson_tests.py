@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-QUICK_LEAVES_OUT = {"mpi", "real", "static"}
+QUICK_LEAVES_OUT = {"mpi", "real", "static", "arm64"}
 PASSED = {"OK", "EXPECTEDFAIL"}
 LOG_LINES = 60
 
