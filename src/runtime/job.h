@@ -19,7 +19,7 @@ typedef struct pp_job {
   const pp_model *model;
   const pp_dataset *dataset;
   const pp_partition *partition;
-  pp_pool *pool; /* the rank's threads; NULL: one */
+  pp_pool *pool;                        /* the rank's threads; NULL: one */
   pp_clock_state *clock;                /* paces the roles; stands still at 0 under the virtual clock */
   const volatile sig_atomic_t *stopped; /* set by a signal */
   int blocks;
