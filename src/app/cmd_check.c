@@ -43,6 +43,8 @@ static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, que
   return pp_app_experiment_file(experiment, argc, argv);
 }
 
+enum { few_samples = 8 }; /* an estimate: below it batch norm's moments of a micro-batch are rough */
+
 static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
 
 static pp_status print_run(const pp_experiment *experiment, int number) {
@@ -59,6 +61,11 @@ static pp_status print_run(const pp_experiment *experiment, int number) {
     printf("; ranks: %s%d; memory: alone %.0f MiB, with %d ranks %.0f MiB (server %.0f, device up to %.0f)\n",
            config->clock == PP_CLOCK_WALL ? "exactly " : "1 to ", ranks, mebibytes(alone.total), ranks,
            mebibytes(spread.total), mebibytes(spread.server), mebibytes(spread.device));
+  if (alone.smallest_micro_batch > 0 && alone.smallest_micro_batch < few_samples)
+    printf("run %d: micro-batches of %d sample%s: batch norm's statistics suffer below %d (pipeline.min_micro_batch "
+           "bounds "
+           "what is planned)\n",
+           number, alone.smallest_micro_batch, alone.smallest_micro_batch == 1 ? "" : "s", few_samples);
   return NULL;
 }
 

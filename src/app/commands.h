@@ -7,6 +7,8 @@
 
 PP_MUST_CHECK pp_status pp_cmd_run(int argc, char **argv, int *exit_code);
 PP_MUST_CHECK pp_status pp_cmd_check(int argc, char **argv, int *exit_code);
+/* What the planners choose, from what, and what limits it. */
+PP_MUST_CHECK pp_status pp_cmd_plan(int argc, char **argv, int *exit_code);
 /* Blocks of the networks that can be built. */
 PP_MUST_CHECK pp_status pp_cmd_models(int argc, char **argv, int *exit_code);
 /* Times the blocks of a network on this machine, for `cost: {kind: profile}`. */

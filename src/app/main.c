@@ -18,6 +18,7 @@ typedef struct command {
 static const command commands[] = {
     {"run", "run an experiment, alone or under mpirun or srun", pp_cmd_run},
     {"check", "validate an experiment and tell what it will take", pp_cmd_check},
+    {"plan", "what the planners choose, and what limits it", pp_cmd_plan},
     {"models", "networks, and the blocks of one", pp_cmd_models},
     {"profile", "time the blocks of a network on this machine", pp_cmd_profile},
     {"presets", "devices and networks, with their sources", pp_cmd_presets},

@@ -48,16 +48,24 @@ static bool needs_model(const pp_config *config) {
   return false;
 }
 
+static pp_status create_model(const pp_config *config, pp_dataset_info *info, pp_model **out) {
+  PP_TRY(pp_dataset_describe(&config->dataset, info));
+  if (config->architecture != NULL)
+    return pp_model_create_own(config->architecture, info->shape, info->classes, out);
+  return pp_model_create(config->model, info->shape, info->classes, out);
+}
+
+pp_status pp_run_model(const pp_config *config, pp_model **out) {
+  pp_dataset_info info;
+  return needs_model(config) ? create_model(config, &info, out) : NULL;
+}
+
 /* The numbers of a run, without any of its memory. */
 static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario) {
   const pp_config *config = job->config;
   if (needs_model(config)) {
     pp_dataset_info info;
-    PP_TRY(pp_dataset_describe(&config->dataset, &info));
-    if (config->architecture != NULL)
-      PP_TRY(pp_model_create_own(config->architecture, info.shape, info.classes, model));
-    else
-      PP_TRY(pp_model_create(config->model, info.shape, info.classes, model));
+    PP_TRY(create_model(config, &info, model));
     job->model = *model;
     job->blocks = pp_model_block_count(*model);
     job->parameters = pp_model_parameter_offset(*model, job->blocks);
@@ -69,12 +77,34 @@ static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario)
   return NULL;
 }
 
+static bool has_batch_norm(const pp_model *model) {
+  for (int block = 0; model != NULL && block < pp_model_block_count(model); block++)
+    for (int layer = 0; layer < pp_model_block(model, block)->layer_count; layer++)
+      if (strcmp(pp_model_block(model, block)->layers[layer].name, "bn") == 0)
+        return true;
+  return false;
+}
+
+/* The smallest part that a full mini-batch is cut into; 0: none is cut. */
+static int smallest_micro_batch(const pp_scenario *scenario) {
+  int smallest = 0;
+  for (int index = 0; index < scenario->class_count; index++) {
+    const pp_schedule *full = scenario->classes[index].full;
+    int size = pp_micro_batch_size(full->batch, full->micro_batches, full->micro_batches - 1);
+    if (full->micro_batches > 1 && (smallest == 0 || size < smallest))
+      smallest = size;
+  }
+  return smallest;
+}
+
 pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory) {
   pp_job job = {.config = config};
   pp_model *model = NULL;
   pp_scenario *scenario = NULL;
   *memory = (pp_run_memory){0};
   pp_status status = describe(&job, &model, &scenario);
+  if (status == NULL && has_batch_norm(model))
+    memory->smallest_micro_batch = smallest_micro_batch(scenario);
   for (int rank = 0; status == NULL && config->compute == PP_COMPUTE_REAL && rank < ranks; rank++) {
     int64_t bytes = pp_memory_of_rank(&job, rank, ranks);
     int64_t *kind = rank == 0 ? &memory->server : &memory->device;

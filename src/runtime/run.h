@@ -20,6 +20,7 @@ typedef struct pp_run_request {
 typedef struct pp_run_memory {
   int64_t server, device; /* of the largest rank of each kind; alone: the server's */
   int64_t total;
+  int smallest_micro_batch; /* samples, of any full mini-batch, where a batch norm sees it cut; else 0 */
 } pp_run_memory;
 
 typedef struct pp_run pp_run;
@@ -35,6 +36,9 @@ void pp_run_destroy(pp_run *run);
 /* Collective. Runs it and ends it in the results file. A failure may be this rank's alone. *stopped: a signal ended it
  * after a round. */
 PP_MUST_CHECK pp_status pp_run_execute(pp_run *run, bool *stopped);
+
+/* Local. The run's network; *out stays as it is where its costs need none. The caller destroys it. */
+PP_MUST_CHECK pp_status pp_run_model(const pp_config *config, pp_model **out);
 
 /* Local. What `config` would take with `ranks` ranks, without allocating it. */
 PP_MUST_CHECK pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory);

@@ -7,13 +7,15 @@
 #include "timeline/planner.h"
 
 enum {
-  small_batch = 24,   /* up to here every number of micro-batches is tried */
+  small_batch = 24,   /* of several groups: up to here every number of micro-batches is tried */
+  large_batch = 256,  /* of one group, likewise */
   most_passes = 6,    /* over the groups */
   most_failures = 40, /* candidates of one of several groups in turn without a better one */
   most_pairs = 400,   /* of plans of two groups */
   most_pairs_looked_at = 1 << 20,
   pairs_of_splits = 3, /* of the same two splits */
   more_starts = 3,
+  most_refined = 100,
   finalists = 12,
   most_exhaustive = 200000
 };
@@ -61,9 +63,13 @@ static pp_status bound_entry(search *s, int group, option *entry) {
   return NULL;
 }
 
+static bool has_every_count(const search *s) {
+  return s->planning->inputs->config->training.batch_size <= (s->open_count == 1 ? large_batch : small_batch);
+}
+
 static pp_status list_entries(search *s, int group) {
   pp_candidates candidates;
-  bool every = s->planning->inputs->config->training.batch_size <= small_batch;
+  bool every = has_every_count(s);
   PP_TRY(pp_planning_candidates(s->planning, group, every, &candidates));
   option_list *of = &s->groups[group];
   pp_status status = NULL;
@@ -285,32 +291,36 @@ static pp_status try_open_pair(search *s) {
   return try_pairs(s, open[0], open[1]);
 }
 
-/* The numbers of micro-batches between each finalist's and its neighbours that were skipped. */
+/* The numbers of micro-batches that were skipped, from half to twice the best. */
 static pp_status refine(search *s, int group) {
   int batch = s->planning->inputs->config->training.batch_size;
   int most = pp_planning_most_micro_batches(s->planning, group);
-  if (!s->planning->choices[group].micro_batches || batch <= small_batch)
+  if (!s->planning->choices[group].micro_batches || has_every_count(s))
     return NULL;
   pp_group_plan from = s->best[group];
+  int last = 2 * (int64_t)from.micro_batches < most ? 2 * from.micro_batches : most;
   memcpy(s->planning->plans, s->best, plans_size(s));
-  for (int direction = -1; direction <= 1; direction += 2)
-    for (int count = from.micro_batches + direction; count >= 1 && count <= most && !pp_is_worth_trying(batch, count);
-         count += direction) {
-      option *grown = NULL;
-      option_list *of = &s->groups[group];
-      PP_TRY(pp_alloc((size_t)of->count + 1, sizeof *grown, "the planner's candidates", &grown));
-      memcpy(grown, of->items, (size_t)of->count * sizeof *grown);
-      free(of->items);
-      of->items = grown;
-      option *entry = &grown[of->count];
-      entry->candidate = (pp_candidate){.plan = {from.split, count}, .outlook = {.makespan = PP_NS_NEVER}};
-      PP_TRY(bound_entry(s, group, entry));
-      if (entry->bound.refused)
-        continue;
-      of->count++;
-      s->planning->plans[group] = entry->candidate.plan;
-      PP_TRY(run(s, &entry->candidate.outlook));
-    }
+  int count = from.micro_batches / 2 + 1;
+  if (count < from.micro_batches - most_refined)
+    count = from.micro_batches - most_refined;
+  for (; count <= last && count <= from.micro_batches + most_refined; count++) {
+    if (pp_is_worth_trying(batch, count))
+      continue;
+    option *grown = NULL;
+    option_list *of = &s->groups[group];
+    PP_TRY(pp_alloc((size_t)of->count + 1, sizeof *grown, "the planner's candidates", &grown));
+    memcpy(grown, of->items, (size_t)of->count * sizeof *grown);
+    free(of->items);
+    of->items = grown;
+    option *entry = &grown[of->count];
+    entry->candidate = (pp_candidate){.plan = {from.split, count}, .outlook = {.makespan = PP_NS_NEVER}};
+    PP_TRY(bound_entry(s, group, entry));
+    if (entry->bound.refused)
+      continue;
+    of->count++;
+    s->planning->plans[group] = entry->candidate.plan;
+    PP_TRY(run(s, &entry->candidate.outlook));
+  }
   return NULL;
 }
 

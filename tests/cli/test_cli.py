@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -131,7 +132,7 @@ class Usage(CliTest):
 
     def test_help_is_everywhere(self):
         listed = self.succeeds("--help").stdout
-        for command in ("run", "check", "models", "presets", "profile", "report", "plot", "diff"):
+        for command in ("run", "check", "plan", "models", "presets", "profile", "report", "plot", "diff"):
             self.assertRegex(listed, rf"\n +{command} ")
             done = self.succeeds(command, "--help")
             self.assertIn(f"usage: pipar {command}", done.stdout)
@@ -628,6 +629,63 @@ class Profiles(CliTest):
         ):
             more = ["--set", "pipeline.micro_batches=1"]
             self.fails(2, words, "run", "exp.yaml", "-o", "x.h5", "--set", settings, *more)
+
+
+PLANNED = """\
+method: pipar
+compute: none
+dataset: {name: synthetic, shape: [1, 28, 28], classes: 10, train_samples: 60, test_samples: 8}
+training: {batch_size: 10}
+devices:
+  - {count: 2, device: raspberry-pi-4b, network: code-10-25}
+"""
+
+
+class Plans(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("exp.yaml", PLANNED)
+
+    def rows(self, *args):
+        lines = self.succeeds("plan", *args, "--csv").stdout.splitlines()
+        return [dict(zip(lines[0].split(","), line.split(","))) for line in lines[1:]]
+
+    def test_what_is_predicted_is_what_the_run_takes(self):
+        self.succeeds("run", "exp.yaml", "-o", "a.h5", "-q")
+        run = json.loads(self.succeeds("report", "a.h5", "--json").stdout)
+        makespan = float(re.search(r'"makespan_s": ([0-9.e+-]+)', json.dumps(run)).group(1))
+        for args in (["exp.yaml"], ["a.h5"]):
+            chosen = [row for row in self.rows(*args) if row["chosen"] == "1"]
+            self.assertEqual(len(chosen), 1)
+            self.assertAlmostEqual(float(chosen[0]["round_s"]), makespan, delta=1e-6 * makespan)  # 9 digits are printed
+        least = min(float(row["round_s"]) for row in self.rows("exp.yaml"))
+        self.assertGreaterEqual(least, makespan * (1 - 1e-6))
+
+    def test_planners_are_compared_and_given_plans_shown(self):
+        rows = self.rows("exp.yaml", "--planner", "exhaustive,aps,aps-as-published")
+        chosen = {row["planner"]: float(row["round_s"]) for row in rows if row["chosen"] == "1"}
+        self.assertEqual(set(chosen), {"exhaustive", "aps", "aps-as-published"})
+        self.assertEqual(min(chosen.values()), chosen["exhaustive"])
+        given = self.rows("exp.yaml", "--set", "pipeline={split: 2, micro_batches: 3}")
+        marked = [(row["split"], row["micro_batches"]) for row in given if row["chosen"] == "1"]
+        self.assertEqual(marked, [("2", "3")])
+        self.assertIn("iteration s", self.succeeds("plan", "exp.yaml").stdout)
+        self.assertEqual(len(json.loads(self.succeeds("plan", "exp.yaml", "--json").stdout)), len(self.rows("exp.yaml")))
+        self.assertIn("*", self.succeeds("plan", "timed.yaml").stdout)
+
+    def test_misuse_is_named(self):
+        self.fails(1, ["--planner", "guess"], "plan", "exp.yaml", "--planner", "guess")
+        self.fails(1, ["twice"], "plan", "exp.yaml", "--planner", "aps,aps")
+        self.fails(1, ["--csv", "--json"], "plan", "exp.yaml", "--csv", "--json")
+        self.fails(2, ["none.h5"], "plan", "none.h5")
+        self.fails(1, ["experiment file"], "plan")
+
+    def test_check_warns_of_small_micro_batches(self):
+        warned = "micro-batches of"
+        many = "pipeline={split: 1, micro_batches: 5}"
+        self.assertIn(warned, self.succeeds("check", "exp.yaml", "--set", many).stdout)
+        self.assertNotIn(warned, self.succeeds("check", "exp.yaml", "--set", "pipeline={micro_batches: 1}").stdout)
+        self.assertNotIn(warned, self.succeeds("check", "exp.yaml", "--set", "pipeline.min_micro_batch=8").stdout)
 
 
 class OwnNetworks(CliTest):
