@@ -30,7 +30,9 @@ static void fill_weights(const fixture *f) {
       else if (tensor->rank > 1)
         *value = (float)(u * 2 * sqrt(3 / fan_in));
       else
-        *value = (float)(strstr(tensor->name, "weight") != NULL ? u + 0.2 : u * 0.2);
+        *value = (float)(strstr(tensor->name, "bn3.weight") != NULL ? (u + 0.2) * 0.2
+                         : strstr(tensor->name, "weight") != NULL   ? u + 0.2
+                                                                    : u * 0.2);
     }
   }
 }
@@ -96,6 +98,7 @@ static const struct {
              {"vgg5", PP_NET_REFERENCE},
              {"vgg8", PP_NET_TRAIN},
              {"vgg11", PP_NET_TRAIN},
+             {"vgg16", PP_NET_TRAIN},
              {"resnet18", PP_NET_TRAIN},
              {"resnet50", PP_NET_TRAIN},
              {"mobilenetv3-small", PP_NET_TRAIN},
