@@ -56,7 +56,7 @@ static pp_status print_run(const pp_experiment *experiment, int number) {
   printf("run %d: %s, %s, %d device%s", number, pp_method_name(config->method), config->model, devices,
          devices == 1 ? "" : "s");
   if (config->compute == PP_COMPUTE_NONE)
-    printf("; time only: any number of ranks\n");
+    printf("; time only: any number of ranks; memory: %.0f MiB\n", mebibytes(alone.total));
   else
     printf("; ranks: %s%d; memory: alone %.0f MiB, with %d ranks %.0f MiB (server %.0f, device up to %.0f)\n",
            config->clock == PP_CLOCK_WALL ? "exactly " : "1 to ", ranks, mebibytes(alone.total), ranks,

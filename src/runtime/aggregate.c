@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "runtime/message.h"
 
-enum { CHUNK_ELEMENTS = 1 << 20 }; /* 4 MiB: large against a message's latency, small against a model */
-
 pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model) {
   int blocks = pp_model_block_count(model);
   *aggregate = (pp_aggregate){.parameters = pp_model_parameter_offset(model, blocks),
@@ -15,7 +13,7 @@ pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc((size_t)aggregate->parameters, sizeof(double), "the average", &aggregate->params), fail);
   PP_TRY_GOTO(status, pp_alloc((size_t)aggregate->statistics, sizeof(double), "the average", &aggregate->stats), fail);
-  PP_TRY_GOTO(status, pp_alloc(CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &aggregate->chunk), fail);
+  PP_TRY_GOTO(status, pp_alloc(PP_CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &aggregate->chunk), fail);
   return NULL;
 fail:
   pp_aggregate_fini(aggregate);
@@ -36,11 +34,11 @@ void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_
 }
 
 static int64_t chunk_size(int64_t done, int64_t count) {
-  return count - done < CHUNK_ELEMENTS ? count - done : CHUNK_ELEMENTS;
+  return count - done < PP_CHUNK_ELEMENTS ? count - done : PP_CHUNK_ELEMENTS;
 }
 
 static pp_status receive(double *sum, float *chunk, int64_t count, pp_comm *comm, int rank, int device, double weight) {
-  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
+  for (int64_t done = 0; done < count; done += PP_CHUNK_ELEMENTS) {
     int64_t size = chunk_size(done, count);
     PP_TRY(pp_comm_recv(comm, rank, pp_tag_model(device), chunk, (size_t)size * sizeof(float)));
     pp_average_add(sum + done, chunk, weight, size);
@@ -55,7 +53,7 @@ pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank,
 }
 
 static pp_status send(const float *values, int64_t count, pp_comm *comm, int rank, int device) {
-  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS)
+  for (int64_t done = 0; done < count; done += PP_CHUNK_ELEMENTS)
     PP_TRY(
         pp_comm_send(comm, rank, pp_tag_model(device), values + done, (size_t)chunk_size(done, count) * sizeof(float)));
   return NULL;
@@ -68,7 +66,7 @@ pp_status pp_weights_send(pp_comm *comm, int rank, int device, const pp_weights 
 
 /* A message is whole lines: what it has beyond the values must not land on what stands behind them. */
 static pp_status receive_values(float *values, int64_t count, float *chunk, pp_comm *comm, int rank, int device) {
-  for (int64_t done = 0; done < count; done += CHUNK_ELEMENTS) {
+  for (int64_t done = 0; done < count; done += PP_CHUNK_ELEMENTS) {
     size_t bytes = (size_t)chunk_size(done, count) * sizeof(float);
     PP_TRY(pp_comm_recv(comm, rank, pp_tag_model(device), chunk, bytes));
     memcpy(values + done, chunk, bytes);
@@ -76,14 +74,9 @@ static pp_status receive_values(float *values, int64_t count, float *chunk, pp_c
   return NULL;
 }
 
-pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights) {
-  float *chunk = NULL;
-  PP_TRY(pp_alloc(CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &chunk));
-  pp_status status = receive_values(weights->params, weights->parameters, chunk, comm, rank, device);
-  if (status == NULL)
-    status = receive_values(weights->stats, weights->statistics, chunk, comm, rank, device);
-  free(chunk);
-  return status;
+pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights, float *chunk) {
+  PP_TRY(receive_values(weights->params, weights->parameters, chunk, comm, rank, device));
+  return receive_values(weights->stats, weights->statistics, chunk, comm, rank, device);
 }
 
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats) {

@@ -4,6 +4,8 @@
 
 #include "runtime/parts.h"
 
+enum { PP_CHUNK_ELEMENTS = 1 << 20 }; /* 4 MiB: large against a message's latency, small against a model */
+
 /* The running sum of one round, on rank 0. */
 typedef struct pp_aggregate {
   int64_t parameters, statistics; /* of the whole network */
@@ -21,7 +23,9 @@ PP_MUST_CHECK pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *c
                                              int64_t parameters, int64_t statistics, double weight);
 /* Weights as they are, from one rank to another; both sides name the device they belong to. */
 PP_MUST_CHECK pp_status pp_weights_send(pp_comm *comm, int rank, int device, const pp_weights *weights);
-PP_MUST_CHECK pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights);
+/* chunk: (PP_CHUNK_ELEMENTS), scratch. */
+PP_MUST_CHECK pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights,
+                                           float *chunk);
 /* Writes the mean and starts over. */
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats);
 

@@ -9,12 +9,13 @@ pp_status pp_journal_reserve(pp_journal *journal, int64_t count) {
   if (journal->count + count <= journal->capacity)
     return NULL;
   pp_journal_row *rows = NULL;
-  PP_TRY(pp_alloc((size_t)(journal->count + count), sizeof *rows, "stage records", &rows));
+  int64_t capacity = 2 * (journal->count + count); /* rounds differ by what the one before left under way */
+  PP_TRY(pp_alloc((size_t)capacity, sizeof *rows, "stage records", &rows));
   if (journal->count > 0)
     memcpy(rows, journal->rows, (size_t)journal->count * sizeof *rows);
   free(journal->rows);
   journal->rows = rows;
-  journal->capacity = journal->count + count;
+  journal->capacity = capacity;
   return NULL;
 }
 

@@ -1,13 +1,16 @@
 #include "runtime/memory.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 
+#include "runtime/cgroup.h"
 #include "runtime/message.h"
 
-/* A rank before it holds anything: code, and the buffers of Open MPI, OpenBLAS and HDF5. Measured with VmRSS. */
-static const int64_t RANK_BYTES = 40 << 20;
+/* What a process takes beside its tensors: code, and the libraries' own. Peaks (VmHWM) of runs with next to no tensors,
+ * with OpenBLAS 0.3.21, HDF5 1.10.8 and Open MPI 4.1.4; they do not grow with the number of ranks (2 to 9). */
+static const int64_t ALONE_BYTES = 20 << 20;       /* no MPI */
+static const int64_t TIMED_BYTES = 19 << 20;       /* and no training */
+static const int64_t SERVER_RANK_BYTES = 31 << 20; /* HDF5 and MPI */
+static const int64_t DEVICE_RANK_BYTES = 24 << 20; /* MPI, no HDF5 */
 
 static int64_t weights_bytes(const pp_job *job, int first, int end, int copies) {
   int64_t parameters = pp_model_parameter_offset(job->model, end) - pp_model_parameter_offset(job->model, first);
@@ -67,7 +70,7 @@ static int64_t replica_net_bytes(const pp_job *job, class_shape shape) {
 /* What every rank holds whatever it plays: the averaged model, the data set, and the evaluation. */
 static int64_t common_bytes(const pp_job *job) {
   int64_t batch = job->config->training.batch_size;
-  return RANK_BYTES + weights_bytes(job, 0, job->blocks, 1) + pp_dataset_memory(&job->config->dataset) +
+  return weights_bytes(job, 0, job->blocks, 1) + pp_dataset_memory(&job->config->dataset) +
          net_bytes(job, 0, job->blocks, (int)batch, 1, PP_NET_EVALUATE) +
          batch * (job->image_elements + pp_model_classes(job->model)) * (int64_t)sizeof(float);
 }
@@ -92,6 +95,22 @@ static int64_t aggregate_bytes(const pp_job *job) {
 
 int64_t pp_memory_sum(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
 
+/* A round's stages with their start and end; where records are kept also each one's slot, its record, and what sorting
+ * them takes (glibc's qsort: two pointers); and each device's state. */
+static int64_t timeline_bytes(const pp_job *job) {
+  const pp_scenario *scenario = job->scenario;
+  double stage = 16.0, bytes = 0;
+  if (job->config->record_stages)
+    stage += 4.0 + (double)sizeof(pp_stage_record) + 16.0;
+  for (int device = 0; device < scenario->device_count; device++) {
+    const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
+    bytes += 250.0 + stage * ((double)class->iterations_per_round * class->full->op_count + 2.0);
+  }
+  return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;
+}
+
+int64_t pp_memory_of_timed(const pp_job *job) { return TIMED_BYTES + timeline_bytes(job); }
+
 /* A replica a device, and for each split one net, as large as the largest of its classes wants it. */
 static int64_t server_bytes(const pp_job *job) {
   const pp_scenario *scenario = job->scenario;
@@ -112,9 +131,12 @@ static int64_t server_bytes(const pp_job *job) {
 
 int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
   const pp_scenario *scenario = job->scenario;
-  int64_t bytes = common_bytes(job) + (rank == 0 ? aggregate_bytes(job) : 0);
+  int64_t bytes = common_bytes(job);
+  if (rank == 0)
+    bytes = pp_memory_sum(bytes, aggregate_bytes(job) + timeline_bytes(job));
   if (ranks == 1)
-    return bytes + alone_bytes(job);
+    return pp_memory_sum(bytes, ALONE_BYTES + alone_bytes(job));
+  bytes += rank == 0 ? SERVER_RANK_BYTES : DEVICE_RANK_BYTES;
   if (rank == 0)
     return pp_memory_sum(bytes, server_bytes(job));
   for (int64_t device = rank - 1; device < scenario->device_count; device += ranks - 1)
@@ -124,30 +146,14 @@ int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t read_number(const char *path, const char *key, int64_t unit) {
-  FILE *file = fopen(path, "r");
-  if (file == NULL)
-    return INT64_MAX;
-  char line[256];
-  int64_t found = INT64_MAX;
-  while (found == INT64_MAX && fgets(line, sizeof line, file) != NULL) {
-    long long number = 0;
-    if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), " %lld", &number) == 1)
-      found = number * unit;
-  }
-  fclose(file);
-  return found;
-}
-
 int64_t pp_memory_available(void) {
-  int64_t available = read_number("/proc/meminfo", "MemAvailable:", 1024);
-  int64_t limit = read_number("/sys/fs/cgroup/memory.max", "", 1);
-  int64_t used = read_number("/sys/fs/cgroup/memory.current", "", 1);
-  if (limit != INT64_MAX && used != INT64_MAX)
-    available = least(available, limit - used);
+  int64_t available = pp_file_number("/proc/meminfo", "MemAvailable:");
+  available = available > INT64_MAX / 1024 ? INT64_MAX : 1024 * available;
+  available = least(available, pp_cgroup_available("/proc/self/cgroup", "/sys/fs/cgroup"));
   struct rlimit own;
-  if (getrlimit(RLIMIT_AS, &own) == 0 && own.rlim_cur != RLIM_INFINITY)
-    available = least(available, (int64_t)own.rlim_cur -
-                                     least(read_number("/proc/self/status", "VmSize:", 1024), (int64_t)own.rlim_cur));
+  if (getrlimit(RLIMIT_AS, &own) == 0 && own.rlim_cur != RLIM_INFINITY) {
+    int64_t used = pp_file_number("/proc/self/status", "VmSize:"), limit = (int64_t)own.rlim_cur;
+    available = least(available, used > limit / 1024 ? 0 : limit - 1024 * used);
+  }
   return available;
 }

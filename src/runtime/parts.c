@@ -6,6 +6,11 @@
 #include "nn/privacy.h"
 
 pp_status pp_weights_init(pp_weights *weights, const pp_model *model, int first, int end, bool trained) {
+  return pp_weights_init_with(weights, model, first, end, trained, trained);
+}
+
+pp_status pp_weights_init_with(pp_weights *weights, const pp_model *model, int first, int end, bool grads,
+                               bool momentum) {
   *weights = (pp_weights){
       .parameters = pp_model_parameter_offset(model, end) - pp_model_parameter_offset(model, first),
       .statistics = pp_model_statistic_offset(model, end) - pp_model_statistic_offset(model, first),
@@ -14,10 +19,10 @@ pp_status pp_weights_init(pp_weights *weights, const pp_model *model, int first,
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "weights", &weights->params), fail);
   PP_TRY_GOTO(status, pp_alloc(statistics, sizeof(float), "running statistics", &weights->stats), fail);
-  if (trained) {
+  if (grads)
     PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "gradients", &weights->grads), fail);
+  if (momentum)
     PP_TRY_GOTO(status, pp_alloc(parameters, sizeof(float), "momentum", &weights->momentum), fail);
-  }
   return NULL;
 fail:
   pp_weights_fini(weights);

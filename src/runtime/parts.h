@@ -12,8 +12,10 @@ typedef struct pp_weights {
   float *grads, *momentum; /* (parameters); NULL where not trained */
 } pp_weights;
 
-/* Zeroed; `trained` allocates gradients and momentum too. */
+/* Zeroed; the first holds gradients and momentum too where `trained`, the second what is asked for. */
 PP_MUST_CHECK pp_status pp_weights_init(pp_weights *weights, const pp_model *model, int first, int end, bool trained);
+PP_MUST_CHECK pp_status pp_weights_init_with(pp_weights *weights, const pp_model *model, int first, int end, bool grads,
+                                             bool momentum);
 void pp_weights_fini(pp_weights *weights);
 
 /* The device's half: blocks [0, split); all of them, and the loss, in fl. */

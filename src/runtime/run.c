@@ -28,6 +28,7 @@ struct pp_run {
   pp_weights work;
   pp_server_rank *server;
   pp_device_rank *devices;
+  float *chunk; /* sl: of a model on its way to this device's rank */
   /* Rank 0 only. */
   pp_aggregate aggregate;
   pp_timeline *timeline;
@@ -35,6 +36,7 @@ struct pp_run {
   pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
   pp_stage_record *stages; /* scratch: the rows of one round under the wall clock */
   int64_t *arrivals_ns;    /* likewise */
+  int64_t stage_room;      /* of both */
 };
 
 static bool is_first(const pp_run *run) { return pp_comm_rank(run->job.comm) == 0; }
@@ -105,6 +107,8 @@ pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *mem
   pp_status status = describe(&job, &model, &scenario);
   if (status == NULL && has_batch_norm(model))
     memory->smallest_micro_batch = smallest_micro_batch(scenario);
+  if (status == NULL && config->compute == PP_COMPUTE_NONE)
+    memory->total = memory->server = pp_memory_of_timed(&job);
   for (int rank = 0; status == NULL && config->compute == PP_COMPUTE_REAL && rank < ranks; rank++) {
     int64_t bytes = pp_memory_of_rank(&job, rank, ranks);
     int64_t *kind = rank == 0 ? &memory->server : &memory->device;
@@ -139,8 +143,9 @@ static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
 /* Refused before anything is allocated: memory that is only promised fails when it is touched, by a kill. */
 static pp_status check_memory(const pp_run *run) {
   int64_t node_bytes = 0;
-  int64_t own_bytes =
-      is_real(run) ? pp_memory_of_rank(&run->job, pp_comm_rank(run->job.comm), pp_comm_size(run->job.comm)) : 0;
+  int64_t own_bytes = pp_memory_of_timed(&run->job);
+  if (is_real(run))
+    own_bytes = pp_memory_of_rank(&run->job, pp_comm_rank(run->job.comm), pp_comm_size(run->job.comm));
   PP_TRY(pp_comm_node_sum(run->job.comm, own_bytes, &node_bytes));
   int64_t available = pp_memory_available();
   if (node_bytes <= available)
@@ -173,11 +178,13 @@ static pp_status create_training(pp_run *run) {
   PP_TRY(pp_evaluator_create(job, &run->evaluator));
   if (pp_comm_size(job->comm) == 1) {
     PP_TRY(pp_local_create(job, &run->local));
-    PP_TRY(pp_weights_init(&run->work, job->model, 0, job->blocks, true));
+    PP_TRY(pp_weights_init_with(&run->work, job->model, 0, job->blocks, true, false));
   } else if (is_first(run)) {
     PP_TRY(pp_server_rank_create(job, &run->server));
   } else {
     PP_TRY(pp_device_rank_create(job, &run->devices));
+    if (job->config->method == PP_METHOD_SL)
+      PP_TRY(pp_alloc(PP_CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &run->chunk));
   }
   if (is_first(run))
     PP_TRY(pp_aggregate_init(&run->aggregate, job->model));
@@ -253,6 +260,7 @@ void pp_run_destroy(pp_run *run) {
   free(run->scores);
   free(run->stages);
   free(run->arrivals_ns);
+  free(run->chunk);
   free(run);
 }
 
@@ -294,7 +302,7 @@ static pp_status train_turn(pp_run *run, int64_t round, int device) {
     if (owner != pp_comm_rank(job->comm))
       return NULL;
     const pp_weights *weights = pp_device_rank_weights(run->devices, device);
-    PP_TRY(pp_weights_receive(job->comm, 0, device, weights));
+    PP_TRY(pp_weights_receive(job->comm, 0, device, weights, run->chunk));
     PP_TRY(pp_device_rank_round(run->devices, round, device, device + 1));
     return pp_weights_send(job->comm, 0, device, weights);
   }
@@ -308,7 +316,7 @@ static pp_status train_turn(pp_run *run, int64_t round, int device) {
   pp_server_rank_load_replica(run->server, device, run->params, run->stats);
   PP_TRY(pp_server_rank_round(run->server, round, device, device + 1, run->scores, &end_ns));
   pp_server_rank_store_replica(run->server, device, run->params, run->stats);
-  return pp_weights_receive(job->comm, owner, device, &part);
+  return pp_weights_receive(job->comm, owner, device, &part, run->aggregate.chunk);
 }
 
 /* All devices at once, then their average. */
@@ -372,15 +380,25 @@ static pp_status write_round(pp_run *run, const pp_round_times *times, pp_round_
   return pp_sink_round(run->request.sink, times->records, times->record_count, row, run->scenario->rounds);
 }
 
-/* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
-static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
-  pp_journal *records = pp_server_rank_journal(run->server);
+/* Rows for as many records as the journal has room for, so that it is the journal that decides when to grow. */
+static pp_status reserve_observed(pp_run *run, int64_t count) {
+  if (count <= run->stage_room)
+    return NULL;
   free(run->stages);
   free(run->arrivals_ns);
   run->stages = NULL;
   run->arrivals_ns = NULL;
-  PP_TRY(pp_alloc((size_t)records->count, sizeof *run->stages, "stage records", &run->stages));
-  PP_TRY(pp_alloc((size_t)records->count, sizeof *run->arrivals_ns, "stage records", &run->arrivals_ns));
+  run->stage_room = 0;
+  PP_TRY(pp_alloc((size_t)count, sizeof *run->stages, "stage records", &run->stages));
+  PP_TRY(pp_alloc((size_t)count, sizeof *run->arrivals_ns, "stage records", &run->arrivals_ns));
+  run->stage_room = count;
+  return NULL;
+}
+
+/* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
+static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
+  pp_journal *records = pp_server_rank_journal(run->server);
+  PP_TRY(reserve_observed(run, records->capacity));
   int64_t count = 0, kept = 0;
   for (int64_t i = 0; i < records->count; i++) {
     if (records->rows[i].stage.round == round) {

@@ -68,6 +68,7 @@ struct pp_server_rank {
   float *shared_momentum; /* sl: of the one server-side network (parameters of the whole); else NULL */
   int64_t round;
   pp_journal records;
+  pp_journal received; /* room for another rank's; its count stays 0 */
 };
 
 enum { TOKEN_ACTIVATION, TOKEN_GRADIENT, TOKEN_ROUND };
@@ -104,7 +105,8 @@ static pp_status init_replica(pp_server_rank *rank, replica_role *replica, int d
   int samples = pp_micro_batch_size(class->full->batch, class->full->micro_batches, 0);
   replica->elements = pp_job_boundary_elements(job, class->split);
   replica->window = class->full->micro_batches < PP_RECEIVE_WINDOW ? class->full->micro_batches : PP_RECEIVE_WINDOW;
-  PP_TRY(pp_weights_init(&replica->weights, job->model, class->split, job->blocks, true));
+  PP_TRY(pp_weights_init_with(&replica->weights, job->model, class->split, job->blocks, true,
+                              job->config->method != PP_METHOD_SL));
   PP_TRY(net_of(rank, class->split, &replica->net));
   for (int i = 0; i < replica->window; i++) {
     PP_TRY(pp_alloc(1, pp_message_bytes(samples, replica->elements, true), "activations", &replica->inbox[i]));
@@ -155,6 +157,7 @@ void pp_server_rank_destroy(pp_server_rank *rank) {
   free(rank->line);
   free(rank->shared_momentum);
   pp_journal_fini(&rank->records);
+  pp_journal_fini(&rank->received);
   free(rank);
 }
 
@@ -479,17 +482,14 @@ pp_status pp_server_rank_take_records(pp_server_rank *rank) {
     PP_TRY(pp_comm_recv(job->comm, sender, tag, &header, sizeof header));
     pp_journal *records = &rank->records;
     /* Received on the side: messages are whole lines, and rows are not. */
-    pp_journal_row *rows = NULL;
-    PP_TRY(pp_alloc((size_t)header.record_count, sizeof *rows, "stage records", &rows));
-    pp_status status = pp_comm_recv(job->comm, sender, tag, rows, (size_t)header.record_count * sizeof *rows);
-    if (status == NULL)
-      status = pp_journal_reserve(records, header.record_count);
-    if (status == NULL && header.record_count > 0) {
-      memcpy(records->rows + records->count, rows, (size_t)header.record_count * sizeof *rows);
-      records->count += header.record_count;
-    }
-    free(rows);
-    PP_TRY(status);
+    pp_journal *received = &rank->received;
+    PP_TRY(pp_journal_reserve(received, header.record_count + 1));
+    size_t bytes = (size_t)header.record_count * sizeof *received->rows;
+    PP_TRY(pp_comm_recv(job->comm, sender, tag, received->rows, bytes));
+    PP_TRY(pp_journal_reserve(records, header.record_count));
+    if (header.record_count > 0)
+      memcpy(records->rows + records->count, received->rows, bytes);
+    records->count += header.record_count;
   }
   return NULL;
 }

@@ -1,7 +1,5 @@
 /* Preloaded into the program: counts its allocations, and those of libraries apart. At the end "OWN OTHERS" goes to the
  * file that $PIPAR_ALLOCATIONS names, with the rank added. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+"""test_memory.py PIPAR MPIRUN: what `pipar check` predicts of a rank's memory is within 10 % of the operating system's
+peak (ru_maxrss, which is VmHWM), alone and on three ranks."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+PIPAR, MPIRUN = map(os.path.abspath, sys.argv[1:])
+MARGIN = 0.10
+
+# Sizes at which what a process takes beside its tensors (20 to 31 MiB) is the smaller part.
+# model, method, samples of a mini-batch, split, micro-batches
+CASES = [
+    ("vgg5", "pipar", 600, 2, 4),
+    ("vgg5", "fl", 400, 2, 4),
+    ("resnet18", "pipar", 24, 3, 4),
+    ("mobilenetv3-small", "pipar", 300, 5, 3),
+    ("vgg11", "sfl", 16, 4, 1),
+]
+
+# Run by each rank: the peak of a child, of which there is one.
+WRAPPER = """\
+import os, resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+with open(sys.argv[1] + os.environ.get("OMPI_COMM_WORLD_RANK", "0"), "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+
+
+def write(folder, extra, compute="real"):
+    model, method, batch, split, micro_batches = extra
+    (folder / "exp.yaml").write_text(
+        f"method: {method}\nmodel: {model}\ncompute: {compute}\n"
+        f"pipeline: {{split: {split}, micro_batches: {micro_batches}}}\n"
+        f"dataset: {{name: synthetic, shape: [3, 32, 32], classes: 10, train_samples: {2 * batch}, test_samples: 20}}\n"
+        f"training: {{batch_size: {batch}}}\n"
+        "devices:\n  - {count: 2, device: raspberry-pi-4b, network: code-50-50}\n"
+    )
+
+
+def peaks(folder, ranks):
+    """MiB of every rank."""
+    launcher = [] if ranks == 1 else [MPIRUN, "--oversubscribe", "-n", str(ranks)]
+    run = [sys.executable, "-c", WRAPPER, "peak", PIPAR, "run", "exp.yaml", "-q", "--force", "-o", "out.h5"]
+    subprocess.run(launcher + run, cwd=folder, check=True, stdin=subprocess.DEVNULL)
+    return [int((folder / f"peak{rank}").read_text()) / 1024 for rank in range(ranks)]
+
+
+def main():
+    if os.geteuid() == 0:
+        os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    failed = False
+
+    def compare(what, predicted, peak):
+        nonlocal failed
+        off = predicted / peak - 1
+        failed = failed or abs(off) > MARGIN
+        print(f"{'not ok' if abs(off) > MARGIN else 'ok'}: {what}: predicted {predicted:.0f} MiB, peak {peak:.0f}, {off:+.1%}")
+
+    with tempfile.TemporaryDirectory(prefix="pipar-memory-") as name:
+        folder = pathlib.Path(name)
+        for case in CASES:
+            write(folder, case)
+            text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
+            alone, server, device = map(int, re.search(
+                r"alone (\d+) MiB, with 3 ranks \d+ MiB \(server (\d+), device up to (\d+)\)", text.stdout).groups())
+            label = f"{case[0]} {case[1]}"
+            compare(f"{label} alone", alone, peaks(folder, 1)[0])
+            first, *others = peaks(folder, 3)
+            compare(f"{label} server", server, first)
+            compare(f"{label} device", device, max(others))
+        write(folder, ("vgg5", "pipar", 100, 2, 25), compute="none")
+        timed = (folder / "exp.yaml").read_text().replace("count: 2", "count: 100000")
+        (folder / "exp.yaml").write_text(timed.replace("train_samples: 200", "train_samples: 10000000"))
+        text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
+        timed = int(re.search(r"time only: .* memory: (\d+) MiB", text.stdout)[1])
+        compare("100,000 devices, time only", timed, peaks(folder, 1)[0])
+    sys.exit(1 if failed else 0)
+
+
+main()
