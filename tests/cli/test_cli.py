@@ -529,6 +529,40 @@ devices:
 """
 
 
+class Why(CliTest):
+    def setUp(self):
+        super().setUp()
+        example = pathlib.Path(__file__).parent.parent / "golden" / "example_a.yaml"
+        shutil.copy(example, self.folder / "a.yaml")
+        self.succeeds("run", "a.yaml", "-q", "-o", "a.h5")
+
+    def test_the_path_adds_up_and_changes_are_sorted(self):
+        (self.folder / "a.yaml").unlink()  # the results file is enough
+        why = json.loads(self.succeeds("report", "--why", "a.h5", "--json").stdout)
+        self.assertEqual(why["makespan_ns"], 9100000000)  # example A of docs/timing-model.md
+        self.assertEqual(sum(part["length_ns"] for part in why["path"]), 9100000000)
+        gains = [change["gain_ns"] for change in why["what_if"]]
+        self.assertEqual(gains, sorted(gains, reverse=True))
+        self.assertEqual(why["what_if"][0]["change"], "devices of group 0 10 % faster")
+        self.assertEqual(gains[0], 90909091 + 2 * 181818182 + 45454545)  # forward, two backwards, update
+        self.assertIn("100.00 %", self.succeeds("report", "--why", "a.h5", "--run", "0").stdout)
+
+    def test_overrides_and_files_are_taken_from_the_results(self):
+        self.write("up.txt", "0 10\n2.5 5\n")
+        self.write("c.yaml", (self.folder / "a.yaml").read_text().replace("up_mbps: 10", "up_trace: up.txt"))
+        self.succeeds("run", "c.yaml", "-q", "-o", "c.h5", "--set", "seed=7")
+        (self.folder / "up.txt").unlink()
+        why = json.loads(self.succeeds("report", "--why", "c.h5", "--json").stdout)
+        self.assertEqual(why["makespan_ns"], 9200000000)  # example C
+
+    def test_misuse_is_refused(self):
+        self.fails(1, ["--run"], "report", "--run", "0", "a.h5")
+        self.fails(1, ["whole number"], "report", "--why", "--run", "x", "a.h5")
+        self.fails(1, ["runs 0 to 0"], "report", "--why", "--run", "3", "a.h5")
+        self.fails(1, ["one results file"], "report", "--why", "a.h5", "a.h5")
+        self.fails(1, ["--json"], "report", "--why", "--csv", "a.h5")
+
+
 def stored_inputs(path):
     """{path: bytes} of a results file's inputs, by h5py."""
     code = ("import h5py, json, sys\n"

@@ -3,6 +3,14 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/report_why.h"
+
+/* Runs timelines, for which this program is not linked with what it takes. */
+pp_status pp_report_why(const char *path, int run, bool json) {
+  (void)run;
+  (void)json;
+  return pp_fail(PP_CODE_USAGE, "%s: not here", path);
+}
 
 int main(int argc, char **argv) {
   if (argc < 2)
