@@ -84,15 +84,23 @@ typedef struct pp_pipeline_config {
   int min_micro_batch; /* samples; bounds what is planned */
 } pp_pipeline_config;
 
+/* Which models an aggregate waits for. */
+typedef struct pp_aggregate_config {
+  int64_t deadline_ns; /* from the round's begin; 0: none */
+  int min_devices;     /* 0: all; with a deadline one */
+} pp_aggregate_config;
+
 /* `count` devices alike, numbered in order of the groups. */
 typedef struct pp_device_group {
   int count;
   pp_device_config device;
   pp_network_config network;
-  pp_pipeline_config pipeline; /* the experiment's, unless the group overrides it */
-  pp_cost_config cost;         /* the experiment's, unless the group overrides it */
-  int64_t samples;             /* per device; -1: an equal share of what the others leave */
-  pp_rate_trace slowdown;      /* millionths by which compute stages are stretched, as `rate_bps`; no steps: never */
+  pp_pipeline_config pipeline;    /* the experiment's, unless the group overrides it */
+  pp_cost_config cost;            /* the experiment's, unless the group overrides it */
+  int64_t samples;                /* per device; -1: an equal share of what the others leave */
+  int64_t arrives_ns, departs_ns; /* departs_ns 0: never */
+  double dropout;                 /* probability a round */
+  pp_rate_trace slowdown;         /* millionths by which compute stages are stretched, as `rate_bps`; no steps: never */
 } pp_device_group;
 
 typedef struct pp_dataset_config {
@@ -145,6 +153,7 @@ typedef struct pp_config {
   pp_pipeline_config pipeline;
   pp_cost_config cost;
   pp_server_config server;
+  pp_aggregate_config aggregate;
   int group_count;
   pp_device_group *groups; /* (group_count) */
   pp_privacy_config privacy;

@@ -22,8 +22,9 @@ typedef enum pp_cause {
   PP_CAUSE_AGGREGATION,
   PP_CAUSE_DRAIN,
   PP_CAUSE_OVERRUN, /* 0 under the virtual clock */
+  PP_CAUSE_ABSENT,  /* the device was not there; of a slot: no device was */
 } pp_cause;
-enum { PP_CAUSE_COUNT = 9 };
+enum { PP_CAUSE_COUNT = 10 };
 const char *pp_cause_name(pp_cause cause); /* "device_compute" */
 
 /* Devices that are alike in everything that time depends on. */
@@ -39,7 +40,9 @@ typedef struct pp_device_class {
   /* The same as the last mini-batch of a round, where clipping and noise make its update longer; else both NULL. */
   const pp_schedule *closing_full, *closing_ragged;
   const pp_network_config *network;
-  const pp_rate_trace *slowdown; /* millionths; NULL or no steps: compute stages take what the schedule says */
+  int64_t arrives_ns, departs_ns; /* departs_ns 0: it stays */
+  double dropout;                 /* probability a round to fall silent */
+  const pp_rate_trace *slowdown;  /* millionths; NULL or no steps: compute stages take what the schedule says */
 } pp_device_class;
 
 /* One candidate that the planner considered. */
@@ -61,6 +64,10 @@ typedef struct pp_scenario {
   const int32_t *class_of;        /* (device_count) */
   int64_t rounds;
   int64_t aggregate_ns; /* 0 where the method has no aggregate */
+  bool has_presence;    /* devices come or go, or the aggregate does not wait for all */
+  int64_t deadline_ns;  /* of a round's aggregate, from its begin; 0: none */
+  int min_devices;      /* whose models an aggregate needs; 0: all's, or with a deadline one */
+  uint64_t seed;        /* of the devices' silences */
   int64_t plan_count;
   const pp_plan_row *plan; /* (plan_count); empty where nothing was left to the planner */
   void *storage;           /* owns all of the above */
@@ -94,8 +101,11 @@ typedef struct pp_round_times {
   int64_t round;
   int64_t iterations; /* the most of any device in this round */
   int64_t end_ns;
-  double server_idle_s; /* mean over slots */
-  double device_idle_s; /* mean over devices */
+  bool is_last;           /* of the run, which may be over early when nobody is left */
+  int64_t member_count;   /* devices whose models were averaged */
+  const int32_t *members; /* (member_count) rising; NULL: all devices. Valid as records are */
+  double server_idle_s;   /* mean over slots */
+  double device_idle_s;   /* mean over devices */
   int64_t record_count;
   const pp_stage_record *records; /* (record_count), by start, then end, device, stage; valid until the timeline's next
                                      call. Empty unless recording was asked for */
@@ -121,7 +131,7 @@ typedef struct pp_timeline pp_timeline;
 /* All memory is allocated here or grows by whole rounds; the scenario must outlive the timeline. */
 PP_MUST_CHECK pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp_timeline **out);
 void pp_timeline_destroy(pp_timeline *timeline);
-/* Advances by one round; to be called scenario->rounds times. */
+/* Advances by one round; to be called until one is_last, after scenario->rounds at most. */
 PP_MUST_CHECK pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out);
 /* After the last round. `out` is valid until the timeline is destroyed. */
 PP_MUST_CHECK pp_status pp_timeline_finish(pp_timeline *timeline, pp_timeline_totals *out);

@@ -19,6 +19,7 @@ const char *const pp_report_cause_heads[PP_CAUSE_COUNT][2] = {
     [PP_CAUSE_AGGREGATION] = {"aggre-", "gation"},
     [PP_CAUSE_DRAIN] = {"", "drain"},
     [PP_CAUSE_OVERRUN] = {"", "overrun"},
+    [PP_CAUSE_ABSENT] = {"", "absent"},
 };
 
 /* Decimals with which the largest of a column has about four digits that matter. */

@@ -14,6 +14,7 @@ typedef enum pp_rng_purpose {
   PP_RNG_SYNTHETIC = 5, /* the synthetic data set */
   PP_RNG_DROPOUT = 6,
   PP_RNG_PRIVACY = 7,
+  PP_RNG_SILENCE = 8, /* devices that drop out of a round */
 } pp_rng_purpose;
 
 typedef struct pp_rng {

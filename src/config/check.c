@@ -196,6 +196,56 @@ static pp_status check_samples(const pp_config *config, const pp_node *root) {
   return NULL;
 }
 
+/* Who comes, goes and falls silent, and whether rounds end all the same. */
+static pp_status check_presence(const pp_config *config, const pp_node *root) {
+  const pp_aggregate_config *aggregate = &config->aggregate;
+  bool partial = aggregate->deadline_ns > 0 || aggregate->min_devices > 0;
+  int64_t devices = 0, steady = 0;
+  int failing = -1, moving = -1;
+  char key[128];
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *g = &config->groups[group];
+    bool fails = g->departs_ns > 0 || g->dropout > 0;
+    devices += g->count;
+    steady += !fails && g->arrives_ns == 0 ? g->count : 0;
+    failing = fails && failing < 0 ? group : failing;
+    moving = (fails || g->arrives_ns > 0) && moving < 0 ? group : moving;
+    snprintf(key, sizeof key, "devices.%d.departs_s", group);
+    if (g->departs_ns > 0 && g->departs_ns <= g->arrives_ns)
+      return pp_fail_at(pp_node_nearest(root, key), key, "is not after arrives_s: allowed is a later time");
+  }
+  if (aggregate->min_devices > devices)
+    return pp_fail_at(pp_node_nearest(root, "aggregate.min_devices"), "aggregate.min_devices",
+                      "%d are more than the %" PRId64 " devices: allowed are at most so many", aggregate->min_devices,
+                      devices);
+  if (!partial && moving < 0)
+    return NULL;
+  const char *what = partial ? "aggregate" : "devices.N.";
+  const char *shown = config->groups[moving < 0 ? 0 : moving].dropout > 0      ? "dropout"
+                      : config->groups[moving < 0 ? 0 : moving].departs_ns > 0 ? "departs_s"
+                                                                               : "arrives_s";
+  if (partial)
+    snprintf(key, sizeof key, "%s", what);
+  else
+    snprintf(key, sizeof key, "devices.%d.%s", moving, shown);
+  if (config->clock == PP_CLOCK_WALL)
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "contradicts `clock: wall`, under which all devices are there: allowed is `clock: virtual`");
+  if (config->privacy.mechanism != PP_PRIVACY_NONE)
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "contradicts `privacy`, which counts on all devices in each round: allowed is mechanism none");
+  if (config->method == PP_METHOD_SL)
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "contradicts `method: sl`, whose devices wait for each other's turns: allowed is another method");
+  if (failing < 0 || aggregate->deadline_ns > 0 || (aggregate->min_devices > 0 && aggregate->min_devices <= steady))
+    return NULL;
+  snprintf(key, sizeof key, "devices.%d.%s", failing, config->groups[failing].dropout > 0 ? "dropout" : "departs_s");
+  return pp_fail_at(pp_node_nearest(root, key), key,
+                    "makes rounds that never end: allowed is this with aggregate.deadline_s, or with "
+                    "aggregate.min_devices of at most the devices that are always there, %" PRId64,
+                    steady);
+}
+
 static int dataset_channels(const pp_dataset_config *dataset) {
   if (strcmp(dataset->name, "synthetic") == 0)
     return dataset->shape[0];
@@ -272,6 +322,7 @@ pp_status pp_config_check(const pp_config *config, const pp_node *root) {
   for (int group = 0; group < config->group_count; group++)
     PP_TRY(check_group(config, root, group));
   PP_TRY(check_privacy(config, root));
+  PP_TRY(check_presence(config, root));
   PP_TRY(check_dataset(config, root));
   return check_samples(config, root);
 }

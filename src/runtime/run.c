@@ -33,6 +33,7 @@ struct pp_run {
   pp_aggregate aggregate;
   pp_timeline *timeline;
   pp_score *scores;        /* (device_count) */
+  pp_round_times times;    /* of the round in hand, where they come first */
   pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
   pp_stage_record *stages; /* scratch: the rows of one round under the wall clock */
   int64_t *arrivals_ns;    /* likewise */
@@ -416,6 +417,10 @@ static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
 
 /* Under the wall clock a round is known once its last model has arrived, which is a round later. */
 static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *row) {
+  if (run->scenario->has_presence) {
+    run->row = *row;
+    return write_round(run, &run->times, &run->row);
+  }
   if (run->clock.wall) {
     if (round > 0)
       PP_TRY(observe_round(run, round - 1, &run->row));

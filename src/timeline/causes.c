@@ -2,7 +2,7 @@
  * stage that filled it. A walk stays on one device and its replica until it comes to a model download; before that lies
  * the aggregate, and before an aggregate every slot's walk is the same. So what a slot's open gap owes to earlier
  * rounds is kept as sums, and the stages of a round can be dropped when it is over. */
-#include "timeline/engine.h"
+#include "timeline/presence.h"
 
 typedef struct pp_walk {
   pp_timeline *timeline;
@@ -164,7 +164,7 @@ static void walk_back(pp_walk *walk, pp_place place, int index) {
       } else {
         index = before(&place, index);
         if (index < 0 && place.iteration == 0) {
-          if (timeline->round > 0)
+          if (timeline->round > 0 || timeline->round_start > 0)
             over_model_download(walk, place.device, timeline->round_start);
           return;
         }
@@ -248,6 +248,12 @@ static void walk_back_from_aggregate(pp_walk *walk, pp_ns due) {
   int64_t device = timeline->last_device;
   if (timeline->due != NULL)
     take(walk, PP_CAUSE_OVERRUN, due);
+  if (timeline->presence != NULL) {
+    take(walk, PP_CAUSE_SERVER_QUEUE, due);
+    take(walk, PP_CAUSE_AGGREGATION, device < 0 ? timeline->round_start : timeline->last_arrival);
+    if (device < 0)
+      return;
+  }
   take(walk, PP_CAUSE_SERVER_QUEUE, timeline->last_arrival);
   over_model_upload(walk, device);
   pp_place place = place_of(timeline, device, timeline->round_iterations[timeline->devices[device].plan] - 1);
@@ -257,8 +263,23 @@ static void walk_back_from_aggregate(pp_walk *walk, pp_ns due) {
   end_walk(walk);
 }
 
+void pp_causes_own_model(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns until) {
+  pp_walk walk = {timeline, timeline->device_times[device].cause_ns, from, until};
+  take(&walk, PP_CAUSE_AGGREGATION, model_arrival(timeline, device));
+  over_model_upload(&walk, device);
+  end_walk(&walk);
+}
+
 void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns due) {
   pp_walk first = {timeline, timeline->slot_times[0].cause_ns, timeline->slot_free[0], aggregate.start_ns};
+  if (timeline->slot_free[0] < timeline->round_start) {
+    /* Nobody was there when the round before it ended. */
+    first.from = timeline->round_start;
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
+      first.causes[cause] += timeline->slot_pending[0][cause];
+      timeline->slot_pending[0][cause] = 0;
+    }
+  }
   walk_back_from_aggregate(&first, due);
   /* Slots that have been idle since before this round owe it all the same. */
   pp_ns whole[PP_CAUSE_COUNT];
@@ -332,7 +353,7 @@ void pp_causes_last_turn(pp_timeline *timeline, int64_t device, pp_ns arrival) {
 }
 
 static void close_account(pp_resource_times *times, pp_ns makespan, pp_ns last_event) {
-  times->cause_ns[PP_CAUSE_DRAIN] = makespan - last_event;
+  times->cause_ns[PP_CAUSE_DRAIN] += makespan - last_event;
   times->idle_ns = makespan - times->busy_ns;
   pp_ns explained = 0;
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
@@ -342,7 +363,8 @@ static void close_account(pp_resource_times *times, pp_ns makespan, pp_ns last_e
 
 void pp_causes_finish(pp_timeline *timeline) {
   for (int64_t device = 0; device < timeline->device_count; device++)
-    close_account(&timeline->device_times[device], timeline->makespan, timeline->devices[device].compute_free);
+    close_account(&timeline->device_times[device], timeline->makespan,
+                  timeline->presence != NULL ? timeline->makespan : timeline->devices[device].compute_free);
   for (int slot = 0; slot < timeline->slot_count; slot++)
     close_account(&timeline->slot_times[slot], timeline->makespan, timeline->slot_free[slot]);
 }

@@ -1,5 +1,7 @@
 #include "timeline/engine.h"
 
+#include "timeline/presence.h"
+
 /* What the iteration in hand took the compute unit. */
 static pp_ns spans_busy(const pp_timeline *timeline, int64_t device, const pp_program *program) {
   const pp_span *spans = pp_iteration_spans(timeline, device, timeline->devices[device].iteration);
@@ -125,6 +127,8 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
 
 static void dispatch(pp_timeline *timeline) {
   int64_t device = pp_queue_pop(&timeline->waiting).id;
+  if (timeline->presence != NULL && pp_presence_is_cut(timeline, device))
+    return; /* dropped */
   int slot = timeline->has_own_slots ? (int)device : (int)pp_queue_pop(&timeline->free_slots).key;
   pp_device_state *state = &timeline->devices[device];
   pp_ns now = timeline->now;
@@ -161,6 +165,11 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
     /* First everything that ends or arrives now has ended or arrived ... */
     while (timeline->busy_slots.count > 0 && timeline->busy_slots.entries[0].key <= now)
       pp_queue_push(&timeline->free_slots, pp_queue_pop(&timeline->busy_slots).id, 0);
+    while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now &&
+           timeline->instants.entries[0].id < 0)
+      pp_presence_take(timeline, pp_queue_pop(&timeline->instants).id, now);
+    if (timeline->presence != NULL && pp_presence_is_due(timeline, now))
+      return;
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now) {
       int64_t device = pp_queue_pop(&timeline->instants).id;
       const pp_device_state *state = &timeline->devices[device];
@@ -195,20 +204,23 @@ void pp_engine_begin_turn(pp_timeline *timeline, int64_t device) {
   advance(timeline, device, false);
 }
 
+void pp_engine_begin_work(pp_timeline *timeline, int64_t device) {
+  pp_device_state *state = &timeline->devices[device];
+  state->iteration = 0;
+  if (timeline->scenario->policy == PP_POLICY_PRIORITY)
+    state->left_ns = round_work(timeline, device);
+  if (timeline->plans[state->plan].event_driven)
+    pp_reactive_begin_round(timeline, device);
+  else
+    pp_engine_begin_turn(timeline, device);
+}
+
 void pp_engine_begin_round(pp_timeline *timeline) {
   pp_engine_reset_round(timeline);
   if (pp_takes_turns(timeline)) {
     pp_engine_begin_turn(timeline, 0);
     return;
   }
-  for (int64_t device = 0; device < timeline->device_count; device++) {
-    pp_device_state *state = &timeline->devices[device];
-    state->iteration = 0;
-    if (timeline->scenario->policy == PP_POLICY_PRIORITY)
-      state->left_ns = round_work(timeline, device);
-    if (timeline->plans[state->plan].event_driven)
-      pp_reactive_begin_round(timeline, device);
-    else
-      pp_engine_begin_turn(timeline, device);
-  }
+  for (int64_t device = 0; device < timeline->device_count; device++)
+    pp_engine_begin_work(timeline, device);
 }

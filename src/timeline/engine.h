@@ -35,6 +35,8 @@ typedef struct pp_device_lanes {
   pp_ns wake;
 } pp_device_lanes;
 
+typedef struct pp_presence pp_presence;
+
 struct pp_timeline {
   const pp_scenario *scenario;
   int64_t device_count;
@@ -43,6 +45,8 @@ struct pp_timeline {
   pp_class_plan *plans; /* (class_count) */
   pp_device_state *devices;
   pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
+
+  pp_presence *presence; /* presence.c; NULL where all devices are always there and waited for */
 
   /* The round that is being worked out. */
   int64_t round;
@@ -150,6 +154,8 @@ static inline void pp_count_early(pp_timeline *timeline, pp_int128 *early, pp_ns
     *early += (end < timeline->previous_end_ns ? end : timeline->previous_end_ns) - start;
 }
 
+/* The device begins its iterations of the round, of any kind. */
+void pp_engine_begin_work(pp_timeline *timeline, int64_t device);
 /* The device begins its iterations of the round. */
 void pp_engine_begin_turn(pp_timeline *timeline, int64_t device);
 
@@ -169,6 +175,8 @@ void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iterati
 /* From the device's last update until its model came back. */
 void pp_causes_model_gap(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns arrival, pp_span aggregate,
                          pp_ns aggregate_due);
+/* Until `until` the device, whose last compute stage ended at `from`, waited for its model's aggregate. */
+void pp_causes_own_model(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns until);
 /* A slot was idle until operation `index` started at `start`. */
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start);
 /* Every slot was idle before the aggregate, slot 0 until it and the others still are. */
@@ -182,9 +190,14 @@ void pp_causes_finish(pp_timeline *timeline);
 
 /* records.c */
 PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
+/* Adds what of an iteration, or of a model's transfer, happened, with ends cut at cut_ns (PP_NS_NEVER: not at all). */
+void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns);
+void pp_records_add_model(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, pp_ns cut_ns);
+void pp_records_add_aggregate(pp_timeline *timeline, pp_span span);
+void pp_records_sort(pp_timeline *timeline);
 /* The stages of the round, in order; aggregate: NULL where there is none. */
+void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate);
 /* Takes over records of any order. */
 void pp_records_copy(pp_timeline *timeline, const pp_stage_record *records, int64_t count);
-void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate);
 
 #endif

@@ -1,7 +1,7 @@
 /* Devices whose order on a resource depends on time: a link that both directions share, or a device that turns to a
  * backward as soon as its gradient is there. Such a device is woken at every instant at which it may have to choose; a
  * choice at an instant changes nothing at that instant, for every stage lasts at least 1 ns. */
-#include "timeline/engine.h"
+#include "timeline/presence.h"
 
 typedef struct pp_view {
   pp_device_state *state;
@@ -82,6 +82,10 @@ static void choose_compute(pp_timeline *timeline, int64_t device, pp_ns now) {
   pp_count_early(timeline, &timeline->early_device_busy, now, end);
   if (!iteration_is_over(&view))
     return;
+  if (timeline->presence != NULL) {
+    pp_presence_end_iteration(timeline, device, view.program);
+    return;
+  }
   pp_engine_count_iteration(timeline, device, view.program);
   if (view.state->iteration + 1 == timeline->round_iterations[view.state->plan]) {
     view.lanes->finished = true;

@@ -17,7 +17,7 @@ static int compare_records(const void *a, const void *b) {
 }
 
 pp_status pp_records_reserve(pp_timeline *timeline) {
-  int64_t count = 2 * timeline->device_count + 1;
+  int64_t count = (timeline->presence != NULL ? 3 : 2) * timeline->device_count + 1;
   for (int64_t device = 0; device < timeline->device_count; device++) {
     const pp_device_state *state = &timeline->devices[device];
     count += timeline->plans[state->plan].stride * timeline->round_iterations[state->plan];
@@ -44,17 +44,48 @@ static void add(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span s
                                                                   .bytes = bytes};
 }
 
-static void add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration) {
+/* What of a stage happened before it was cut; a transfer that was cut brought nothing. False: nothing happened. */
+static bool add_until(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, int64_t bytes,
+                      pp_ns cut_ns) {
+  if (span.start_ns >= cut_ns)
+    return false;
+  if (span.end_ns > cut_ns)
+    add(timeline, device, stage, (pp_span){span.start_ns, cut_ns}, 0);
+  else
+    add(timeline, device, stage, span, bytes);
+  return true;
+}
+
+void pp_records_add_model(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, pp_ns cut_ns) {
+  const pp_schedule *schedule = timeline->plans[timeline->devices[device].plan].class->full;
+  int64_t bytes = stage == PP_STAGE_MODEL_UPLOAD ? schedule->model_upload_bytes : schedule->model_download_bytes;
+  add_until(timeline, device, stage, span, bytes, cut_ns);
+}
+
+void pp_records_add_aggregate(pp_timeline *timeline, pp_span span) {
+  add(timeline, -1, PP_STAGE_AGGREGATE, span, 0);
+  timeline->records[timeline->record_count - 1].slot = 0;
+}
+
+void pp_records_sort(pp_timeline *timeline) {
+  PP_ASSERT(timeline->record_count <= timeline->record_room);
+  qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
+}
+
+void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns) {
   const pp_device_class *class = timeline->plans[timeline->devices[device].plan].class;
   const pp_program *program = pp_round_program(timeline, device, iteration);
   const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
   for (int index = 0; index < program->count; index++) {
     const pp_op *op = &program->schedule->ops[index];
-    add(timeline, device, op->stage, spans[index], program->steps[index].bytes);
+    bool on_server = program->steps[index].resource == PP_RESOURCE_SERVER;
+    if (!add_until(timeline, device, op->stage, spans[index], program->steps[index].bytes,
+                   on_server ? PP_NS_NEVER : cut_ns))
+      continue;
     pp_stage_record *record = &timeline->records[timeline->record_count - 1];
     record->iteration = (int32_t)(timeline->round * class->iterations_per_round + iteration);
     record->micro_batch = op->micro_batch;
-    if (program->steps[index].resource == PP_RESOURCE_SERVER)
+    if (on_server)
       record->slot = timeline->slot_of[&spans[index] - timeline->spans];
   }
 }
@@ -65,18 +96,15 @@ void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate) {
     int32_t plan = timeline->devices[device].plan;
     const pp_schedule *schedule = timeline->plans[plan].class->full;
     for (int64_t iteration = 0; iteration < timeline->round_iterations[plan]; iteration++)
-      add_iteration(timeline, device, iteration);
+      pp_records_add_iteration(timeline, device, iteration, PP_NS_NEVER);
     add(timeline, device, PP_STAGE_MODEL_UPLOAD, timeline->model_up[device], schedule->model_upload_bytes);
     /* In sl the first device gets the model for the next round, and in the last there is none. */
     if (device > 0 || aggregate != NULL || timeline->round + 1 < timeline->scenario->rounds)
       add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], schedule->model_download_bytes);
   }
-  if (aggregate != NULL) {
-    add(timeline, -1, PP_STAGE_AGGREGATE, *aggregate, 0);
-    timeline->records[timeline->record_count - 1].slot = 0;
-  }
-  PP_ASSERT(timeline->record_count <= timeline->record_room);
-  qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
+  if (aggregate != NULL)
+    pp_records_add_aggregate(timeline, *aggregate);
+  pp_records_sort(timeline);
 }
 
 void pp_records_copy(pp_timeline *timeline, const pp_stage_record *records, int64_t count) {

@@ -72,6 +72,9 @@ static pp_status classify(pp_scenario_inputs *inputs, int group, int64_t samples
   *class = (pp_device_class){.group = group,
                              .samples = samples,
                              .network = &inputs->config->groups[group].network,
+                             .arrives_ns = inputs->config->groups[group].arrives_ns,
+                             .departs_ns = inputs->config->groups[group].departs_ns,
+                             .dropout = inputs->config->groups[group].dropout,
                              .slowdown = &inputs->config->groups[group].slowdown};
   PP_TRY(count_iterations(inputs->config, class));
   *out = inputs->class_count++;
@@ -299,6 +302,18 @@ static pp_status add_replica_privacy(const pp_scenario_inputs *inputs, pp_scenar
   return NULL;
 }
 
+/* A plan is for when all are there. */
+static void take_presence(const pp_config *config, pp_scenario *scenario) {
+  scenario->seed = config->seed;
+  scenario->deadline_ns = config->aggregate.deadline_ns;
+  scenario->min_devices = config->aggregate.min_devices;
+  scenario->has_presence = scenario->deadline_ns > 0 || scenario->min_devices > 0;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *g = &config->groups[group];
+    scenario->has_presence = scenario->has_presence || g->arrives_ns > 0 || g->departs_ns > 0 || g->dropout > 0;
+  }
+}
+
 static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                        pp_scenario *scenario) {
   const pp_config *config = inputs->config;
@@ -321,6 +336,8 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
       cut_class(class, horizon);
   }
   scenario->classes = storage->classes;
+  if (horizon == 0)
+    take_presence(config, scenario);
   if (config->method == PP_METHOD_SL)
     return NULL; /* nothing is averaged */
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);

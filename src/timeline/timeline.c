@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "timeline/engine.h"
+#include "timeline/presence.h"
 
 const char *pp_cause_name(pp_cause cause) {
   static const char *const names[PP_CAUSE_COUNT] = {
@@ -16,6 +16,7 @@ const char *pp_cause_name(pp_cause cause) {
       [PP_CAUSE_AGGREGATION] = "aggregation",
       [PP_CAUSE_DRAIN] = "drain",
       [PP_CAUSE_OVERRUN] = "overrun",
+      [PP_CAUSE_ABSENT] = "absent",
   };
   return names[cause];
 }
@@ -27,8 +28,10 @@ static pp_status create_plans(pp_timeline *timeline) {
   PP_TRY(pp_alloc(count, sizeof *timeline->round_iterations, "the timeline's device classes",
                   &timeline->round_iterations));
   int64_t factor = timeline->has_own_slots ? scenario->device_count : 1;
-  for (size_t index = 0; index < count; index++)
+  for (size_t index = 0; index < count; index++) {
     PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index], factor));
+    timeline->plans[index].event_driven = timeline->plans[index].event_driven || scenario->has_presence;
+  }
   return NULL;
 }
 
@@ -56,6 +59,7 @@ static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
     woken = woken || plan->event_driven;
     /* Besides its next wake, a micro-batch that comes back may leave a later one behind. */
     *instants += plan->event_driven ? plan->class->full->micro_batches + 4 : 1;
+    *instants += timeline->scenario->has_presence ? 4 : 0;
   }
   if (pp_takes_turns(timeline))
     PP_TRY(pp_alloc(count, sizeof *timeline->device_chain, "the timeline's devices", &timeline->device_chain));
@@ -84,6 +88,8 @@ static pp_status create_parts(pp_timeline *timeline) {
   PP_TRY(create_devices(timeline, &instants));
   PP_TRY(create_server(timeline, instants));
   PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->spans, "the stages of a round", &timeline->spans));
+  if (timeline->scenario->has_presence)
+    PP_TRY(pp_presence_create(timeline));
   if (timeline->record_stages)
     PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->slot_of, "the slots of a round's stages",
                     &timeline->slot_of));
@@ -115,6 +121,7 @@ void pp_timeline_destroy(pp_timeline *timeline) {
   if (timeline->plans != NULL)
     for (int index = 0; index < timeline->scenario->class_count; index++)
       pp_class_plan_fini(&timeline->plans[index]);
+  pp_presence_destroy(timeline->presence);
   pp_queue_fini(&timeline->instants);
   pp_queue_fini(&timeline->waiting);
   pp_queue_fini(&timeline->busy_slots);
@@ -214,6 +221,8 @@ static void trim_busy(pp_timeline *timeline, pp_ns end, pp_int128 *device_busy, 
 pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   const pp_scenario *scenario = timeline->scenario;
   PP_ASSERT(timeline->round < scenario->rounds);
+  if (timeline->presence != NULL)
+    return pp_presence_next_round(timeline, out);
   if (timeline->round == 0)
     pp_engine_begin_round(timeline);
   if (timeline->record_stages)
@@ -223,8 +232,12 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   PP_ASSERT(timeline->unfinished == 0);
   pp_ns end = end_round(timeline);
   PP_TRY(check_overflow(timeline));
-  *out = (pp_round_times){
-      .round = timeline->round, .end_ns = end, .record_count = timeline->record_count, .records = timeline->records};
+  *out = (pp_round_times){.round = timeline->round,
+                          .end_ns = end,
+                          .is_last = timeline->round + 1 == scenario->rounds,
+                          .member_count = timeline->device_count,
+                          .record_count = timeline->record_count,
+                          .records = timeline->records};
   for (int index = 0; index < scenario->class_count; index++)
     if (timeline->round_iterations[index] > out->iterations)
       out->iterations = timeline->round_iterations[index];
@@ -254,6 +267,8 @@ pp_status pp_timeline_finish(pp_timeline *timeline, pp_timeline_totals *out) {
   for (int slot = 0; slot < timeline->slot_count; slot++)
     if (timeline->slot_free[slot] > timeline->makespan)
       timeline->makespan = timeline->slot_free[slot];
+  if (timeline->presence != NULL)
+    pp_presence_finish(timeline);
   pp_causes_finish(timeline);
   *out = (pp_timeline_totals){.makespan_ns = timeline->makespan,
                               .stage_count = timeline->stage_count,

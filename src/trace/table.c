@@ -15,8 +15,9 @@
       {"download_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_DOWNLOAD])},                                   \
       {"latency_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_LATENCY])},                                     \
       {"aggregation_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_AGGREGATION])},                             \
-      {"drain_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_DRAIN])}, {                                       \
-    "overrun_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_OVERRUN])                                          \
+      {"drain_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_DRAIN])},                                         \
+      {"overrun_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_OVERRUN])}, {                                   \
+    "absent_s", "s", PP_COLUMN_F64, offsetof(row, cause_s[PP_CAUSE_ABSENT])                                            \
   }
 
 static const pp_column device_columns[] = {

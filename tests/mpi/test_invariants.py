@@ -15,7 +15,7 @@ except ImportError as error:
 
 pipar, experiment = sys.argv[1:3]
 CAUSES = ["device_compute_s", "upload_s", "server_queue_s", "server_compute_s", "download_s", "latency_s",
-          "aggregation_s", "drain_s", "overrun_s"]
+          "aggregation_s", "drain_s", "overrun_s", "absent_s"]
 
 
 def run(directory, name, *settings):

@@ -34,8 +34,8 @@ const char *oracle_kind_name(oracle_kind kind) {
 }
 
 const char *oracle_cause_name(oracle_cause cause) {
-  static const char *const names[] = {"device_compute", "upload",  "server_queue", "server_compute",
-                                      "download",       "latency", "aggregation",  "drain"};
+  static const char *const names[] = {"device_compute", "upload",      "server_queue", "server_compute", "download",
+                                      "latency",        "aggregation", "drain",        "absent"};
   return names[cause];
 }
 
@@ -45,6 +45,12 @@ static bool is_transfer(oracle_kind kind) {
 }
 
 static bool goes_up(oracle_kind kind) { return kind == ORACLE_UPLOAD || kind == ORACLE_MODEL_UPLOAD; }
+
+static void *zeroed(int count, size_t size) {
+  void *memory = calloc((size_t)count + 1, size);
+  DEMAND(memory != NULL);
+  return memory;
+}
 
 /* A short list of stages. */
 typedef struct list {
@@ -75,7 +81,22 @@ typedef struct device_state {
   int model_in;            /* the model_download that brought the model; -1: it started with it */
   int model_out;           /* the model_upload of the round, once it has arrived; -1 */
   list activations;        /* uploads that have arrived and no slot has taken, in order */
+  /* Where devices come and go: */
+  bool takes_part, is_cut; /* in the round that is open */
 } device_state;
+
+/* What happened to a device in a round where devices come and go. */
+typedef struct visit {
+  bool takes_part, silent;
+  int64_t cut;       /* never: it was not */
+  int download, own; /* the model that began the round for it; its own model, had it come in time; -1 */
+} visit;
+
+typedef struct round_log {
+  int64_t begin;
+  int aggregate; /* its stage */
+  visit *visits; /* (device_count) */
+} round_log;
 
 typedef struct link_state {
   int running, last;
@@ -98,6 +119,13 @@ typedef struct simulation {
   bool *replica_busy; /* one a device; sl uses the first */
   list flying;        /* transfers that have ended and not arrived */
   int round, round_count;
+  /* Where devices come and go: */
+  bool is_open, is_due; /* a round is on; its aggregate may start */
+  bool nobody;          /* the next round waits for an arrival */
+  int began;
+  int64_t due;      /* when the aggregate to come could have started */
+  round_log *log;   /* (round_count) */
+  int *last_models; /* (device_count) model_downloads after the last aggregate; -1 */
 } simulation;
 
 static const oracle_iteration *iteration_in_hand(const simulation *sim, int device) {
@@ -329,7 +357,200 @@ static void start_slots(simulation *sim) {
   }
 }
 
+/* ---- devices that come and go ---- */
+
+static bool is_present(const simulation *sim, int device) {
+  const oracle_device *facts = &sim->scenario->devices[device];
+  return facts->arrives <= sim->now && (facts->departs == 0 || sim->now < facts->departs);
+}
+
+static void begin_round(simulation *sim) {
+  round_log *log = &sim->log[sim->round];
+  log->begin = sim->now;
+  log->visits = zeroed(sim->scenario->device_count, sizeof *log->visits);
+  sim->began = 0;
+  sim->is_open = true;
+  sim->nobody = false;
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    device_state *state = &sim->devices[device];
+    const oracle_device *facts = &sim->scenario->devices[device];
+    state->takes_part = is_present(sim, device);
+    state->is_cut = false;
+    log->visits[device] = (visit){.takes_part = state->takes_part, .cut = never, .download = -1, .own = -1};
+    if (!state->takes_part)
+      continue;
+    sim->began++;
+    state->iteration = sim->round * facts->iterations_per_round;
+    state->forwards = state->backwards = 0;
+    state->gradients.count = state->activations.count = 0;
+    state->model_in = state->model_out = -1;
+    state->has_model = sim->now == 0;
+    if (sim->now == 0)
+      continue;
+    log->visits[device].download = sim->stage_count;
+    make_ready(sim, ORACLE_MODEL_DOWNLOAD, device, sim->round, -1, -1, facts->model_download_bytes, -1);
+  }
+}
+
+/* The device does nothing more: what it has under way ends here and brings nothing. */
+static void cut_device(simulation *sim, int device) {
+  device_state *state = &sim->devices[device];
+  if (state->running >= 0)
+    sim->stages[state->running].end = sim->now;
+  state->running = -1;
+  state->has_model = false;
+  state->is_cut = true;
+  state->activations.count = 0;
+  for (int link = 2 * device; link < 2 * device + 2; link++) {
+    int running = sim->links[link].running;
+    if (running >= 0) {
+      sim->stages[running].end = sim->stages[running].arrival = sim->now;
+      sim->stages[running].bytes = 0;
+    }
+    sim->links[link].running = -1;
+    sim->links[link].waiting.count = 0;
+  }
+  for (int place = 0; place < sim->flying.count;) {
+    oracle_stage *stage = &sim->stages[sim->flying.items[place]];
+    if (stage->device != device) {
+      place++;
+      continue;
+    }
+    stage->arrival = sim->now;
+    list_remove_at(&sim->flying, place);
+  }
+}
+
+static void cut_in_round(simulation *sim, int device, bool silent) {
+  cut_device(sim, device);
+  sim->log[sim->round].visits[device].cut = sim->now;
+  sim->log[sim->round].visits[device].silent = silent;
+}
+
+static bool has_sent_its_model(const simulation *sim, int device) {
+  for (int stage = 0; stage < sim->stage_count; stage++) {
+    const oracle_stage *at = &sim->stages[stage];
+    if (at->kind == ORACLE_MODEL_UPLOAD && at->device == device && at->round == sim->round && at->end <= sim->now)
+      return true;
+  }
+  return false;
+}
+
+static void cut_who_leaves(simulation *sim) {
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    device_state *state = &sim->devices[device];
+    const oracle_device *facts = &sim->scenario->devices[device];
+    bool leaves = facts->departs > 0 && facts->departs == sim->now;
+    if (!sim->is_open) {
+      if (leaves)
+        cut_device(sim, device);
+      continue;
+    }
+    if (!state->takes_part || state->is_cut || state->model_out >= 0)
+      continue;
+    if (leaves && !has_sent_its_model(sim, device)) {
+      cut_in_round(sim, device, false);
+      continue;
+    }
+    int of_round = state->iteration - sim->round * facts->iterations_per_round;
+    bool begins = state->has_model && state->running < 0 && state->forwards == 0 && state->backwards == 0;
+    if (begins && facts->silent_at != NULL && facts->silent_at[sim->round] == of_round)
+      cut_in_round(sim, device, true);
+  }
+}
+
+static int64_t deadline_of(const simulation *sim) {
+  if (sim->scenario->deadline > 0)
+    return sim->log[sim->round].begin + sim->scenario->deadline;
+  return sim->scenario->min_devices > 0 ? sim->log[sim->round].begin : never;
+}
+
+/* Whether the aggregate is due; who is late is cut. */
+static void decide(simulation *sim) {
+  int there = 0, may_come = 0;
+  if (!sim->is_open)
+    return;
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    const device_state *state = &sim->devices[device];
+    bool is_there = state->takes_part && state->model_out >= 0;
+    there += is_there;
+    may_come += state->takes_part && !state->is_cut && !is_there;
+  }
+  int needed = sim->scenario->min_devices > 0 ? sim->scenario->min_devices : 1;
+  if (needed > sim->began)
+    needed = sim->began;
+  bool by_deadline = sim->now >= deadline_of(sim) && (there >= needed || there + may_come < needed);
+  if (there < sim->began && !by_deadline)
+    return;
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    device_state *state = &sim->devices[device];
+    if (state->takes_part && !state->is_cut && state->model_out < 0)
+      cut_in_round(sim, device, false);
+    if (state->takes_part)
+      sim->log[sim->round].visits[device].own = state->model_out;
+  }
+  sim->is_open = false;
+  sim->is_due = true;
+  sim->log[sim->round].aggregate = -1;
+
+  sim->due = sim->now;
+}
+
+static void start_partial_aggregate(simulation *sim) {
+  if (!sim->is_due || sim->slots[0].running >= 0)
+    return;
+  int last = -1;
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    int own = sim->log[sim->round].visits[device].own;
+    if (own < 0)
+      continue;
+    if (*replica_of(sim, device))
+      return;
+    if (last < 0 || sim->stages[own].arrival > sim->stages[last].arrival)
+      last = own;
+  }
+  sim->is_due = false;
+  sim->log[sim->round].aggregate = sim->stage_count;
+  start_on_slot(sim, 0, ORACLE_AGGREGATE, -1, sim->round, -1, -1, sim->scenario->aggregate, last);
+  sim->stages[sim->log[sim->round].aggregate].ready = sim->due;
+}
+
+static void end_partial_aggregate(simulation *sim) {
+  sim->round++;
+  bool anybody = false;
+  for (int device = 0; device < sim->scenario->device_count; device++)
+    anybody |= is_present(sim, device);
+  if (sim->round < sim->round_count) {
+    sim->nobody = !anybody;
+    if (anybody)
+      begin_round(sim);
+    return;
+  }
+  for (int device = 0; device < sim->scenario->device_count; device++)
+    if (is_present(sim, device)) {
+      sim->last_models[device] = sim->stage_count;
+      make_ready(sim, ORACLE_MODEL_DOWNLOAD, device, sim->round - 1, -1, -1,
+                 sim->scenario->devices[device].model_download_bytes, -1);
+    }
+}
+
+/* Arrivals, departures and silences of this instant. */
+static void come_and_go(simulation *sim) {
+  if (!sim->scenario->presence)
+    return;
+  cut_who_leaves(sim);
+  for (int device = 0; device < sim->scenario->device_count && sim->nobody; device++)
+    if (is_present(sim, device))
+      begin_round(sim);
+  cut_who_leaves(sim);
+  decide(sim);
+}
+
 static void start_aggregate(simulation *sim) {
+  if (sim->scenario->presence) {
+    start_partial_aggregate(sim);
+    return;
+  }
   if (sim->scenario->method == ORACLE_SL || sim->round == sim->round_count || sim->slots[0].running >= 0)
     return;
   int last_model = -1;
@@ -378,6 +599,10 @@ static void end_on_slot(simulation *sim, int slot) {
   int ended = sim->slots[slot].running;
   oracle_stage stage = sim->stages[ended];
   sim->slots[slot].running = -1;
+  if (stage.kind == ORACLE_AGGREGATE && scenario->presence) {
+    end_partial_aggregate(sim);
+    return;
+  }
   if (stage.kind == ORACLE_AGGREGATE) {
     for (int device = 0; device < scenario->device_count; device++)
       make_ready(sim, ORACLE_MODEL_DOWNLOAD, device, stage.round, -1, -1,
@@ -394,7 +619,8 @@ static void end_on_slot(simulation *sim, int slot) {
     start_server_work(sim, slot, split ? ORACLE_SERVER_BACKWARD_INPUT : ORACLE_SERVER_BACKWARD, stage, -1);
     return;
   }
-  if (stage.kind == ORACLE_SERVER_BACKWARD || stage.kind == ORACLE_SERVER_BACKWARD_INPUT)
+  bool lost = scenario->presence && (!sim->is_open || stage.round != sim->round || sim->devices[stage.device].is_cut);
+  if (!lost && (stage.kind == ORACLE_SERVER_BACKWARD || stage.kind == ORACLE_SERVER_BACKWARD_INPUT))
     make_ready(sim, ORACLE_DOWNLOAD, stage.device, stage.round, stage.iteration, stage.micro_batch,
                iteration->micro_batches[stage.micro_batch].download_bytes, ended);
   if (stage.kind == ORACLE_SERVER_BACKWARD_INPUT)
@@ -426,7 +652,7 @@ static void arrive(simulation *sim, int transfer) {
     list_add(&state->gradients, transfer);
     break;
   case ORACLE_MODEL_DOWNLOAD:
-    state->has_model = true;
+    state->has_model = !scenario->presence || sim->is_open;
     state->model_in = transfer;
     break;
   case ORACLE_MODEL_UPLOAD:
@@ -505,8 +731,26 @@ static void start_everything(simulation *sim) {
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t next_instant(const simulation *sim) {
+/* The next departure that cuts something, arrival that is waited for, or deadline. */
+static int64_t next_change(const simulation *sim) {
   int64_t next = never;
+  for (int device = 0; device < sim->scenario->device_count; device++) {
+    const oracle_device *facts = &sim->scenario->devices[device];
+    bool busy = sim->links[2 * device].running >= 0 || sim->links[2 * device + 1].running >= 0;
+    for (int place = 0; place < sim->flying.count; place++)
+      busy |= sim->stages[sim->flying.items[place]].device == device;
+    if (facts->departs > sim->now && (sim->is_open || busy))
+      next = earlier(next, facts->departs);
+    if (sim->nobody && facts->arrives > sim->now)
+      next = earlier(next, facts->arrives);
+  }
+  if (sim->is_open && deadline_of(sim) > sim->now)
+    next = earlier(next, deadline_of(sim));
+  return next;
+}
+
+static int64_t next_instant(const simulation *sim) {
+  int64_t next = sim->scenario->presence ? next_change(sim) : never;
   for (int device = 0; device < sim->scenario->device_count; device++)
     if (sim->devices[device].running >= 0)
       next = earlier(next, sim->stages[sim->devices[device].running].end);
@@ -524,6 +768,7 @@ static int64_t next_instant(const simulation *sim) {
 static void simulate(simulation *sim) {
   for (;;) {
     end_everything(sim);
+    come_and_go(sim);
     start_everything(sim);
     int64_t next = next_instant(sim);
     if (next == never)
@@ -534,7 +779,7 @@ static void simulate(simulation *sim) {
         link_advance(sim, &sim->links[link], next);
     sim->now = next;
   }
-  for (int device = 0; device < sim->scenario->device_count; device++)
+  for (int device = 0; device < sim->scenario->device_count && !sim->scenario->presence; device++)
     DEMAND(sim->devices[device].iteration == sim->scenario->devices[device].iteration_count);
   for (int link = 0; link < link_count(sim); link++)
     DEMAND(sim->links[link].running < 0 && sim->links[link].waiting.count == 0);
@@ -577,6 +822,31 @@ static int own_model(const simulation *sim, int device, int round) {
   return -1;
 }
 
+/* Where devices come and go: over an aggregate's wait, or a model's way to a device, and what lies before the round. */
+static int before_round(const simulation *sim, walk *w, const oracle_stage *at) {
+  const round_log *log = &sim->log[at->round];
+  if (at->kind == ORACLE_AGGREGATE) {
+    go_back(w, at->ready, ORACLE_CAUSE_SERVER_QUEUE);
+    go_back(w, at->data >= 0 ? w->stages[at->data].arrival : log->begin, ORACLE_CAUSE_AGGREGATION);
+    if (at->data >= 0)
+      return at->data;
+  } else {
+    go_back(w, at->end, ORACLE_CAUSE_LATENCY);
+    go_back(w, at->start, ORACLE_CAUSE_DOWNLOAD);
+  }
+  if (gap_is_explained(w))
+    return -1;
+  DEMAND(w->here == log->begin);
+  if (at->round == 0) {
+    go_back(w, 0, ORACLE_CAUSE_ABSENT);
+    return -1;
+  }
+  const oracle_stage *previous = &w->stages[log[-1].aggregate];
+  go_back(w, previous->end, ORACLE_CAUSE_ABSENT);
+  go_back(w, previous->start, ORACLE_CAUSE_AGGREGATION);
+  return log[-1].aggregate;
+}
+
 /* Explains the gap that ends at `gap_end`: the start of compute stage `stage`, or the arrival of transfer `stage`.
  * `device`: whose walk it is; -1: a slot's. */
 static void explain_gap(const simulation *sim, int stage, int device, int64_t gap_start, int64_t gap_end,
@@ -585,6 +855,10 @@ static void explain_gap(const simulation *sim, int stage, int device, int64_t ga
   while (!gap_is_explained(&w)) {
     DEMAND(stage >= 0);
     const oracle_stage *at = &w.stages[stage];
+    if (sim->scenario->presence && (at->kind == ORACLE_AGGREGATE || at->kind == ORACLE_MODEL_DOWNLOAD)) {
+      stage = before_round(sim, &w, at);
+      continue;
+    }
     int before; /* what the walk goes over next; it ended or arrived `here` */
     if (is_transfer(at->kind)) {
       if (w.here > at->end)
@@ -638,6 +912,78 @@ static void account(const simulation *sim, const list *on, int device, int last_
   out->idle = makespan - out->busy;
 }
 
+/* A device's time from *until to `to`, of which the part in which it was not there is absence. */
+static void spend(const oracle_device *facts, int64_t *until, int64_t to, oracle_cause cause, int64_t *causes) {
+  for (; *until < to;) {
+    bool there = facts->arrives <= *until && (facts->departs == 0 || *until < facts->departs);
+    int64_t change = to;
+    if (*until < facts->arrives && facts->arrives < change)
+      change = facts->arrives;
+    if (*until < facts->departs && facts->departs < change)
+      change = facts->departs;
+    causes[there ? cause : ORACLE_CAUSE_ABSENT] += change - *until;
+    *until = change;
+  }
+}
+
+/* From *until over a model's way down, if it arrived. */
+static bool spend_download(const simulation *sim, int download, int64_t cut, int64_t *until, int64_t *causes) {
+  if (download < 0)
+    return true;
+  const oracle_stage *at = &sim->stages[download];
+  if (at->arrival > cut || at->bytes == 0 || at->arrival < at->end + sim->scenario->devices[at->device].down_latency)
+    return false;
+  causes[ORACLE_CAUSE_DOWNLOAD] += at->end - at->start;
+  causes[ORACLE_CAUSE_LATENCY] += at->arrival - at->end;
+  *until = at->arrival;
+  return true;
+}
+
+/* As account, for a device where devices come and go. */
+static void account_presence(const simulation *sim, int device, int64_t makespan, oracle_times *out) {
+  const oracle_device *facts = &sim->scenario->devices[device];
+  int64_t until = 0;
+  for (int round = 0; round < sim->round; round++) {
+    const round_log *log = &sim->log[round];
+    const visit *v = &log->visits[device];
+    int64_t end = sim->stages[log->aggregate].end;
+    spend(facts, &until, log->begin, ORACLE_CAUSE_AGGREGATION, out->causes);
+    if (v->takes_part && spend_download(sim, v->download, v->cut, &until, out->causes)) {
+      for (int stage = 0; stage < sim->stage_count; stage++) {
+        const oracle_stage *at = &sim->stages[stage];
+        if (at->device != device || at->slot >= 0 || is_transfer(at->kind) || at->round != round)
+          continue;
+        explain_gap(sim, stage, device, until, at->start, out->causes);
+        out->busy += at->end - at->start;
+        until = at->end;
+      }
+    }
+    if (v->own >= 0) {
+      int64_t to = facts->departs > 0 && facts->departs < end ? facts->departs : end;
+      walk w = {sim->stages, until, to, out->causes};
+      const oracle_stage *own = &sim->stages[v->own];
+      const int64_t marks[] = {own->arrival, own->end, own->start};
+      const oracle_cause why[] = {ORACLE_CAUSE_AGGREGATION, ORACLE_CAUSE_LATENCY, ORACLE_CAUSE_UPLOAD};
+      for (int part = 0; part < 3; part++)
+        if (marks[part] < w.here)
+          go_back(&w, marks[part], why[part]);
+      DEMAND(gap_is_explained(&w));
+      until = to;
+    }
+    if (v->silent) {
+      spend(facts, &until, v->cut, ORACLE_CAUSE_AGGREGATION, out->causes);
+      out->causes[ORACLE_CAUSE_ABSENT] += end - until;
+      until = end;
+    }
+    spend(facts, &until, end, ORACLE_CAUSE_AGGREGATION, out->causes);
+  }
+  int last = sim->last_models[device];
+  if (!spend_download(sim, last, never, &until, out->causes))
+    spend(facts, &until, sim->stages[last].arrival, ORACLE_CAUSE_AGGREGATION, out->causes);
+  spend(facts, &until, makespan, ORACLE_CAUSE_DRAIN, out->causes);
+  out->idle = makespan - out->busy;
+}
+
 static int64_t overlap(int64_t a_start, int64_t a_end, int64_t b_start, int64_t b_end) {
   int64_t start = a_start > b_start ? a_start : b_start, end = a_end < b_end ? a_end : b_end;
   return end > start ? end - start : 0;
@@ -646,7 +992,7 @@ static int64_t overlap(int64_t a_start, int64_t a_end, int64_t b_start, int64_t 
 static void report_rounds(const simulation *sim, oracle_result *result) {
   const oracle_scenario *scenario = sim->scenario;
   int64_t previous_end = 0;
-  for (int round = 0; round < sim->round_count; round++) {
+  for (int round = 0; round < result->round_count; round++) {
     oracle_round *out = &result->rounds[round];
     for (int device = 0; device < scenario->device_count; device++) {
       int iterations = 0;
@@ -662,11 +1008,18 @@ static void report_rounds(const simulation *sim, oracle_result *result) {
           sim->stages[stage].arrival > out->end)
         out->end = sim->stages[stage].arrival;
     }
+    if (scenario->presence) {
+      /* A round ends with its aggregate, the last with the run. */
+      out->end = round + 1 < result->round_count ? sim->stages[sim->log[round].aggregate].end : result->makespan;
+      for (int device = 0; device < scenario->device_count; device++)
+        if (sim->log[round].visits[device].own >= 0)
+          out->members |= UINT64_C(1) << device;
+    }
     out->server_idle = (out->end - previous_end) * scenario->slots;
     out->device_idle = (out->end - previous_end) * scenario->device_count;
     for (int stage = 0; stage < sim->stage_count; stage++) {
       const oracle_stage *at = &sim->stages[stage];
-      if (is_transfer(at->kind))
+      if (is_transfer(at->kind) || at->start == never)
         continue;
       int64_t busy = overlap(at->start, at->end, previous_end, out->end);
       if (at->slot >= 0)
@@ -678,16 +1031,12 @@ static void report_rounds(const simulation *sim, oracle_result *result) {
   }
 }
 
-static void *zeroed(int count, size_t size) {
-  void *memory = calloc((size_t)count + 1, size);
-  DEMAND(memory != NULL);
-  return memory;
-}
-
 static void report(const simulation *sim, oracle_result *result) {
   const oracle_scenario *scenario = sim->scenario;
   for (int stage = 0; stage < sim->stage_count; stage++) {
     const oracle_stage *at = &sim->stages[stage];
+    if (at->start == never) /* it waited for a link when it was cut */
+      continue;
     int64_t over = is_transfer(at->kind) ? at->arrival : at->end;
     if (over > result->makespan)
       result->makespan = over;
@@ -698,7 +1047,7 @@ static void report(const simulation *sim, oracle_result *result) {
     on.count = 0;
     for (int stage = 0; stage < sim->stage_count; stage++) {
       const oracle_stage *at = &sim->stages[stage];
-      if (at->device != device || at->slot >= 0)
+      if (at->device != device || at->slot >= 0 || at->start == never)
         continue;
       if (!is_transfer(at->kind))
         list_add(&on, stage);
@@ -709,7 +1058,10 @@ static void report(const simulation *sim, oracle_result *result) {
       if (at->kind == ORACLE_MODEL_UPLOAD || at->kind == ORACLE_MODEL_DOWNLOAD)
         last_event = stage;
     }
-    account(sim, &on, device, last_event, result->makespan, &result->devices[device]);
+    if (scenario->presence)
+      account_presence(sim, device, result->makespan, &result->devices[device]);
+    else
+      account(sim, &on, device, last_event, result->makespan, &result->devices[device]);
   }
   for (int slot = 0; slot < scenario->slots; slot++) {
     on.count = 0;
@@ -720,6 +1072,15 @@ static void report(const simulation *sim, oracle_result *result) {
   }
   free(on.items);
   report_rounds(sim, result);
+}
+
+/* Leaves out what never started. */
+static void drop_unstarted(oracle_result *result) {
+  int kept = 0;
+  for (int stage = 0; stage < result->stage_count; stage++)
+    if (result->stages[stage].start != never)
+      result->stages[kept++] = result->stages[stage];
+  result->stage_count = kept;
 }
 
 static int rounds_of(const oracle_device *device) {
@@ -747,7 +1108,7 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
     DEMAND(rounds_of(&scenario->devices[device]) == sim.round_count);
     demand_end(&scenario->devices[device].up);
     demand_end(&scenario->devices[device].down);
-    bool starts_with_model = scenario->method != ORACLE_SL || device == 0;
+    bool starts_with_model = !scenario->presence && (scenario->method != ORACLE_SL || device == 0);
     sim.devices[device] =
         (device_state){.running = -1, .last = -1, .has_model = starts_with_model, .model_in = -1, .model_out = -1};
   }
@@ -756,14 +1117,23 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
   for (int slot = 0; slot < scenario->slots; slot++)
     sim.slots[slot] = (slot_state){-1, -1};
 
+  if (scenario->presence) {
+    DEMAND(scenario->method != ORACLE_SL);
+    sim.log = zeroed(sim.round_count, sizeof *sim.log);
+    sim.last_models = zeroed(devices, sizeof *sim.last_models);
+    for (int device = 0; device < devices; device++)
+      sim.last_models[device] = -1;
+    sim.nobody = true;
+  }
   simulate(&sim);
   oracle_result result = {.stage_count = sim.stage_count,
                           .stages = sim.stages,
                           .devices = zeroed(devices, sizeof *result.devices),
                           .slots = zeroed(scenario->slots, sizeof *result.slots),
-                          .round_count = sim.round_count,
+                          .round_count = scenario->presence ? sim.round : sim.round_count,
                           .rounds = zeroed(sim.round_count, sizeof *result.rounds)};
   report(&sim, &result);
+  drop_unstarted(&result);
 
   for (int device = 0; device < devices; device++) {
     free(sim.devices[device].gradients.items);
@@ -774,6 +1144,10 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
   free(sim.devices);
   free(sim.links);
   free(sim.slots);
+  for (int round = 0; round < sim.round_count && scenario->presence; round++)
+    free(sim.log[round].visits);
+  free(sim.log);
+  free(sim.last_models);
   free(sim.replica_busy);
   free(sim.flying.items);
   return result;

@@ -52,6 +52,8 @@ typedef struct oracle_device {
   oracle_trace slowdown; /* of compute stages, millionths as bits_per_second; no rates: none */
   int64_t up_latency, down_latency;
   bool half_duplex;
+  int64_t arrives, departs; /* departs 0: never */
+  const int *silent_at;     /* (rounds) the round's iteration that does not begin, -1: none; NULL: none in any */
 } oracle_device;
 
 typedef struct oracle_scenario {
@@ -61,6 +63,9 @@ typedef struct oracle_scenario {
   int device_count;
   const oracle_device *devices; /* (device_count) */
   int64_t aggregate;            /* its length; sl: unused */
+  bool presence;                /* devices come and go, or aggregates do not wait for all */
+  int64_t deadline;             /* of a round's aggregate; 0: none */
+  int min_devices;              /* 0: all, or with a deadline one */
 } oracle_scenario;
 
 /* Numbered as in results files. */
@@ -107,6 +112,7 @@ typedef enum oracle_cause {
   ORACLE_CAUSE_LATENCY,
   ORACLE_CAUSE_AGGREGATION,
   ORACLE_CAUSE_DRAIN,
+  ORACLE_CAUSE_ABSENT,
   ORACLE_CAUSE_COUNT
 } oracle_cause;
 const char *oracle_cause_name(oracle_cause cause);
@@ -122,6 +128,7 @@ typedef struct oracle_round {
   int64_t end;
   int64_t server_idle; /* sum over the slots, between the previous round's end and this one's */
   int64_t device_idle; /* sum over the devices */
+  uint64_t members;    /* bits of the devices whose models were averaged; presence alone */
 } oracle_round;
 
 typedef struct oracle_result {

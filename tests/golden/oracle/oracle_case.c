@@ -19,6 +19,18 @@ static oracle_trace trace_of(const case_trace *from) {
   return (oracle_trace){.count = from->count, .rates = from->rates, .period = from->period};
 }
 
+bool case_ends(const oracle_case *c) {
+  int steady = 0;
+  bool any_fails = false;
+  for (int device = 0; device < c->device_count; device++) {
+    const case_class *class = &c->classes[c->class_of[device]];
+    bool fails = class->departs > 0 || class->dropout_percent > 0;
+    any_fails |= fails;
+    steady += !fails && class->arrives == 0;
+  }
+  return c->deadline > 0 || !any_fails || (c->min_devices > 0 && c->min_devices <= steady);
+}
+
 void case_expand(const oracle_case *from, case_scenario *out) {
   for (int device = 0; device < from->device_count; device++) {
     const case_class *class = &from->classes[from->class_of[device]];
@@ -42,14 +54,20 @@ void case_expand(const oracle_case *from, case_scenario *out) {
                                            .slowdown = trace_of(&class->slowdown),
                                            .up_latency = class->up_latency,
                                            .down_latency = class->down_latency,
-                                           .half_duplex = class->half_duplex};
+                                           .half_duplex = class->half_duplex,
+                                           .arrives = class->arrives,
+                                           .departs = class->departs,
+                                           .silent_at = from->presence ? from->silent_at[device] : NULL};
   }
   out->scenario = (oracle_scenario){.method = from->method,
                                     .policy = from->policy,
                                     .slots = from->slots,
                                     .device_count = from->device_count,
                                     .devices = out->devices,
-                                    .aggregate = from->aggregate};
+                                    .aggregate = from->aggregate,
+                                    .presence = from->presence,
+                                    .deadline = from->deadline,
+                                    .min_devices = from->min_devices};
 }
 
 /* What the numbers of a random case are drawn from. */
@@ -145,6 +163,22 @@ static void random_class(case_rng *rng, const scale *s, oracle_method method, in
   random_slowdown(rng, s, &out->slowdown);
 }
 
+static void random_presence(case_rng *rng, const scale *s, oracle_case *out) {
+  out->presence = true;
+  out->silence_seed = case_rng_next(rng);
+  int64_t length = s->longest * case_rng_range(rng, 1, 60);
+  for (int class = 0; class < out->class_count; class ++) {
+    case_class *at = &out->classes[class];
+    at->arrives = one_in(rng, 3) ? case_rng_range(rng, 0, length) : 0;
+    at->departs = one_in(rng, 3) ? at->arrives + case_rng_range(rng, 1, 2 * length) : 0;
+    at->dropout_percent = one_in(rng, 3) ? (int)case_rng_range(rng, 1, 10) * 10 : 0;
+  }
+  out->min_devices = one_in(rng, 2) ? (int)case_rng_range(rng, 1, out->device_count) : 0;
+  out->deadline = one_in(rng, 2) ? case_rng_range(rng, 1, length) : 0;
+  if (!case_ends(out))
+    out->deadline = case_rng_range(rng, 1, length);
+}
+
 void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out) {
   *out = (oracle_case){0};
   case_rng rng = {seed};
@@ -171,6 +205,8 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
       iterations_per_round = iterations_per_epoch = (int)case_rng_range(&rng, 1, 4);
     random_class(&rng, s, out->method, iterations_per_epoch, iterations_per_round, &out->classes[class]);
   }
+  if (out->method != ORACLE_SL && one_in(&rng, 2))
+    random_presence(&rng, s, out);
 }
 
 const char *case_method_name(oracle_method method) {
@@ -216,6 +252,8 @@ void case_print(const oracle_case *c, FILE *stream) {
           c->slots, c->epochs, c->aggregate);
   for (int device = 0; device < c->device_count; device++)
     fprintf(stream, " %d", c->class_of[device]);
+  if (c->presence)
+    fprintf(stream, "; deadline %" PRId64 " least %d", c->deadline, c->min_devices);
   fprintf(stream, "\n");
   for (int class = 0; class < c->class_count; class ++) {
     const case_class *at = &c->classes[class];
@@ -230,6 +268,9 @@ void case_print(const oracle_case *c, FILE *stream) {
       print_iteration("ragged", &at->ragged, c->method, stream);
     print_trace("up", &at->up, at->up_latency, stream);
     print_trace("down", &at->down, at->down_latency, stream);
+    if (c->presence)
+      fprintf(stream, "    arrives %" PRId64 " departs %" PRId64 " drops out %d %%\n", at->arrives, at->departs,
+              at->dropout_percent);
     if (at->slowdown.count > 0)
       print_trace("slowdown (millionths)", &at->slowdown, 0, stream);
   }

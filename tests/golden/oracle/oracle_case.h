@@ -29,6 +29,8 @@ typedef struct case_class {
   case_trace up, down, slowdown;
   int64_t up_latency, down_latency;
   bool half_duplex;
+  int64_t arrives, departs; /* departs 0: never */
+  int dropout_percent;
 } case_class;
 
 typedef struct oracle_case {
@@ -38,6 +40,11 @@ typedef struct oracle_case {
   int64_t aggregate;
   int device_count, class_count;
   int class_of[CASE_DEVICES];
+  bool presence;
+  int64_t deadline;
+  int min_devices;
+  uint64_t silence_seed;
+  int silent_at[CASE_DEVICES][CASE_ITERATIONS]; /* by device and round; who runs the case fills it in */
   case_class classes[CASE_DEVICES];
 } oracle_case;
 
@@ -47,6 +54,8 @@ typedef struct case_scenario {
   oracle_device devices[CASE_DEVICES];
   oracle_iteration iterations[CASE_DEVICES][CASE_ITERATIONS];
 } case_scenario;
+/* Whether a round surely ends: there is a deadline, or enough devices never fail, or none ever does. */
+bool case_ends(const oracle_case *c);
 void case_expand(const oracle_case *from, case_scenario *out);
 
 /* A random number generator of our own (SplitMix64: Steele, Lea and Flood, OOPSLA 2014). */

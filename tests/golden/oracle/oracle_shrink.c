@@ -24,8 +24,10 @@ static bool is_valid(const oracle_case *c) {
         class->in_flight < 1 || !trace_is_valid(&class->up) || !trace_is_valid(&class->down) ||
         rounds_of(c, class) != rounds_of(c, &c->classes[c->class_of[0]]))
       return false;
+    if (class->departs > 0 && class->departs <= class->arrives)
+      return false;
   }
-  return true;
+  return case_ends(c);
 }
 
 static void drop_device(oracle_case *c, int device) {
@@ -59,7 +61,7 @@ static void drop_rate(case_trace *trace, int place) {
 /* Ways to make a class simpler, each of which takes something away (a round too), so that shrinking ends; false: there
  * is no such way. */
 static bool simplify_class(const oracle_case *c, case_class *class, int way) {
-  enum { ways_before_traces = 9 };
+  enum { ways_before_traces = 12 };
   switch (way) {
   case 0:
     class->has_ragged = false;
@@ -92,6 +94,15 @@ static bool simplify_class(const oracle_case *c, case_class *class, int way) {
       class->full = class->ragged;
     class->has_ragged = false;
     return true;
+  case 9:
+    class->arrives = 0;
+    return true;
+  case 10:
+    class->departs = 0;
+    return true;
+  case 11:
+    class->dropout_percent = 0;
+    return true;
   default: {
     way -= ways_before_traces;
     case_trace *const traces[] = {&class->up, &class->down, &class->slowdown};
@@ -119,7 +130,11 @@ static bool simplify_all(oracle_case *c, int way) {
 static int64_t *number_of(oracle_case *c, int index) {
   if (index == 0)
     return &c->aggregate;
-  index--;
+  if (index <= 2 * c->class_count && index >= 1) {
+    case_class *class = &c->classes[(index - 1) / 2];
+    return index % 2 == 1 ? &class->arrives : &class->departs;
+  }
+  index -= 1 + 2 * c->class_count;
   enum { in_micro_batch = 7, in_iteration = CASE_MICRO_BATCHES * in_micro_batch + 2, in_class = 2 * in_iteration + 4 };
   if (index >= c->class_count * in_class)
     return NULL;
@@ -158,6 +173,15 @@ static bool shrink_structure(oracle_case *c, case_check fails, void *context) {
   }
   smaller = *c;
   smaller.epochs--;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
+  smaller.presence = false;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
+  smaller.min_devices -= smaller.min_devices > 0;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
+  smaller.deadline = 0;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
   smaller.slots -= c->policy != ORACLE_SPACE_SHARE;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/rng.h"
 #include "oracle_shrink.h"
 #include "pipar/timeline.h"
 
@@ -26,7 +27,8 @@ static const pp_cause causes[] = {[ORACLE_CAUSE_DEVICE_COMPUTE] = PP_CAUSE_DEVIC
                                   [ORACLE_CAUSE_DOWNLOAD] = PP_CAUSE_DOWNLOAD,
                                   [ORACLE_CAUSE_LATENCY] = PP_CAUSE_LATENCY,
                                   [ORACLE_CAUSE_AGGREGATION] = PP_CAUSE_AGGREGATION,
-                                  [ORACLE_CAUSE_DRAIN] = PP_CAUSE_DRAIN};
+                                  [ORACLE_CAUSE_DRAIN] = PP_CAUSE_DRAIN,
+                                  [ORACLE_CAUSE_ABSENT] = PP_CAUSE_ABSENT};
 
 /* The first difference found, in words; "" for none. */
 typedef struct verdict {
@@ -126,6 +128,9 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
                                             .full = out->schedules[class][0],
                                             .ragged = out->schedules[class][from->has_ragged ? 1 : 0],
                                             .network = &out->networks[class],
+                                            .arrives_ns = from->arrives,
+                                            .departs_ns = from->departs,
+                                            .dropout = from->dropout_percent / 100.0,
                                             .slowdown = &out->slowdowns[class]};
   }
   for (int device = 0; device < c->device_count; device++)
@@ -140,7 +145,11 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
                     .classes = out->classes,
                     .class_of = out->class_of,
                     .rounds = (first->iterations + first->iterations_per_round - 1) / first->iterations_per_round,
-                    .aggregate_ns = c->method == ORACLE_SL ? 0 : c->aggregate};
+                    .aggregate_ns = c->method == ORACLE_SL ? 0 : c->aggregate,
+                    .has_presence = c->presence,
+                    .deadline_ns = c->deadline,
+                    .min_devices = c->min_devices,
+                    .seed = c->silence_seed};
   return NULL;
 }
 
@@ -243,11 +252,17 @@ static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_resu
   pp_timeline *timeline = NULL;
   oracle_stage *stages = calloc((size_t)result->stage_count, sizeof *stages);
   PP_TRY_GOTO(status, pp_timeline_create(scenario, records, &timeline), done);
-  compare(v, "rounds", 0, scenario->rounds, result->round_count);
+  if (!c->presence)
+    compare(v, "rounds", 0, scenario->rounds, result->round_count);
   for (int round = 0; round < result->round_count; round++) {
     const oracle_round *wanted = &result->rounds[round];
     pp_round_times times = {0};
     PP_TRY_GOTO(status, pp_timeline_next_round(timeline, &times), done);
+    compare(v, "last of round", round, times.is_last, round + 1 == result->round_count);
+    uint64_t members = 0;
+    for (int64_t member = 0; member < times.member_count && times.members != NULL; member++)
+      members |= UINT64_C(1) << times.members[member];
+    compare(v, "members of round", round, (int64_t)members, (int64_t)wanted->members);
     int count = 0;
     for (int stage = 0; stage < result->stage_count && records; stage++)
       if (result->stages[stage].round == round)
@@ -273,7 +288,25 @@ done:
   return status;
 }
 
-static verdict examine(const oracle_case *c, int64_t *stage_count) {
+/* Who falls silent is drawn as docs/timing-model.md says; whether the draws are fair is for other tests. */
+static void draw_silences(oracle_case *c) {
+  for (int device = 0; device < c->device_count; device++) {
+    const case_class *class = &c->classes[c->class_of[device]];
+    int total = c->epochs * class->iterations_per_epoch;
+    for (int round = 0; round < CASE_ITERATIONS; round++) {
+      int left = total - round * class->iterations_per_round;
+      int iterations = left < class->iterations_per_round ? left : class->iterations_per_round;
+      pp_rng rng = pp_rng_stream(c->silence_seed, PP_RNG_SILENCE, (uint32_t)device, (uint32_t)round, 0);
+      bool drops = iterations > 0 && pp_rng_uniform(rng, 0, 0) < class->dropout_percent / 100.0;
+      c->silent_at[device][round] = drops ? (int)pp_rng_below(rng, 1, 0, (uint64_t)iterations) : -1;
+    }
+  }
+}
+
+static verdict examine(const oracle_case *from, int64_t *stage_count) {
+  oracle_case drawn = *from;
+  const oracle_case *c = &drawn;
+  draw_silences(&drawn);
   verdict v = {.text = ""};
   case_scenario expanded;
   case_expand(c, &expanded);

@@ -14,7 +14,7 @@ os.chdir(directory.name)
 subprocess.run([sample, "out.h5"], check=True)
 
 CAUSES = ["device_compute_s", "upload_s", "server_queue_s", "server_compute_s", "download_s", "latency_s",
-          "aggregation_s", "drain_s", "overrun_s"]
+          "aggregation_s", "drain_s", "overrun_s", "absent_s"]
 COLUMNS = {
     "devices": ["device", "group", "split", "micro_batches", "samples", "busy_s", "idle_s", *CAUSES, "bytes_up",
                 "bytes_down"],
