@@ -28,6 +28,7 @@ static const segment by_cause[PP_CAUSE_COUNT] = {
     {PP_CAUSE_AGGREGATION, "aggregation", PP_COLOUR_BLACK, "solid 1"},
     {PP_CAUSE_DRAIN, "drain (all done)", PP_COLOUR_GREY, "pattern 1"},
     {PP_CAUSE_OVERRUN, "overrun", PP_COLOUR_ORANGE, "pattern 2"},
+    {PP_CAUSE_ABSENT, "absent", PP_COLOUR_GREY, "pattern 2"},
 };
 
 static const segment published[1] = {{PP_CAUSE_OVERRUN, "idle as published", PP_COLOUR_SKY, "solid 1"}};

@@ -436,16 +436,22 @@ pp_status pp_device_rank_round(pp_device_rank *rank, int64_t round, int first, i
     begin++;
   while (stop > begin && rank->roles[stop - 1].device >= end)
     stop--;
+  bool works = false;
   for (int i = begin; i < stop; i++)
-    PP_TRY(begin_round(rank, &rank->roles[i], round));
+    if (pp_job_is_member(job, rank->roles[i].device)) {
+      PP_TRY(begin_round(rank, &rank->roles[i], round));
+      works = true;
+    }
   PP_TRY(reserve_records(rank));
-  for (bool finished = begin == stop, moved = true; !finished;) {
+  for (bool finished = !works, moved = true; !finished;) {
     bool wait = !moved && !job->clock->wall;
     if (!moved && !wait)
       pp_clock_nap(job->clock, next_deadline(rank));
     PP_TRY(take_messages(rank, wait, &moved));
     finished = true;
     for (int i = begin; i < stop; i++) {
+      if (!pp_job_is_member(job, rank->roles[i].device))
+        continue;
       PP_TRY(step(rank, &rank->roles[i], &moved));
       finished = finished && is_finished(&rank->roles[i]);
     }
@@ -472,7 +478,8 @@ pp_status pp_device_rank_send_models(pp_device_rank *rank) {
   for (int i = 0; i < rank->count; i++) {
     const device_role *role = &rank->roles[i];
     pp_privacy_update(rank->job, role->device, role->round, &role->weights, 0, 0);
-    PP_TRY(pp_weights_send(rank->job->comm, 0, role->device, &role->weights));
+    if (pp_job_is_member(rank->job, rank->roles[i].device))
+      PP_TRY(pp_weights_send(rank->job->comm, 0, role->device, &role->weights));
   }
   return NULL;
 }

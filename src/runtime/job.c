@@ -14,6 +14,14 @@ void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64
     *first = *end;
 }
 
+double pp_job_member_samples(const pp_job *job) {
+  double total = 0;
+  for (int device = 0; device < job->scenario->device_count; device++)
+    if (pp_job_is_member(job, device))
+      total += (double)pp_job_class(job, device)->samples;
+  return total;
+}
+
 int pp_job_rank_of(const pp_job *job, int device) {
   int ranks = pp_comm_size(job->comm);
   return ranks == 1 ? 0 : 1 + device % (ranks - 1);

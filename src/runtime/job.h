@@ -21,6 +21,7 @@ typedef struct pp_job {
   const pp_partition *partition;
   pp_pool *pool;                        /* the rank's threads; NULL: one */
   pp_clock_state *clock;                /* paces the roles; stands still at 0 under the virtual clock */
+  const bool *members;                  /* (device_count) of the round in hand; NULL: all devices */
   const volatile sig_atomic_t *stopped; /* set by a signal */
   int blocks;
   int64_t parameters, statistics;          /* of the whole network */
@@ -38,6 +39,12 @@ typedef struct pp_score {
 void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64_t *first, int64_t *end);
 /* The class of a device. */
 const pp_device_class *pp_job_class(const pp_job *job, int device);
+/* Whether the device's model is averaged in the round in hand; what others do is lost, and not computed. */
+static inline bool pp_job_is_member(const pp_job *job, int device) {
+  return job->members == NULL || job->members[device];
+}
+/* Training samples of the round's members. */
+double pp_job_member_samples(const pp_job *job);
 /* The rank that plays a device. */
 int pp_job_rank_of(const pp_job *job, int device);
 /* Elements per sample of the activation between device and server. */

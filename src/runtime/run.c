@@ -33,6 +33,7 @@ struct pp_run {
   pp_aggregate aggregate;
   pp_timeline *timeline;
   pp_score *scores;        /* (device_count) */
+  bool *members;           /* (device_count + 1) of the round in hand, then whether it is the last */
   pp_round_times times;    /* of the round in hand, where they come first */
   pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
   pp_stage_record *stages; /* scratch: the rows of one round under the wall clock */
@@ -215,8 +216,9 @@ static pp_status prepare(pp_run *run) {
     PP_TRY(pp_comm_agree(comm, load_data(run)));
     PP_TRY(pp_comm_agree(comm, create_training(run)));
   }
-  pp_status status = NULL;
-  if (is_first(run)) {
+  pp_status status =
+      pp_alloc((size_t)run->scenario->device_count + 1, sizeof *run->members, "the members of a round", &run->members);
+  if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
     if (status == NULL)
       status = pp_alloc((size_t)run->scenario->device_count, sizeof *run->scores, "scores", &run->scores);
@@ -260,6 +262,7 @@ void pp_run_destroy(pp_run *run) {
   free(run->stats);
   free(run->scores);
   free(run->stages);
+  free(run->members);
   free(run->arrivals_ns);
   free(run->chunk);
   free(run);
@@ -268,10 +271,11 @@ void pp_run_destroy(pp_run *run) {
 /* Every device in turn, each from the averaged model. */
 static pp_status train_alone(pp_run *run, int64_t round) {
   const pp_job *job = &run->job;
-  double total = 0;
-  for (int device = 0; device < job->scenario->device_count; device++)
-    total += (double)pp_job_class(job, device)->samples;
+  double total = pp_job_member_samples(job);
   for (int device = 0; device < job->scenario->device_count; device++) {
+    run->scores[device] = (pp_score){0};
+    if (!pp_job_is_member(job, device))
+      continue;
     memcpy(run->work.params, run->params, (size_t)job->parameters * sizeof(float));
     memcpy(run->work.stats, run->stats, (size_t)job->statistics * sizeof(float));
     PP_TRY(pp_local_train(run->local, device, round, &run->work, &run->scores[device]));
@@ -341,6 +345,11 @@ static pp_status train_together(pp_run *run, int64_t round, pp_ns *aggregated_ns
 /* One round of training on every rank; *aggregated_ns: emulated time when it ended, under the wall clock. */
 static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
   const pp_job *job = &run->job;
+  if (job->members != NULL && pp_job_member_samples(job) == 0) {
+    for (int device = 0; is_first(run) && device < job->scenario->device_count; device++)
+      run->scores[device] = (pp_score){0};
+    return NULL; /* nobody's model came: it stays as it is */
+  }
   bool turns = job->config->method == PP_METHOD_SL;
   if (run->local != NULL)
     return turns ? train_in_turns_alone(run, round) : train_alone(run, round);
@@ -367,6 +376,8 @@ static void summarise_scores(const pp_run *run, pp_round_row *row) {
     correct += run->scores[device].correct;
     samples += run->scores[device].samples;
   }
+  if (samples == 0)
+    return;
   row->train_loss = loss / (double)samples;
   row->train_accuracy = (double)correct / (double)samples;
 }
@@ -523,9 +534,33 @@ static pp_status agree_to_stop(pp_run *run, bool *stopped) {
   return NULL;
 }
 
+/* Where it depends on time who takes part, the timeline goes first and rank 0 tells all ranks. */
+static pp_status announce_members(pp_run *run, bool *is_last) {
+  int devices = run->scenario->device_count;
+  pp_status status = NULL;
+  if (is_first(run)) {
+    status = pp_timeline_next_round(run->timeline, &run->times);
+    if (status == NULL) {
+      memset(run->members, 0, (size_t)devices + 1);
+      for (int64_t member = 0; member < run->times.member_count; member++)
+        run->members[run->times.members[member]] = true;
+      run->members[devices] = run->times.is_last;
+    }
+  }
+  PP_TRY(pp_comm_agree(run->job.comm, status));
+  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->members, (size_t)devices + 1));
+  run->job.members = run->members;
+  *is_last = run->members[devices];
+  return NULL;
+}
+
 static pp_status run_rounds(pp_run *run, bool *stopped) {
   pp_ns aggregated_ns = 0;
-  for (int64_t round = 0; round < run->scenario->rounds; round++) {
+  bool is_last = false;
+  for (int64_t round = 0; !is_last; round++) {
+    is_last = round + 1 == run->scenario->rounds;
+    if (run->scenario->has_presence)
+      PP_TRY(announce_members(run, &is_last));
     pp_round_row row = {.train_loss = (double)NAN,
                         .train_accuracy = (double)NAN,
                         .test_accuracy = (double)NAN,
@@ -544,7 +579,7 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
     }
     if (is_first(run))
       PP_TRY(finish_round(run, round, &row));
-    if (round + 1 < run->scenario->rounds)
+    if (!is_last)
       PP_TRY(agree_to_stop(run, stopped));
     if (*stopped)
       return NULL;

@@ -379,6 +379,8 @@ static bool is_finished(const pp_server_rank *rank) {
     return false;
   for (int device = rank->first; device < rank->end; device++) {
     const replica_role *replica = &rank->replicas[device];
+    if (!pp_job_is_member(rank->job, device))
+      continue;
     if (!replica->round_arrived || replica->busy || replica->computed < replica->expected)
       return false;
   }
@@ -434,7 +436,10 @@ pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, i
   rank->first = first;
   rank->end = end;
   for (int device = first; device < end; device++)
-    PP_TRY(begin_round(rank, &rank->replicas[device]));
+    if (pp_job_is_member(job, device))
+      PP_TRY(begin_round(rank, &rank->replicas[device]));
+    else
+      rank->replicas[device].score = (pp_score){0};
   PP_TRY(reserve_records(rank));
   bool moved = true;
   while (!is_finished(rank)) {
@@ -457,10 +462,10 @@ pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, i
 
 pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate) {
   const pp_job *job = rank->job;
-  double total = 0;
-  for (int device = 0; device < rank->replica_count; device++)
-    total += (double)pp_job_class(job, device)->samples;
+  double total = pp_job_member_samples(job);
   for (int device = 0; device < rank->replica_count; device++) {
+    if (!pp_job_is_member(job, device))
+      continue;
     const pp_weights *own = &rank->replicas[device].weights;
     double weight = (double)pp_job_class(job, device)->samples / total;
     int64_t parameters = job->parameters - own->parameters, statistics = job->statistics - own->statistics;

@@ -102,7 +102,8 @@ void expect_times(const pp_resource_times *times, double busy_s, double idle_s, 
                                          [PP_CAUSE_DOWNLOAD] = causes.download,
                                          [PP_CAUSE_LATENCY] = causes.latency,
                                          [PP_CAUSE_AGGREGATION] = causes.aggregation,
-                                         [PP_CAUSE_DRAIN] = causes.drain};
+                                         [PP_CAUSE_DRAIN] = causes.drain,
+                                         [PP_CAUSE_ABSENT] = causes.absent};
   expect_busy_idle(times, busy_s, idle_s);
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
     ck_assert_msg(times->cause_ns[cause] == example_ns(wanted[cause]), "%s is %.9f, not %.3f",

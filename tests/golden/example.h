@@ -43,7 +43,7 @@ void expect_stage(const outcome *out, pp_stage stage, int device, int iteration,
                   double end_s);
 
 typedef struct seconds_by_cause {
-  double device_compute, upload, server_queue, server_compute, download, latency, aggregation, drain;
+  double device_compute, upload, server_queue, server_compute, download, latency, aggregation, drain, absent;
 } seconds_by_cause;
 void expect_times(const pp_resource_times *times, double busy_s, double idle_s, seconds_by_cause causes);
 /* Without the causes. */

@@ -368,6 +368,67 @@ START_TEST(example_n_a_slowdown_begins_during_a_backward) {
 }
 END_TEST
 
+START_TEST(example_o_the_aggregate_takes_the_first_model) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  e.config.aggregate.min_devices = 1;
+  pp_experiment *experiment = run_example(&e, source(_i, "example_o.yaml"));
+  expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 1, 8.95, 9.9);
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 9.9, 9.95);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1, 9.95, 10);
+  ck_assert_ptr_null(outcome_find(&o, PP_STAGE_MODEL_UPLOAD, 1, -1, -1));
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(10.1));
+  expect_times(
+      &o.totals.devices[0], 6.5, 3.6,
+      (seconds_by_cause){.server_compute = 1.9, .aggregation = 0.05, .download = 1.05, .latency = 0.5, .upload = 0.1});
+  expect_times(&o.totals.devices[1], 5.35, 4.75,
+               (seconds_by_cause){
+                   .server_compute = 2.15, .server_queue = 1.2, .download = 1.05, .latency = 0.3, .aggregation = 0.05});
+  ck_assert_int_eq(o.rounds[0].member_count, 1);
+  end_example(experiment);
+}
+END_TEST
+
+START_TEST(example_p_a_device_departs_and_the_server_waits_for_it) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  e.groups[1].departs_ns = example_ns(6);
+  e.config.aggregate.deadline_ns = example_ns(12);
+  pp_experiment *experiment = run_example(&e, source(_i, "example_p.yaml"));
+  expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 0, 5.7, 6);
+  ck_assert_ptr_null(outcome_find(&o, PP_STAGE_SERVER_FORWARD, 1, 0, 1));
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 12, 12.05);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 0, -1, -1, 12.05, 12.1);
+  ck_assert_ptr_null(outcome_find(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1));
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(12.2));
+  expect_times(
+      &o.totals.devices[1], 2.7, 9.5,
+      (seconds_by_cause){.absent = 6.2, .server_compute = 1.5, .server_queue = 1.2, .download = 0.5, .latency = 0.1});
+  expect_busy_idle(&o.totals.slots[0], 4.8, 7.4);
+  ck_assert_int_eq(o.totals.slots[0].cause_ns[PP_CAUSE_AGGREGATION], example_ns(2.1));
+  end_example(experiment);
+}
+END_TEST
+
+START_TEST(example_q_a_device_arrives_during_a_round) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].arrives_ns = example_ns(3);
+  e.config.training.epochs = 2;
+  pp_experiment *experiment = run_example(&e, source(_i, "example_q.yaml"));
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 8.9, 8.95);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1, 8.95, 9);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 1, 0, 9.1, 10.1);
+  expect_stage(&o, PP_STAGE_FORWARD, 1, 1, 0, 9.1, 10.1);
+  ck_assert_int_eq(o.totals.devices[1].cause_ns[PP_CAUSE_ABSENT], example_ns(3));
+  ck_assert_int_eq(o.rounds[0].member_count, 1);
+  ck_assert_int_eq(o.rounds[1].member_count, 2);
+  end_example(experiment);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
@@ -384,6 +445,9 @@ int main(void) {
   tcase_add_test(tests, example_l_space_share_gives_each_device_a_slow_slot);
   tcase_add_test(tests, example_m_priority_serves_who_has_most_to_do);
   tcase_add_loop_test(tests, example_n_a_slowdown_begins_during_a_backward, 0, 2);
+  tcase_add_loop_test(tests, example_o_the_aggregate_takes_the_first_model, 0, 2);
+  tcase_add_loop_test(tests, example_p_a_device_departs_and_the_server_waits_for_it, 0, 2);
+  tcase_add_loop_test(tests, example_q_a_device_arrives_during_a_round, 0, 2);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

@@ -165,6 +165,9 @@ static void random_class(case_rng *rng, const scale *s, oracle_method method, in
 
 static void random_presence(case_rng *rng, const scale *s, oracle_case *out) {
   out->presence = true;
+  for (int device = 0; device < CASE_DEVICES; device++)
+    for (int round = 0; round < CASE_ITERATIONS; round++)
+      out->silent_at[device][round] = -1;
   out->silence_seed = case_rng_next(rng);
   int64_t length = s->longest * case_rng_range(rng, 1, 60);
   for (int class = 0; class < out->class_count; class ++) {

@@ -188,13 +188,24 @@ END_TEST
 
 #define GROUP(text) "method: fl\ndevices:\n- {device: raspberry-pi-4b, network: code-10-25, " text "}\n"
 
-START_TEST(slowdowns_that_cannot_be) {
+START_TEST(changes_over_time_that_cannot_be) {
   static const bad cases[] = {
       {GROUP("slowdown: [[0, 0.5]]"), "exp.yaml:3:65: devices.0.slowdown.0.1: 0.5"},
       {GROUP("slowdown: [[1, 2]]"), "exp.yaml:3:62: devices.0.slowdown.0.0: a trace starts later"},
       {GROUP("slowdown: 2"), "exp.yaml:3:60: devices.0.slowdown: "},
       {GROUP("slowdown_loop_after_s: 2"),
        "exp.yaml:3:73: devices.0: slowdown_loop_after_s without slowdown: allowed are both"},
+      {GROUP("arrives_s: 2, departs_s: 2"), "exp.yaml:3:75: devices.0.departs_s: is not after arrives_s"},
+      {GROUP("dropout: 1.1"), "exp.yaml:3:59: devices.0.dropout: 1.1"},
+      {GROUP("dropout: 0.1"), "exp.yaml:3:59: devices.0.dropout: makes rounds that never end"},
+      {GROUP("departs_s: 1") "aggregate: {min_devices: 1}\n", "exp.yaml:3:61: devices.0.departs_s: makes rounds"},
+      {GROUP("count: 2") "aggregate: {min_devices: 3}\n",
+       "exp.yaml:4:26: aggregate.min_devices: 3 are more than the 2 devices"},
+      {GROUP("arrives_s: 1") "clock: wall\n", "exp.yaml:3:61: devices.0.arrives_s: contradicts `clock: wall`"},
+      {GROUP("count: 2") "aggregate: {deadline_s: 3}\nclock: wall\n", "exp.yaml:4:12: aggregate: contradicts `clock"},
+      {"method: sl\ndevices: [{device: raspberry-pi-4b, network: code-10-25}]\naggregate: {deadline_s: 3}\n",
+       "exp.yaml:3:12: aggregate: contradicts `method: sl`"},
+      {GROUP("count: 2") "aggregate: {deadline_s: 0}\n", "exp.yaml:4:25: aggregate.deadline_s: 0"},
       {GROUP("slowdown: [[0, 2]]") "clock: wall\n", "exp.yaml:3:60: devices.0.slowdown: contradicts `clock: wall`"},
   };
   CHECK_ALL(cases);
@@ -528,7 +539,7 @@ int main(void) {
       values_out_of_range,
       privacy_that_cannot_be_is_named,
       what_is_not_built_yet_is_named_with_what_is,
-      slowdowns_that_cannot_be,
+      changes_over_time_that_cannot_be,
       networks_that_cannot_be,
       settings_that_contradict_each_other,
       a_federated_table_needs_no_split_stages,
