@@ -83,6 +83,7 @@ typedef struct conv_pass {
   int64_t group, buffers;
   int64_t first_group, groups; /* at hand */
   int64_t cuts;                /* of the channels */
+  uint64_t live;               /* taps that some pixel reads, a bit each */
   int64_t row_cuts;            /* of the weights' gradient: per panel and kernel row */
 } conv_pass;
 
@@ -164,6 +165,29 @@ static int64_t class_columns(const pp_layer *layer, int64_t x) {
   return (layer->input.width - x + layer->stride - 1) / layer->stride;
 }
 
+/* The taps along one axis that fall inside at output position `at`: [*first, *end). */
+static void taps_inside(const pp_layer *layer, int64_t at, int64_t size, int64_t *first, int64_t *end) {
+  int64_t begin = at * layer->stride - layer->padding;
+  *first = pp_most(0, -begin);
+  *end = pp_most(*first, pp_least(layer->kernel, size - begin));
+}
+
+static uint64_t live_taps(const pp_layer *layer) {
+  uint64_t live = 0;
+  if (!is_small(layer))
+    return UINT64_MAX;
+  for (int64_t y = 0; y < layer->middle.height; y++)
+    for (int64_t x = 0; x < layer->middle.width; x++) {
+      int64_t top, bottom, left, right;
+      taps_inside(layer, y, layer->input.height, &top, &bottom);
+      taps_inside(layer, x, layer->input.width, &left, &right);
+      for (int64_t ky = top; ky < bottom; ky++)
+        for (int64_t kx = left; kx < right; kx++)
+          live |= UINT64_C(1) << (ky * layer->kernel + kx);
+    }
+  return live;
+}
+
 /* A pass over the run's samples, its offsets listed for as much as it needs. */
 static conv_pass pass_of(const pp_layer_run *run, bool backward) {
   const pp_layer *layer = run->layer;
@@ -174,6 +198,7 @@ static conv_pass pass_of(const pp_layer_run *run, bool backward) {
   int64_t rows = is_small(layer) ? 1 : mid.height, columns = is_small(layer) ? 1 : mid.width;
   bordered bz = bordered_dz(layer);
   pass.groups = (run->samples + pass.group - 1) / pass.group;
+  pass.live = live_taps(layer);
   list_pixels(bordered_x(layer), images, 0, 0, rows, columns, stride, pass.in_x);
   list_pixels(plain(mid), images, 0, 0, rows, columns, 1, pass.in_z);
   if (!backward)
@@ -218,9 +243,9 @@ static void pack(const conv_pass *pass, bool turned, pp_range to) {
   for (int64_t first = to.first; first < to.end; first += kernels->panel) {
     int64_t width = pp_least(to.end - first, kernels->panel);
     if (turned)
-      kernels->pack_turned(weight + first * taps, in, out, taps, width, pass->weights + first * out * taps);
+      kernels->pack_turned(weight + first * taps, in, out, taps, pass->live, width, pass->weights + first * out * taps);
     else
-      kernels->pack(weight + first * in * taps, in, taps, width, pass->weights + first * in * taps);
+      kernels->pack(weight + first * in * taps, in, taps, pass->live, width, pass->weights + first * in * taps);
   }
 }
 
@@ -237,11 +262,26 @@ static void unpack_add(const conv_pass *pass, pp_range at) {
     return;
   }
   for (int64_t first = at.first; first < at.end; first += kernels->panel)
-    kernels->unpack_add(pass->dweights + first * in * taps, in, taps, pp_least(at.end - first, kernels->panel),
-                        dweight + first * in * taps);
+    kernels->unpack_add(pass->dweights + first * in * taps, in, taps, pass->live,
+                        pp_least(at.end - first, kernels->panel), dweight + first * in * taps);
 }
 
 static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
+
+/* The packed gradients of live taps. */
+static void clear_gradient(const conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t panel = pass->run->kernels->panel, taps = depth_of(layer, 1), in = layer->input.channels;
+  if (layer->depthwise) {
+    for (int64_t tap = 0; tap < taps; tap++)
+      clear(pass->dweights + tap * in + at.first, at.end - at.first);
+    return;
+  }
+  for (int64_t first = at.first; first < at.end; first += panel)
+    for (int64_t tap = 0; tap < taps; tap++)
+      if ((pass->live >> tap & 1) != 0)
+        clear(pass->dweights + (first * taps + tap * panel) * in, in * panel);
+}
 
 /* Copies an image into its borders, which are zero already. */
 static void copy_in(const float *x, pp_shape shape, bordered b, float *to) {
@@ -317,13 +357,6 @@ static void weigh(const conv_pass *pass, const pp_window *window, const float *x
   for (int64_t o = at.first; o < at.end; o += kernels->panel)
     kernels->weight_gradient(&some, x, dz + o, pp_least(at.end - o, kernels->panel),
                              pass->dweights + o * depth_of(layer, layer->input.channels));
-}
-
-/* The taps along one axis that fall inside at output position `at`: [*first, *end). */
-static void taps_inside(const pp_layer *layer, int64_t at, int64_t size, int64_t *first, int64_t *end) {
-  int64_t begin = at * layer->stride - layer->padding;
-  *first = pp_most(0, -begin);
-  *end = pp_most(*first, pp_least(layer->kernel, size - begin));
 }
 
 /* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for a group, part of it. */
@@ -500,9 +533,7 @@ static void prepare_backward(void *context, int64_t task, int thread) {
   if (copies_x(layer))
     clear(pass->x + buffers.first * x_elements(pass), (buffers.end - buffers.first) * x_elements(pass));
   clear(pass->dz + buffers.first * dz_elements(pass), (buffers.end - buffers.first) * dz_elements(pass));
-  int64_t elements = packed_elements(layer, layer->middle.channels, layer->input.channels, run->kernels);
-  pp_range weights = pp_range_part(elements, 16, parts, task);
-  clear(pass->dweights + weights.first, weights.end - weights.first);
+  clear_gradient(pass, pp_range_part(layer->middle.channels, panel, parts, task));
   (void)thread;
 }
 

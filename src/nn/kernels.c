@@ -27,7 +27,9 @@ INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
 /* Weights turn over in blocks of this many floats of every output, so that both sides are touched by whole lines. */
 enum { BLOCK = 144 };
 
-static void pack(const float *weight, int64_t in, int64_t taps, int64_t width, float *packed) {
+INLINE bool is_live(uint64_t live, int64_t tap) { return (live >> tap & 1) != 0; }
+
+static void pack(const float *weight, int64_t in, int64_t taps, uint64_t live, int64_t width, float *packed) {
   float block[PANEL][BLOCK];
   int64_t step = BLOCK / taps; /* input channels */
   memset(block, 0, sizeof block);
@@ -36,7 +38,7 @@ static void pack(const float *weight, int64_t in, int64_t taps, int64_t width, f
     for (int64_t lane = 0; lane < width; lane++)
       memcpy(block[lane], weight + (lane * in + first) * taps, (size_t)(count * taps) * sizeof(float));
     for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = 0; c < count; c++) {
+      for (int64_t c = 0; c < count && is_live(live, tap); c++) {
         float *row = packed + (tap * in + first + c) * PANEL;
         for (int lane = 0; lane < PANEL; lane++)
           row[lane] = block[lane][c * taps + tap];
@@ -44,10 +46,12 @@ static void pack(const float *weight, int64_t in, int64_t taps, int64_t width, f
   }
 }
 
-INLINE void pack_turned_by(const int64_t taps, const float *restrict weight, int64_t in, int64_t out, int64_t width,
-                           float *restrict packed) {
+INLINE void pack_turned_by(const int64_t taps, const float *restrict weight, int64_t in, int64_t out, uint64_t live,
+                           int64_t width, float *restrict packed) {
   for (int64_t o = 0; o < out; o++)
     for (int64_t tap = 0; tap < taps; tap++) {
+      if (!is_live(live, tap))
+        continue;
       const float *source = weight + o * in * taps + tap;
       float *row = packed + (tap * out + o) * PANEL;
       if (width == PANEL) {
@@ -61,20 +65,25 @@ INLINE void pack_turned_by(const int64_t taps, const float *restrict weight, int
     }
 }
 
-static void pack_turned(const float *weight, int64_t in, int64_t out, int64_t taps, int64_t width, float *packed) {
+static void pack_turned(const float *weight, int64_t in, int64_t out, int64_t taps, uint64_t live, int64_t width,
+                        float *packed) {
   if (taps == 9) /* known strides load by shuffles */
-    pack_turned_by(9, weight, in, out, width, packed);
+    pack_turned_by(9, weight, in, out, live, width, packed);
   else
-    pack_turned_by(taps, weight, in, out, width, packed);
+    pack_turned_by(taps, weight, in, out, live, width, packed);
 }
 
-static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, int64_t width, float *restrict dweight) {
+static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, uint64_t live, int64_t width,
+                       float *restrict dweight) {
   float block[PANEL][BLOCK];
+  memset(block, 0, sizeof block);
   int64_t step = BLOCK / taps;
   for (int64_t first = 0; first < in; first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t c = 0; c < count; c++)
       for (int64_t tap = 0; tap < taps; tap++) {
+        if (!is_live(live, tap))
+          continue;
         const float *row = packed + (tap * in + first + c) * PANEL;
         for (int lane = 0; lane < PANEL; lane++)
           block[lane][c * taps + tap] = row[lane];
