@@ -503,7 +503,8 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
   pass.input = x;
   pass.output = y;
   pp_norm_begin(run, &pass.norm);
-  pp_pool_run(run->pool, pp_parts(run->pool, INT32_MAX), prepare_forward, &pass);
+  pp_pool_run(pp_pool_for(run->pool, 2 * layer->bias + (copies_x(layer) ? pass.buffers * x_elements(&pass) : 0)),
+              pp_parts(run->pool, INT32_MAX), prepare_forward, &pass);
   pass.cuts = 1;
   if (groups >= pp_parts(run->pool, 2 * (int64_t)pp_pool_threads(run->pool)))
     pp_pool_run(run->pool, groups, forward_part, &pass);
@@ -519,7 +520,7 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
   if (layer->norm)
     pp_norm_finish(run, &pass.norm);
   pass.cuts = pp_parts(run->pool, run->samples * pp_pixels(layer->output));
-  pp_pool_run(run->pool, pass.cuts, activate_part, &pass);
+  pp_pool_run(pp_pool_for(run->pool, run->samples * pp_shape_elements(layer->output)), pass.cuts, activate_part, &pass);
 }
 
 static void prepare_backward(void *context, int64_t task, int thread) {
@@ -615,16 +616,17 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   pass.dy = dy;
   pass.dx = dx;
   pp_norm_gradient(run, &pass.norm, dy, pass.m, run->samples * pp_pixels(layer->output));
-  pp_pool_run(run->pool, wanted, prepare_backward, &pass);
+  pp_pool_run(pp_pool_for(run->pool, 2 * layer->bias + pass.buffers * dz_elements(&pass)), wanted, prepare_backward,
+              &pass);
   pass.row_cuts = is_small(layer) ? 1 : (wanted + panels * layer->kernel - 1) / (panels * layer->kernel);
   for (pass.first_group = 0; pass.first_group < groups; pass.first_group += pass.buffers) {
     pass.groups = pp_least(groups - pass.first_group, pass.buffers);
     pass.cuts = pp_least(in_panels, (wanted + pass.groups - 1) / pass.groups);
     int64_t images = pp_least(run->samples - pass.first_group * pass.group, pass.groups * pass.group);
-    pp_pool_run(run->pool, images, undo_image, &pass);
+    pp_pool_run(pp_pool_for(run->pool, 2 * images * pp_shape_elements(layer->middle)), images, undo_image, &pass);
     pp_pool_run(run->pool, weight_tasks(&pass) + (dx == NULL ? 0 : pass.groups * pass.cuts), gradient_part, &pass);
   }
-  pp_pool_run(run->pool, pp_parts(run->pool, panels), unpack_part, &pass);
+  pp_pool_run(pp_pool_for(run->pool, layer->bias), pp_parts(run->pool, panels), unpack_part, &pass);
 }
 
 const pp_layer_ops pp_conv_fast = {.plan = plan, .forward = forward, .backward = backward};

@@ -150,13 +150,15 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
   return piece;
 }
 
-static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
-static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* How many tasks to cut work of that many units into: enough that threads which start late or are slow do not matter.
  */
 static inline int64_t pp_parts(const pp_pool *pool, int64_t units) {
   return pp_pool_threads(pool) == 1 ? 1 : units < 4 * pp_pool_threads(pool) ? units : 4 * pp_pool_threads(pool);
 }
+/* The pool where that many elements are worth waking it, otherwise none. */
+static inline pp_pool *pp_pool_for(pp_pool *pool, int64_t elements) { return elements < 16384 ? NULL : pool; }
+static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
+static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

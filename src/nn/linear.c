@@ -156,11 +156,14 @@ static void weights_part(void *context, int64_t task, int thread) {
   for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++)
     for (int64_t i = n * outputs + at.first; i < n * outputs + at.end; i++)
       dy[i] *= pp_activation_slope(layer->act, pass->kept.a[i]);
-  for (int64_t o = at.first; o < at.end; o++) {
-    double sum = 0.0;
+  for (int64_t first = at.first; first < at.end; first += PART_COLUMNS) {
+    double sums[PART_COLUMNS] = {0};
+    int64_t count = pp_least(at.end - first, PART_COLUMNS);
     for (int n = 0; n < run->samples; n++)
-      sum += (double)dy[n * outputs + o];
-    run->grads[layer->bias + o] += (float)sum;
+      for (int64_t o = 0; o < count; o++)
+        sums[o] += (double)dy[n * outputs + first + o];
+    for (int64_t o = 0; o < count; o++)
+      run->grads[layer->bias + first + o] += (float)sums[o];
   }
   cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)(at.end - at.first), (int)inputs, run->samples, 1.0F,
               dy + at.first, (int)outputs, pass->rows, (int)inputs, 1.0F,

@@ -124,7 +124,8 @@ void pp_norm_finish(const pp_layer_run *run, pp_norm *norm) {
   norm_work work = {
       .run = run, .norm = norm, .pixels = run->samples * pp_pixels(run->layer->middle), .cuts = channel_cuts(run)};
   PP_ASSERT(work.pixels > 1);
-  pp_pool_run(run->pool, work.cuts, finish, &work);
+  int64_t partials = parts_of(work.pixels) * run->layer->middle.channels;
+  pp_pool_run(pp_pool_for(run->pool, 4 * partials), work.cuts, finish, &work);
 }
 
 static void sum_part(void *context, int64_t task, int thread) {
@@ -175,7 +176,8 @@ void pp_norm_gradient(const pp_layer_run *run, pp_norm *norm, const float *dy, c
   norm_work work = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(pixels)};
   int64_t wanted = pp_parts(run->pool, INT32_MAX), cuts = channel_cuts(run);
   work.cuts = work.parts >= wanted ? 1 : pp_least(cuts, (wanted + work.parts - 1) / work.parts);
-  pp_pool_run(run->pool, work.parts * work.cuts, sum_part, &work);
+  int64_t channels = run->layer->middle.channels;
+  pp_pool_run(pp_pool_for(run->pool, 2 * pixels * channels), work.parts * work.cuts, sum_part, &work);
   work.cuts = cuts;
-  pp_pool_run(run->pool, work.cuts, finish_gradient, &work);
+  pp_pool_run(pp_pool_for(run->pool, 4 * work.parts * channels), work.cuts, finish_gradient, &work);
 }

@@ -32,7 +32,8 @@ static int info_as(const char *name, const pp_layer *layer, int64_t inputs, pp_l
 static void add_forward(const pp_layer_run *run, const float *restrict x, float *restrict y) {
   const float *restrict second = run->second;
   bool relu = run->layer->act == PP_ACT_RELU;
-  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output); i++) {
+  int64_t count = run->samples * pp_shape_elements(run->layer->output);
+  for (int64_t i = 0; i < count; i++) {
     float sum = x[i] + second[i];
     y[i] = relu && 0.0F > sum ? 0.0F : sum;
   }
