@@ -197,7 +197,15 @@ static pp_status run_gnuplot(const pp_plot *plot, const char *name) {
   return status;
 }
 
+#ifdef PP_WITHOUT_FIGURES
+enum { HAS_FIGURES = 0 };
+#else
+enum { HAS_FIGURES = 1 };
+#endif
+
 pp_status pp_plot_all(const pp_report *report, const char *directory, bool as_published, FILE *log) {
+  if (!HAS_FIGURES)
+    return pp_fail(PP_CODE_USAGE, "figures are not in this pipar: it was built without them (meson option `figures`)");
   pp_plot plot = {.report = report, .directory = directory};
   if (report->run_count == 0)
     return pp_fail(PP_CODE_INPUT, "there are no runs to plot");

@@ -64,9 +64,9 @@ static const figure_column figure_columns[] = {
     {PP_FIGURE_TIME, "time", "[s]"},
     {PP_FIGURE_SPEEDUP, "speed-up", "over fl"},
     {PP_FIGURE_SERVER_IDLE, "server", "idle [s]"},
-    {PP_FIGURE_SERVER_REDUCTION, "less", "than fl"},
+    {PP_FIGURE_SERVER_REDUCTION, "reduced", "vs fl"},
     {PP_FIGURE_DEVICE_IDLE, "devices", "idle [s]"},
-    {PP_FIGURE_DEVICE_REDUCTION, "less", "than fl"},
+    {PP_FIGURE_DEVICE_REDUCTION, "reduced", "vs fl"},
     {PP_FIGURE_ACCURACY, "accuracy", "[%]"},
     {PP_FIGURE_BYTES_UP, "up", "[MB]"},
     {PP_FIGURE_BYTES_DOWN, "down", "[MB]"},
@@ -199,14 +199,44 @@ static pp_status build_figures(pp_text_table *table, const pp_report *report, co
   return NULL;
 }
 
-/* Mean over the group's runs of one cause, of the server or of the devices. */
-static pp_report_mean cause_mean(const pp_report *report, const pp_report_group *group, bool server, int cause) {
+/* Who waits: the server, the devices, or one group of them from 0. */
+enum { WHO_SERVER = -2, WHO_DEVICES = -1 };
+
+static double cause_of(const pp_report_run *run, int who, int cause) {
+  if (who == WHO_SERVER)
+    return run->server_cause_s[cause];
+  if (who == WHO_DEVICES)
+    return run->device_cause_s[cause];
+  return who < run->device_group_count ? run->device_groups[who].cause_s[cause] : NAN;
+}
+
+/* Mean over the group's runs of one cause. */
+static pp_report_mean cause_mean(const pp_report *report, const pp_report_group *group, int who, int cause) {
   pp_report_mean out = {1, 0, NAN}; /* without an interval: the causes of the means add up */
+  for (int member = 0; member < group->count; member++)
+    out.mean += cause_of(&report->runs[group->runs[member]], who, cause) / group->count;
+  return out;
+}
+
+static pp_report_mean idle_mean(const pp_report *report, const pp_report_group *group, int who) {
+  pp_report_mean out = {1, 0, NAN};
+  if (who < 0) {
+    out = pp_report_mean_of(report, group, who == WHO_SERVER ? PP_FIGURE_SERVER_IDLE : PP_FIGURE_DEVICE_IDLE);
+    out.count = out.count > 0;
+    return out;
+  }
   for (int member = 0; member < group->count; member++) {
     const pp_report_run *run = &report->runs[group->runs[member]];
-    out.mean += (server ? run->server_cause_s : run->device_cause_s)[cause] / group->count;
+    out.mean += (who < run->device_group_count ? run->device_groups[who].idle_s : NAN) / group->count;
   }
   return out;
+}
+
+/* Rows of device groups, where there are several but not very many. */
+static int device_rows(const pp_report *report, int group) {
+  enum { most_rows = 12 };
+  int count = report->runs[report->groups[group].runs[0]].device_group_count;
+  return count > 1 && count <= most_rows ? count : 0;
 }
 
 static pp_status build_causes(pp_text_table *table, const pp_report *report, const shown *columns) {
@@ -217,7 +247,7 @@ static pp_status build_causes(pp_text_table *table, const pp_report *report, con
     if (columns->causes[cause])
       pp_text_table_column(table, false, pp_report_cause_heads[cause][0], pp_report_cause_heads[cause][1]);
   for (int group = 0; group < report->group_count; group++)
-    for (int server = 1; server >= 0; server--) {
+    for (int who = WHO_SERVER; who < device_rows(report, group); who++) {
       const pp_report_group *of = &report->groups[group];
       const pp_report_run *run = &report->runs[of->runs[0]];
       if (!pp_report_is_complete(run))
@@ -225,13 +255,14 @@ static pp_status build_causes(pp_text_table *table, const pp_report *report, con
       char cell[PP_TEXT_CELL];
       PP_TRY(pp_text_table_row(table));
       int next = set_run_cells(table, report, columns, false, run);
-      pp_text_table_set(table, next++, server ? "server" : "devices");
-      pp_report_mean idle = pp_report_mean_of(report, of, server ? PP_FIGURE_SERVER_IDLE : PP_FIGURE_DEVICE_IDLE);
-      idle.count = idle.count > 0;
+      if (who >= 0)
+        snprintf(cell, sizeof cell, "  group %d", who);
+      pp_text_table_set(table, next++, who == WHO_SERVER ? "server" : who == WHO_DEVICES ? "devices" : cell);
+      pp_report_mean idle = idle_mean(report, of, who);
       print_mean(cell, idle, 1, columns->cause_decimals, "");
       pp_text_table_set(table, next++, cell);
       for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
-        pp_report_mean mean = cause_mean(report, of, server, cause);
+        pp_report_mean mean = cause_mean(report, of, who, cause);
         if (!columns->causes[cause])
           continue;
         if (mean.mean == 0)
@@ -333,7 +364,10 @@ static void print_legend(const shown *columns, FILE *stream) {
       "devices.\n",
       stream);
   if (columns->figures[SPEEDUP_COLUMN])
-    fputs("speed-up, less: against the fl run with the same settings.\n", stream);
+    fputs("speed-up, reduced: the time, or idle time, of the fl run with the same settings divided by this one's "
+          "(below 1x: "
+          "longer).\n",
+          stream);
   if (columns->figures[ACCURACY_COLUMN])
     fputs("accuracy: of the averaged network on the test samples, after the last round.\n", stream);
   if (columns->figures[UP_COLUMN])

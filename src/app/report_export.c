@@ -48,6 +48,33 @@ void pp_csv_print_text(FILE *stream, const char *text) {
   fputc('"', stream);
 }
 
+/* A run's only group has the figures of all its devices: columns of their own begin with two. */
+static int most_groups(const pp_report *report) {
+  int most = 0;
+  for (int run = 0; run < report->run_count; run++)
+    most = report->runs[run].device_group_count > most ? report->runs[run].device_group_count : most;
+  return most < 2 ? 0 : most;
+}
+
+static void print_csv_group(const pp_report *report, const pp_report_run *run, int group, FILE *stream) {
+  bool there = group < run->device_group_count;
+  pp_report_device_group none = {0};
+  const pp_report_device_group *of = there ? &run->device_groups[group] : &none;
+  fputc(',', stream);
+  if (there)
+    fprintf(stream, "%" PRId64, of->devices);
+  fputc(',', stream);
+  pp_csv_print_real(stream, there ? of->busy_s : NAN);
+  fputc(',', stream);
+  pp_csv_print_real(stream, there ? of->idle_s : NAN);
+  fputc(',', stream);
+  pp_csv_print_real(stream, pp_report_group_reduction(report, run, group));
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
+    fputc(',', stream);
+    pp_csv_print_real(stream, there ? of->cause_s[cause] : NAN);
+  }
+}
+
 static void print_csv_head(const pp_report *report, FILE *stream) {
   fputs("file,run,status,method,model,dataset,seed,devices,slots,rounds,split_least,split_most,micro_batches_least,"
         "micro_batches_most,last_round_s,server_busy_s,device_busy_s",
@@ -61,6 +88,13 @@ static void print_csv_head(const pp_report *report, FILE *stream) {
   for (int key = 0; key < report->varying_count; key++) {
     fputc(',', stream);
     pp_csv_print_text(stream, report->varying[key]);
+  }
+  for (int group = 0; group < most_groups(report); group++) {
+    static const char *const heads[] = {"devices", "busy_s", "idle_s", "idle_reduction"};
+    for (int head = 0; head < 4; head++)
+      fprintf(stream, ",group%d_%s", group, heads[head]);
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+      fprintf(stream, ",group%d_idle_%s_s", group, pp_cause_name((pp_cause)cause));
   }
   fputs("\r\n", stream);
 }
@@ -104,6 +138,8 @@ static void print_csv_run(const pp_report *report, const pp_report_run *run, FIL
     fputc(',', stream);
     pp_csv_print_text(stream, pp_report_setting_text(run, report->varying[key]));
   }
+  for (int group = 0; group < most_groups(report); group++)
+    print_csv_group(report, run, group, stream);
   fputs("\r\n", stream);
 }
 
@@ -158,6 +194,30 @@ static void print_json_causes(FILE *stream, const char *key, const double cause_
   fputc('}', stream);
 }
 
+static void print_json_device_groups(const pp_report *report, const pp_report_run *run, FILE *stream) {
+  fputs(",\n     \"device_groups\": [", stream);
+  for (int index = 0; index < run->device_group_count; index++) {
+    const pp_report_device_group *group = &run->device_groups[index];
+    fprintf(stream,
+            "%s\n      {\"group\": %d, \"devices\": %" PRId64 ", \"split\": [%d, %d], \"micro_batches\": [%d, %d]",
+            index == 0 ? "" : ",", index, group->devices, group->least_split, group->most_split,
+            group->least_micro_batches, group->most_micro_batches);
+    const struct {
+      const char *key;
+      double value;
+    } reals[] = {{"busy_s", group->busy_s},
+                 {"idle_s", group->idle_s},
+                 {"idle_reduction", pp_report_group_reduction(report, run, index)}};
+    for (size_t real = 0; real < sizeof reals / sizeof reals[0]; real++) {
+      fprintf(stream, ", \"%s\": ", reals[real].key);
+      print_json_real(stream, reals[real].value);
+    }
+    print_json_causes(stream, "idle_by_cause_s", group->cause_s);
+    fputc('}', stream);
+  }
+  fputc(']', stream);
+}
+
 static void print_json_settings(FILE *stream, const pp_report_run *run) {
   fputs(",\n     \"settings\": {", stream);
   for (int index = 0; index < run->setting_count; index++) {
@@ -210,6 +270,7 @@ static void print_json_run(const pp_report *report, const pp_report_run *run, FI
   }
   print_json_causes(stream, "server_idle_by_cause_s", run->server_cause_s);
   print_json_causes(stream, "device_idle_by_cause_s", run->device_cause_s);
+  print_json_device_groups(report, run, stream);
   if (run->reference >= 0)
     fprintf(stream, ",\n     \"reference\": %d", run->reference);
   else

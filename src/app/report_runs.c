@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 
@@ -105,6 +106,43 @@ static void hash_settings(pp_report_run *run) {
 static int least(int a, int b) { return a == 0 || b < a ? b : a; }
 static int most(int a, int b) { return a > b ? a : b; }
 
+static pp_status add_to_group(pp_report_run *run, const pp_device_row *row) {
+  enum { most_groups = 1 << 20 };
+  if (row->group < 0 || row->group >= most_groups)
+    return pp_fail(PP_CODE_INPUT, "run %d is damaged: device %d is in group %d", run->info.run, row->device,
+                   row->group);
+  if (row->group >= run->device_group_count) {
+    size_t count = (size_t)row->group + 1;
+    pp_report_device_group *grown = realloc(run->device_groups, count * sizeof *grown);
+    if (grown == NULL)
+      return pp_fail_memory("device groups", count * sizeof *grown);
+    memset(grown + run->device_group_count, 0, (count - (size_t)run->device_group_count) * sizeof *grown);
+    run->device_groups = grown;
+    run->device_group_count = (int)count;
+  }
+  pp_report_device_group *group = &run->device_groups[row->group];
+  group->devices++;
+  group->least_split = least(group->least_split, row->split);
+  group->most_split = most(group->most_split, row->split);
+  group->least_micro_batches = least(group->least_micro_batches, row->micro_batches);
+  group->most_micro_batches = most(group->most_micro_batches, row->micro_batches);
+  group->busy_s += row->busy_s;
+  group->idle_s += row->idle_s;
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+    group->cause_s[cause] += row->cause_s[cause];
+  return NULL;
+}
+
+static void finish_groups(pp_report_run *run) {
+  for (int index = 0; index < run->device_group_count; index++) {
+    pp_report_device_group *group = &run->device_groups[index];
+    group->busy_s /= (double)group->devices;
+    group->idle_s /= (double)group->devices;
+    for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+      group->cause_s[cause] /= (double)group->devices;
+  }
+}
+
 static pp_status read_devices(const pp_results *results, pp_report_run *run) {
   pp_device_row *rows = NULL;
   PP_TRY(pp_alloc(BLOCK_ROWS, sizeof *rows, "rows of devices", &rows));
@@ -114,6 +152,7 @@ static pp_status read_devices(const pp_results *results, pp_report_run *run) {
     int64_t block = count - first < BLOCK_ROWS ? count - first : BLOCK_ROWS;
     status = pp_results_read_devices(results, run->info.run, first, block, rows);
     for (int64_t row = 0; row < block && status == NULL; row++) {
+      status = add_to_group(run, &rows[row]);
       run->least_split = least(run->least_split, rows[row].split);
       run->most_split = most(run->most_split, rows[row].split);
       run->least_micro_batches = least(run->least_micro_batches, rows[row].micro_batches);
@@ -148,7 +187,8 @@ static pp_status read_run(const pp_results *results, int number, pp_report_run *
   settings_list list = {run, 0};
   PP_TRY(pp_results_visit_settings(results, number, add_setting, &list));
   hash_settings(run);
-  PP_TRY(read_devices(results, run));
+  PP_TRY(pp_fail_in(read_devices(results, run), "%s", pp_results_path(results)));
+  finish_groups(run);
   PP_TRY(read_server(results, run));
   for (int cause = 0; cause < PP_CAUSE_COUNT; cause++) {
     if (run->info.device_count == 0)
@@ -291,11 +331,24 @@ static pp_status find_varying(pp_report *report) {
   return NULL;
 }
 
+/* Twice the same runs would look like runs of two seeds. */
+static pp_status check_twice(const pp_report *report, int file) {
+  struct stat one, other;
+  if (stat(pp_results_path(report->files[file]), &one) != 0)
+    return NULL;
+  for (int before = 0; before < file; before++)
+    if (stat(pp_results_path(report->files[before]), &other) == 0 && one.st_dev == other.st_dev &&
+        one.st_ino == other.st_ino)
+      return pp_fail(PP_CODE_USAGE, "%s is given twice", pp_results_path(report->files[file]));
+  return NULL;
+}
+
 static pp_status fill(pp_report *report, char *const *paths) {
   PP_TRY(pp_alloc((size_t)report->file_count, sizeof *report->files, "files", &report->files));
   int runs = 0;
   for (int file = 0; file < report->file_count; file++) {
     PP_TRY(pp_results_open(paths[file], &report->files[file]));
+    PP_TRY(check_twice(report, file));
     runs += pp_results_run_count(report->files[file]);
   }
   PP_TRY(pp_alloc((size_t)runs, sizeof *report->runs, "runs", &report->runs));
@@ -310,6 +363,16 @@ static pp_status fill(pp_report *report, char *const *paths) {
   find_references(report);
   PP_TRY(group_runs(report));
   return find_varying(report);
+}
+
+double pp_report_group_reduction(const pp_report *report, const pp_report_run *run, int group) {
+  if (run->reference < 0 || group >= run->device_group_count)
+    return NAN;
+  const pp_report_run *fl = &report->runs[run->reference];
+  if (group >= fl->device_group_count)
+    return NAN;
+  double idle_s = run->device_groups[group].idle_s;
+  return idle_s > 0 ? fl->device_groups[group].idle_s / idle_s : NAN;
 }
 
 pp_status pp_report_create(int file_count, char *const *paths, pp_report **out) {
@@ -333,6 +396,7 @@ void pp_report_destroy(pp_report *report) {
       free(report->runs[run].settings[setting].text);
     }
     free(report->runs[run].settings);
+    free(report->runs[run].device_groups);
   }
   for (int group = 0; group < report->group_count; group++)
     free(report->groups[group].runs);

@@ -11,6 +11,14 @@ typedef struct pp_report_setting {
   char *text; /* of any type: 10, 0.01, true, pipar */
 } pp_report_setting;
 
+/* The devices of one group of the experiment's `devices`; times are means over them. */
+typedef struct pp_report_device_group {
+  int64_t devices;
+  int least_split, most_split, least_micro_batches, most_micro_batches;
+  double busy_s, idle_s;
+  double cause_s[PP_CAUSE_COUNT];
+} pp_report_device_group;
+
 typedef struct pp_report_run {
   int file; /* in pp_report.files */
   pp_results_run info;
@@ -18,6 +26,8 @@ typedef struct pp_report_run {
   pp_report_setting *settings; /* (setting_count), in the file's order */
   int least_split, most_split; /* over the devices; 0 while running */
   int least_micro_batches, most_micro_batches;
+  int device_group_count;
+  pp_report_device_group *device_groups; /* (device_group_count); none while running */
   double device_busy_s;                  /* mean over the devices */
   double server_cause_s[PP_CAUSE_COUNT]; /* mean over the slots; NaN while running */
   double device_cause_s[PP_CAUSE_COUNT]; /* mean over the devices; NaN while running */
@@ -58,6 +68,9 @@ void pp_report_label(const char *key, size_t room, char *out);
 void pp_report_file_label(const char *path, size_t room, char *out);
 bool pp_report_is_part(const pp_report *report, int file);
 bool pp_report_is_complete(const pp_report_run *run);
+
+/* Idle time of the fl run's group of the same number, divided by this group's; NaN where there is none. */
+double pp_report_group_reduction(const pp_report *report, const pp_report_run *run, int group);
 
 /* Figures of a run that may be averaged over seeds. */
 typedef enum pp_report_figure {

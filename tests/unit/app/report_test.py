@@ -48,6 +48,7 @@ for arguments, expected_code, expected in [
     (["report"], 1, "a results file is missing"),
     (["report", "--pdf", "out.h5"], 1, "there is no option '--pdf'"),
     (["report", "--csv", "--json", "out.h5"], 1, "exclude each other"),
+    (["report", "out.h5", "./out.h5"], 1, "./out.h5 is given twice"),
     (["report", "none.h5"], 2, "cannot open none.h5"),
     (["diff", "out.h5"], 1, "two results files are wanted, 1 given"),
     (["diff", "out.h5", "none.h5"], 2, "cannot open none.h5"),
