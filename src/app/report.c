@@ -364,8 +364,7 @@ static void print_legend(const shown *columns, FILE *stream) {
       "devices.\n",
       stream);
   if (columns->figures[SPEEDUP_COLUMN])
-    fputs("speed-up, reduced: the time, or idle time, of the fl run with the same settings divided by this one's "
-          "(below 1x: "
+    fputs("speed-up, reduced: time, idle time of the fl run with the same settings, divided by this one's (below 1: "
           "longer).\n",
           stream);
   if (columns->figures[ACCURACY_COLUMN])
