@@ -157,9 +157,10 @@ void pp_results_inputs_fini(pp_results_inputs *inputs);
  * `created`. *same tells; where they differ the first difference is written to `stream` as one line. */
 PP_MUST_CHECK pp_status pp_results_diff(const char *path_a, const char *path_b, FILE *stream, bool *same);
 
-/* Local. Puts files of single runs of one experiment together in PATH, which is replaced: every run as it is, the root's
- * attributes from the first file. What differs between the files and is no result (CPU, libraries) is named on `log`,
- * one line a file. Errors (PP_CODE_INPUT): another experiment, a run that is missing, twice there or not complete. */
+/* Local. Puts files of single runs of one experiment together in PATH, which is replaced: every run as it is, the
+ * root's attributes from the first file. What differs between the files and is no result (CPU, libraries) is named on
+ * `log`, one line a file. Errors (PP_CODE_INPUT): another experiment, a run that is missing, twice there or not
+ * complete. */
 PP_MUST_CHECK pp_status pp_results_merge(int file_count, char *const *paths, const char *path, FILE *log);
 
 /* The HDF5 library's version, "1.10.8". */

@@ -32,7 +32,7 @@ int __wrap_pp_experiment_override_count(const pp_experiment *experiment) {
 }
 pp_override __wrap_pp_experiment_override(const pp_experiment *experiment, int override) {
   (void)experiment;
-  (void)override;
+  (void) override;
   return "seed=3";
 }
 
