@@ -19,15 +19,19 @@ TIMED = [
     ("02_small_devices", "idle time and training time per epoch, small devices", []),
     ("03_gpu_server", "idle time and training time per epoch, a GPU as server", []),
     ("05_heterogeneous", "one slower device among four", []),
+    ("08_aps", "automated parameter selection against search and all plans", []),
     ("09_scale", "4 to 131,072 devices", []),
     ("10_heat_map", "split and number of micro-batches", []),
     ("11_beyond", "schedules beyond PiPar and the lower bound", []),
     ("12_sensitivity", "ratios against fl by speed ratio and bandwidth", []),
-    ("13_as_published", "idle time by our definitions, on a space-shared server", []),
+    ("13_as_published", "idle time by the published code's definitions, four Raspberry Pi 4B, 32x32x3 images",
+     ["--idle", "as-published"]),
 ]
 TRAINED = [
     ("04_accuracy", "accuracy and loss against emulated time, three seeds", []),
+    ("07_privacy", "differential privacy: accuracy, epsilon and time", []),
 ]
+WALL = "14_wall_clock"  # 01_quickstart, shortened, under both clocks
 
 
 def fail(message):
@@ -43,6 +47,9 @@ def parse():
                         help="where results and figures go (default: results/reproduce)")
     parser.add_argument("--train", action="store_true",
                         help="also those that really train networks: about ten minutes more on two cores")
+    parser.add_argument("--only", metavar="NAME", action="append",
+                        choices=[name for name, _, _ in TIMED + TRAINED] + [WALL],
+                        help="this experiment alone; may be repeated: %(choices)s")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)  # the arguments alone
     parser.add_argument("--pipar", default="build/src/app/pipar", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -110,6 +117,47 @@ def print_headline(reports):
     print("Nothing is tuned towards the published ratios: docs/reproduction.md says which inputs they depend on.")
 
 
+def draw(pipar, results, folder, figures, *options):
+    done = subprocess.run([pipar, "plot", *results, "-o", folder, *options], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    if done.returncode != 0 and figures:
+        fail(done.stderr.strip())
+
+
+def run_both_clocks(pipar, output, figures):
+    """The quickstart, really paced by the wall clock on five ranks, beside the same under the virtual clock."""
+    files = []
+    for clock in ("virtual", "wall"):
+        path = output / f"{WALL}_{clock}.h5"
+        call([*launcher(5), pipar, "run", "experiments/01_quickstart.yaml", "-o", path, "--force", "-q",
+              "--set", f"clock={clock}", "--set", "dataset.train_samples=2000", "--set", "dataset.test_samples=1000",
+              "--set", "pipeline={split: 2, micro_batches: 5}", "--set", "devices.0.network=code-50-50"])
+        files.append(path)
+    draw(pipar, files, output / WALL, figures)
+    print(f"{WALL}: idle time under the wall clock, five ranks on this machine, beside the virtual clock's: overrun "
+          f"{', '.join(format(run_['overrun_s'], '.3f') + ' s' for run_ in report(pipar, files[1])['runs'])}")
+
+
+def sensitivity(of):
+    """The tables of docs/reproduction.md, in Markdown."""
+    runs = [run_ for run_ in of["runs"] if run_["method"] == "pipar"]
+    servers = list(dict.fromkeys(run_["settings"]["server.device.name"] for run_ in runs))
+    rates = list(dict.fromkeys(run_["settings"]["devices.0.network.up_mbps"] for run_ in runs))
+    lines = []
+    for key, title, published in (("server_idle_reduction", "server idle time less by", PUBLISHED_IDLE),
+                                  ("speedup", "training faster by", PUBLISHED_SPEEDUP)):
+        cell = {(run_["settings"]["server.device.name"], run_["settings"]["devices.0.network.up_mbps"]): run_[key]
+                for run_ in runs}
+        lines += [f"| {title} | " + " | ".join(f"{rate:g} Mbit/s" for rate in rates) + " |",
+                  "| --- |" + " ---: |" * len(rates)]
+        for server in servers:
+            values = [cell[server, rate] for rate in rates]
+            lines.append(f"| server {server} | " + " | ".join(
+                f"**{value:.1f}x**" if value >= published else f"{value:.1f}x" for value in values) + " |")
+        lines += ["", f"Bold: at least the published {published}x.", ""]
+    return "\n".join(lines)
+
+
 def main():
     args = parse()
     if args.check:
@@ -119,19 +167,22 @@ def main():
     figures = shutil.which("gnuplot") is not None
     if not figures:
         print("gnuplot is not here: no figures, but their data.", file=sys.stderr)
+    trained = [entry[0] for entry in TRAINED]
     headline = []
-    for name, shows, options in TIMED + (TRAINED if args.train else []):
-        trained = (name, shows, options) in TRAINED
-        results, of = run(args.pipar, name, output, 5 if trained else RANKS)
-        drawn = subprocess.run([args.pipar, "plot", results, "-o", output / name, *options], stdin=subprocess.DEVNULL,
-                               capture_output=True, text=True)
-        if drawn.returncode != 0 and figures:
-            fail(drawn.stderr.strip())
-        names = [pathlib.Path(line.split(" ")[0]).stem for line in drawn.stdout.splitlines()]
-        print(f"{name}: {shows}: {len(of['runs'])} runs; {output / name}/: {', '.join(names)}", flush=True)
+    for name, shows, options in TIMED + TRAINED:
+        if not (name in args.only if args.only else args.train or name not in trained):
+            continue
+        results, of = run(args.pipar, name, output, 5 if name in trained else RANKS)
+        draw(args.pipar, [results], output / name, figures, *options)
+        print(f"{name}: {shows}: {len(of['runs'])} runs", flush=True)
         if name in ("02_small_devices", "03_gpu_server"):
             headline.append((name, of))
-    print_headline(headline)
+        if name == "12_sensitivity":
+            (output / "sensitivity.md").write_text(sensitivity(of))
+    if WALL in args.only if args.only else args.train:
+        run_both_clocks(args.pipar, output, figures)
+    if headline:
+        print_headline(headline)
     print(f"\nFigures as SVG and PNG, their data as CSV beside them, in {output}/. Took {time.monotonic() - started:.0f} s.")
 
 
