@@ -405,7 +405,15 @@ static const pp_field server_fields[] = {
      .help = "which micro-batch a free slot takes"},
     END};
 
+static const pp_choice modes[] = {{"sync", 0, true}, {"async", 1, false}, {NULL, 0, 0}};
 static const pp_field aggregate_fields[] = {
+    {.key = "mode",
+     .type = PP_FIELD_FIXED,
+     .fallback = "sync",
+     .choices = modes,
+     .help = "sync: models are averaged round by round"},
+    {.key = "buffer", .type = PP_FIELD_UNBUILT},
+    {.key = "staleness_exponent", .type = PP_FIELD_UNBUILT},
     {.key = "deadline_s",
      .type = PP_FIELD_SCALED,
      AT(pp_aggregate_config, deadline_ns),

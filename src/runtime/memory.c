@@ -104,6 +104,8 @@ static int64_t timeline_bytes(const pp_job *job) {
     stage += 4.0 + (double)sizeof(pp_stage_record) + 16.0;
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
+    /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */
+    bytes += scenario->has_presence ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
     bytes += 250.0 + stage * ((double)class->iterations_per_round * class->full->op_count + 2.0);
   }
   return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;

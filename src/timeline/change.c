@@ -117,10 +117,10 @@ static void varied_fini(varied *of, const pp_scenario *scenario) {
 static pp_status run(const pp_scenario *scenario, int64_t *makespan_ns) {
   pp_timeline *timeline = NULL;
   pp_timeline_totals totals;
-  pp_round_times times;
+  pp_round_times times = {.is_last = false};
   PP_TRY(pp_timeline_create(scenario, false, &timeline));
   pp_status status = NULL;
-  for (int64_t round = 0; status == NULL && round < scenario->rounds; round++)
+  while (status == NULL && !times.is_last)
     status = pp_timeline_next_round(timeline, &times);
   if (status == NULL)
     status = pp_timeline_finish(timeline, &totals);

@@ -429,6 +429,42 @@ START_TEST(example_q_a_device_arrives_during_a_round) {
 }
 END_TEST
 
+static void expect_ok(pp_status status) { ck_assert_msg(status == NULL, "%s", pp_error_message(status)); }
+
+/* 2,000 devices drop out with probability 0.3: members are 1,400, give or take 5 standard deviations of 20.5. */
+START_TEST(devices_drop_out_as_often_as_told_and_differ_by_seed_and_round) {
+  example e;
+  example_init(&e, PP_METHOD_FL, 1, 1);
+  e.config.training.epochs = 2;
+  e.config.aggregate.deadline_ns = example_ns(100);
+  e.groups[0].count = 2000;
+  e.groups[0].dropout = 0.3;
+  example_finish(&e);
+  int64_t members[2][2] = {{0}};
+  int32_t first[2][2] = {{0}};
+  for (int seed = 0; seed < 2; seed++) {
+    e.config.seed = (uint64_t)seed;
+    pp_scenario *scenario = NULL;
+    pp_timeline *timeline = NULL;
+    expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+    expect_ok(pp_timeline_create(scenario, false, &timeline));
+    for (int round = 0; round < 2; round++) {
+      pp_round_times times;
+      expect_ok(pp_timeline_next_round(timeline, &times));
+      members[seed][round] = times.member_count;
+      for (int member = 0; member < 100; member++)
+        first[seed][round] += times.members[member];
+      ck_assert_int_le(llabs(members[seed][round] - 1400), 102);
+    }
+    pp_timeline_totals totals;
+    expect_ok(pp_timeline_finish(timeline, &totals));
+    pp_timeline_destroy(timeline);
+    pp_scenario_destroy(scenario);
+  }
+  ck_assert(first[0][0] != first[0][1] && first[0][0] != first[1][0]);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
@@ -448,6 +484,7 @@ int main(void) {
   tcase_add_loop_test(tests, example_o_the_aggregate_takes_the_first_model, 0, 2);
   tcase_add_loop_test(tests, example_p_a_device_departs_and_the_server_waits_for_it, 0, 2);
   tcase_add_loop_test(tests, example_q_a_device_arrives_during_a_round, 0, 2);
+  tcase_add_test(tests, devices_drop_out_as_often_as_told_and_differ_by_seed_and_round);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);

@@ -205,6 +205,8 @@ START_TEST(changes_over_time_that_cannot_be) {
       {GROUP("count: 2") "aggregate: {deadline_s: 3}\nclock: wall\n", "exp.yaml:4:12: aggregate: contradicts `clock"},
       {"method: sl\ndevices: [{device: raspberry-pi-4b, network: code-10-25}]\naggregate: {deadline_s: 3}\n",
        "exp.yaml:3:12: aggregate: contradicts `method: sl`"},
+      {GROUP("count: 2") "aggregate: {mode: async}\n", "exp.yaml:4:19: aggregate.mode: async is not built yet"},
+      {GROUP("count: 2") "aggregate: {buffer: 2}\n", "exp.yaml:4:21: aggregate.buffer: is not built yet"},
       {GROUP("count: 2") "aggregate: {deadline_s: 0}\n", "exp.yaml:4:25: aggregate.deadline_s: 0"},
       {GROUP("slowdown: [[0, 2]]") "clock: wall\n", "exp.yaml:3:60: devices.0.slowdown: contradicts `clock: wall`"},
   };
