@@ -178,9 +178,9 @@ static pp_status write_file(merger *of) {
   for (int run = 0; run < of->run_count; run++) {
     char name[32];
     snprintf(name, sizeof name, "/runs/%d", run);
-    PP_TRY_H5(PP_CODE_RUN, "write", of->path,
-              H5Ocopy(pp_results_file(of->files[of->owners[run]]), name, runs, name + strlen("/runs/"), H5P_DEFAULT,
-                      H5P_DEFAULT));
+    const pp_results *from = of->files[of->owners[run]];
+    PP_TRY_H5(PP_CODE_INPUT, "copy a run from", pp_results_path(from),
+              H5Ocopy(pp_results_file(from), name, runs, name + strlen("/runs/"), H5P_DEFAULT, H5P_DEFAULT));
   }
   return NULL;
 }
