@@ -135,6 +135,30 @@ static void build_odd(pp_builder *b) {
   dense_end(b);
 }
 
+/* Groups, averages of windows that overlap and that leave a rest, and activations on their own. */
+static void build_grouped(pp_builder *b) {
+  pp_builder_block(b, "grouped");
+  int end = conv(b, PP_FROM_BLOCK, "conv1", (pp_conv_spec){.channels = 18, .kernel = 3, .stride = 1, .padding = 1});
+  end = pp_builder_activation(b, end, PP_ACT_HARD_SWISH);
+  end = conv(b, end, "conv2", (pp_conv_spec){.channels = 12, .kernel = 3, .stride = 2, .padding = 1, .groups = 6});
+  pp_builder_average_pool(b, end, 3, 2);
+  pp_builder_block(b, "biased");
+  end = conv(b, PP_FROM_BLOCK, "conv",
+             (pp_conv_spec){.channels = 40,
+                            .kernel = 3,
+                            .stride = 1,
+                            .padding = 2,
+                            .groups = 2,
+                            .biased = true,
+                            .plain = true,
+                            .pool = true,
+                            .act = PP_ACT_RELU});
+  pp_builder_activation(b, end, PP_ACT_HARD_SIGMOID);
+  pp_builder_block(b, "two a group");
+  conv(b, PP_FROM_BLOCK, "conv", (pp_conv_spec){.channels = 80, .kernel = 2, .stride = 1, .groups = 40, .plain = true});
+  dense_end(b);
+}
+
 static const struct {
   const char *chain;
   void (*build)(pp_builder *builder); /* instead of the chain */
@@ -159,6 +183,8 @@ static const struct {
     {NULL, build_inverted, {1, 13, 21}, 3},
     {NULL, build_odd, {2, 28, 28}, 2},
     {NULL, build_odd, {3, 15, 22}, 4},
+    {NULL, build_grouped, {3, 18, 22}, 8},
+    {NULL, build_grouped, {2, 20, 26}, 5},
 };
 
 static void fixture_case(fixture *f, int number) {
