@@ -218,6 +218,7 @@ pp_status pp_plot_all(const pp_report *report, const char *directory, bool as_pu
   PP_TRY(pp_plot_scale(&plot));
   PP_TRY(pp_plot_map(&plot));
   PP_TRY(pp_plot_bounds(&plot));
+  PP_TRY(pp_plot_network(&plot));
   PP_TRY(pp_plot_accuracy(&plot));
   PP_TRY(pp_plot_loss(&plot));
   PP_TRY(pp_plot_gantt(&plot));

@@ -3,4 +3,4 @@
 set -u
 cd "$1" || exit 1
 command -v shellcheck >/dev/null || { echo "shellcheck is not here (Debian: shellcheck)"; exit 77; }
-find tests bench scripts slurm -name '*.sh' -exec shellcheck -x quickstart run-tests .ci/run slurm/run.sbatch {} +
+find tests bench scripts slurm -name '*.sh' -exec shellcheck -x quickstart run-tests reproduce .ci/run slurm/run.sbatch {} +
