@@ -82,6 +82,7 @@ typedef struct pp_pipeline_config {
   int in_flight;     /* 1f1b; 0: micro_batches */
   pp_planner planner;
   int min_micro_batch; /* samples; bounds what is planned */
+  int replan;          /* rounds after which the planner runs again; 0: never */
 } pp_pipeline_config;
 
 /* Which models an aggregate waits for. */

@@ -51,6 +51,7 @@ typedef struct pp_plan_row {
   int split, micro_batches;
   double makespan_s; /* predicted by the timeline for the planner's horizon; NaN where pruned */
   int chosen;        /* 1 for the plan of its group */
+  int round;         /* from which on the choice holds */
 } pp_plan_row;
 
 /* A run, as numbers: the timeline's whole input. */
@@ -135,6 +136,14 @@ void pp_timeline_destroy(pp_timeline *timeline);
 PP_MUST_CHECK pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out);
 /* After the last round. `out` is valid until the timeline is destroyed. */
 PP_MUST_CHECK pp_status pp_timeline_finish(pp_timeline *timeline, pp_timeline_totals *out);
+
+/* Asked when a round's aggregate has ended, but not the last one's. *next: the scenario that holds from the next round
+ * on, alike but for its plans, in whose sizes the models go out; NULL: none. It must outlive the timeline. */
+typedef struct pp_replanner {
+  pp_status (*decide)(void *context, const pp_timeline *timeline, const pp_scenario **next);
+  void *context;
+} pp_replanner;
+void pp_timeline_replan_by(pp_timeline *timeline, pp_replanner replanner);
 
 /* Under the wall clock, instead of pp_timeline_next_round: takes over what really happened in the next round, and gives
  * the same figures of it, with lateness against the model as PP_CAUSE_OVERRUN. `records`: every stage of the round, in

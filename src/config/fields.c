@@ -182,6 +182,14 @@ static const pp_field pipeline_fields[] = {
      .low = 1,
      .high = 1000000,
      .help = "samples: the smallest micro-batch that a planner may choose; batch norm wants several"},
+    {.key = "replan",
+     .type = PP_FIELD_INT,
+     AT(pp_pipeline_config, replan),
+     .fallback = "0",
+     .low = 0,
+     .high = 1000000,
+     .unit = "rounds",
+     .help = "how often what is `auto` is planned again, from what was observed; 0: never. One value for all groups"},
     END};
 
 #define STAGE(name, member, text)                                                                                      \

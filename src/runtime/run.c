@@ -12,6 +12,7 @@
 #include "runtime/memory.h"
 #include "runtime/privacy.h"
 #include "runtime/server.h"
+#include "timeline/replan.h"
 
 struct pp_run {
   pp_run_request request;
@@ -32,6 +33,7 @@ struct pp_run {
   /* Rank 0 only. */
   pp_aggregate aggregate;
   pp_timeline *timeline;
+  pp_replan *replan;       /* NULL: plans hold for the whole run */
   pp_score *scores;        /* (device_count) */
   bool *members;           /* (device_count + 1) of the round in hand, then whether it is the last */
   pp_round_times times;    /* of the round in hand, where they come first */
@@ -220,6 +222,10 @@ static pp_status prepare(pp_run *run) {
       pp_alloc((size_t)run->scenario->device_count + 1, sizeof *run->members, "the members of a round", &run->members);
   if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
+    if (status == NULL && config->pipeline.replan > 0 && run->scenario->plan_count > 0)
+      status = pp_replan_create(run->scenario, &run->replan);
+    if (status == NULL && run->replan != NULL)
+      pp_timeline_replan_by(run->timeline, pp_replan_replanner(run->replan));
     if (status == NULL)
       status = pp_alloc((size_t)run->scenario->device_count, sizeof *run->scores, "scores", &run->scores);
   }
@@ -247,6 +253,7 @@ void pp_run_destroy(pp_run *run) {
   if (run == NULL)
     return;
   pp_timeline_destroy(run->timeline);
+  pp_replan_destroy(run->replan);
   pp_local_destroy(run->local);
   pp_server_rank_destroy(run->server);
   pp_device_rank_destroy(run->devices);
@@ -441,6 +448,10 @@ static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *ro
   pp_round_times times;
   run->row = *row;
   PP_TRY(pp_timeline_next_round(run->timeline, &times));
+  int64_t count = 0;
+  const pp_plan_row *rows = run->replan != NULL ? pp_replan_take_rows(run->replan, &count) : NULL;
+  if (count > 0)
+    PP_TRY(pp_sink_plan(run->request.sink, rows, count));
   return write_round(run, &times, &run->row);
 }
 
@@ -515,6 +526,8 @@ static pp_status end_in_file(pp_run *run) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->device_count, sizeof *devices, "the devices' table", &devices), done);
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->slots, sizeof *server, "the server's table", &server), done);
+  if (run->replan != NULL)
+    run->job.scenario = pp_replan_scenario(run->replan); /* the last plans */
   fill_devices(run, &totals, devices, &summary, &overrun_s);
   fill_server(run, &totals, server, &summary, &overrun_s);
   summary.overrun_s = run->clock.wall ? overrun_s : (double)NAN;

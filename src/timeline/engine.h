@@ -39,6 +39,8 @@ typedef struct pp_presence pp_presence;
 
 struct pp_timeline {
   const pp_scenario *scenario;
+  pp_replanner replanner;
+  const pp_scenario *next; /* decided, and not yet in force; NULL: none */
   int64_t device_count;
   int slot_count;
   bool has_own_slots;   /* slot k serves device k alone */
@@ -105,6 +107,12 @@ static inline pp_ns pp_later(pp_timeline *timeline, pp_ns time, pp_ns length) {
 static inline pp_span *pp_iteration_spans(const pp_timeline *timeline, int64_t device, int64_t iteration) {
   const pp_device_state *state = &timeline->devices[device];
   return timeline->spans + state->base + iteration * timeline->plans[state->plan].stride;
+}
+
+/* The device's class as its model goes out at the end of the round. */
+static inline const pp_device_class *pp_returning_class(const pp_timeline *timeline, int64_t device) {
+  int32_t plan = timeline->devices[device].plan;
+  return timeline->next != NULL ? &timeline->next->classes[plan] : timeline->plans[plan].class;
 }
 
 /* The program of the device's iteration of this round. */

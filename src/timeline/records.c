@@ -100,7 +100,8 @@ void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate) {
     add(timeline, device, PP_STAGE_MODEL_UPLOAD, timeline->model_up[device], schedule->model_upload_bytes);
     /* In sl the first device gets the model for the next round, and in the last there is none. */
     if (device > 0 || aggregate != NULL || timeline->round + 1 < timeline->scenario->rounds)
-      add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], schedule->model_download_bytes);
+      add(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device],
+          pp_returning_class(timeline, device)->full->model_download_bytes);
   }
   if (aggregate != NULL)
     pp_records_add_aggregate(timeline, *aggregate);

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "model/link.h"
 #include "model/privacy.h"
+#include "timeline/replan.h"
 
 typedef struct pp_scenario_storage {
   pp_scenario_inputs *inputs; /* owned; NULL where the planner lends them */
@@ -374,6 +375,50 @@ static pp_status check_plan(const pp_scenario_inputs *inputs, int group, pp_grou
   return NULL;
 }
 
+const pp_scenario_inputs *pp_scenario_inputs_of(const pp_scenario *scenario) {
+  return ((const pp_scenario_storage *)scenario->storage)->inputs;
+}
+
+bool pp_scenario_has_presence(const pp_config *config) {
+  bool has = config->aggregate.deadline_ns > 0 || config->aggregate.min_devices > 0;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *g = &config->groups[group];
+    has = has || g->arrives_ns > 0 || g->departs_ns > 0 || g->dropout > 0;
+  }
+  return has;
+}
+
+static pp_status check_replan(const pp_config *config) {
+  for (int group = 0; group < config->group_count; group++)
+    if (config->groups[group].pipeline.replan != config->pipeline.replan)
+      return pp_fail(PP_CODE_INPUT,
+                     "devices.%d.pipeline.replan: %d differs from the experiment's %d: allowed is one "
+                     "value for all groups",
+                     group, config->groups[group].pipeline.replan, config->pipeline.replan);
+  if (config->pipeline.replan > 0 && pp_scenario_has_presence(config))
+    return pp_fail(PP_CODE_INPUT,
+                   "pipeline.replan: %d is not built yet with devices that come, go or drop out, or an aggregate that "
+                   "does not wait for all; allowed is 0",
+                   config->pipeline.replan);
+  if (config->pipeline.replan > 0 && config->compute == PP_COMPUTE_REAL)
+    return pp_fail(PP_CODE_INPUT,
+                   "pipeline.replan: %d is not built yet with compute: real; allowed are 0, or compute: "
+                   "none",
+                   config->pipeline.replan);
+  return NULL;
+}
+
+/* Who plans again later does not know the links' future now either. */
+static pp_status resolve(const pp_scenario_inputs *inputs, pp_group_plan *plans, pp_plan_row **rows, int64_t *count) {
+  if (inputs->config->pipeline.replan == 0)
+    return pp_planner_resolve(inputs, plans, rows, count);
+  pp_observed observed;
+  PP_TRY(pp_observed_init(&observed, inputs));
+  pp_status status = pp_planner_resolve(&observed.inputs, plans, rows, count);
+  pp_observed_fini(&observed);
+  return status;
+}
+
 static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   const pp_config *config = inputs->config;
   pp_group_plan *plans = NULL;
@@ -383,7 +428,8 @@ static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   for (int group = 0; group < config->group_count; group++)
     plans[group] = (pp_group_plan){config->groups[group].pipeline.split, config->groups[group].pipeline.micro_batches};
   pp_status status = NULL;
-  PP_TRY_GOTO(status, pp_planner_resolve(inputs, plans, &rows, &row_count), done);
+  PP_TRY_GOTO(status, check_replan(config), done);
+  PP_TRY_GOTO(status, resolve(inputs, plans, &rows, &row_count), done);
   for (int group = 0; group < config->group_count; group++)
     PP_TRY_GOTO(status, check_plan(inputs, group, plans[group]), done);
   PP_TRY_GOTO(status, pp_scenario_build(inputs, plans, 0, out), done);

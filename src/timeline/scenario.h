@@ -40,6 +40,9 @@ void pp_scenario_inputs_fini(pp_scenario_inputs *inputs);
 PP_MUST_CHECK pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                                           pp_scenario **out);
 
+/* The inputs of a scenario that pp_scenario_create made. */
+const pp_scenario_inputs *pp_scenario_inputs_of(const pp_scenario *scenario);
+
 pp_cost_inputs pp_scenario_cost_inputs(const pp_scenario_inputs *inputs, int group);
 
 /* Parts of building, for candidates of the planner. */
@@ -49,6 +52,9 @@ int64_t pp_scenario_ragged_batch(const pp_scenario_inputs *inputs, const pp_devi
 /* A batch norm that sees one value per channel has no variance. */
 PP_MUST_CHECK pp_status pp_scenario_check_batch_norms(const pp_scenario_inputs *inputs, int group,
                                                       const pp_schedule *schedule);
+
+/* Devices come or go, or the aggregate does not wait for all. */
+bool pp_scenario_has_presence(const pp_config *config);
 
 bool pp_method_splits(pp_method method);    /* split matters */
 bool pp_method_pipelines(pp_method method); /* the number of micro-batches matters */

@@ -36,13 +36,10 @@ static pp_status create_plans(pp_timeline *timeline) {
 }
 
 /* Lays the spans of a round out device by device. */
-static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
+static pp_status lay_out(pp_timeline *timeline, int64_t *instants) {
   size_t count = (size_t)timeline->device_count;
-  PP_TRY(pp_alloc(count, sizeof *timeline->devices, "the timeline's devices", &timeline->devices));
-  PP_TRY(pp_alloc(count, sizeof *timeline->device_times, "the timeline's devices", &timeline->device_times));
-  PP_TRY(pp_alloc(count, sizeof *timeline->model_up, "the timeline's devices", &timeline->model_up));
-  PP_TRY(pp_alloc(count, sizeof *timeline->model_down, "the timeline's devices", &timeline->model_down));
   *instants = 0;
+  timeline->span_count = 0;
   bool woken = false;
   for (int64_t device = 0; device < timeline->device_count; device++) {
     pp_device_state *state = &timeline->devices[device];
@@ -61,11 +58,20 @@ static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
     *instants += plan->event_driven ? plan->class->full->micro_batches + 4 : 1;
     *instants += timeline->scenario->has_presence ? 4 : 0;
   }
-  if (pp_takes_turns(timeline))
-    PP_TRY(pp_alloc(count, sizeof *timeline->device_chain, "the timeline's devices", &timeline->device_chain));
   if (woken)
     PP_TRY(pp_alloc(count, sizeof *timeline->lanes, "the timeline's devices", &timeline->lanes));
   return NULL;
+}
+
+static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
+  size_t count = (size_t)timeline->device_count;
+  PP_TRY(pp_alloc(count, sizeof *timeline->devices, "the timeline's devices", &timeline->devices));
+  PP_TRY(pp_alloc(count, sizeof *timeline->device_times, "the timeline's devices", &timeline->device_times));
+  PP_TRY(pp_alloc(count, sizeof *timeline->model_up, "the timeline's devices", &timeline->model_up));
+  PP_TRY(pp_alloc(count, sizeof *timeline->model_down, "the timeline's devices", &timeline->model_down));
+  if (pp_takes_turns(timeline))
+    PP_TRY(pp_alloc(count, sizeof *timeline->device_chain, "the timeline's devices", &timeline->device_chain));
+  return lay_out(timeline, instants);
 }
 
 static pp_status create_server(pp_timeline *timeline, int64_t instants) {
@@ -82,18 +88,21 @@ static pp_status create_server(pp_timeline *timeline, int64_t instants) {
   return NULL;
 }
 
+static pp_status create_spans(pp_timeline *timeline) {
+  PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->spans, "the stages of a round", &timeline->spans));
+  if (timeline->record_stages)
+    PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->slot_of, "the slots of a round's stages",
+                    &timeline->slot_of));
+  return NULL;
+}
+
 static pp_status create_parts(pp_timeline *timeline) {
   int64_t instants = 0;
   PP_TRY(create_plans(timeline));
   PP_TRY(create_devices(timeline, &instants));
   PP_TRY(create_server(timeline, instants));
-  PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->spans, "the stages of a round", &timeline->spans));
-  if (timeline->scenario->has_presence)
-    PP_TRY(pp_presence_create(timeline));
-  if (timeline->record_stages)
-    PP_TRY(pp_alloc((size_t)timeline->span_count, sizeof *timeline->slot_of, "the slots of a round's stages",
-                    &timeline->slot_of));
-  return NULL;
+  PP_TRY(create_spans(timeline));
+  return timeline->scenario->has_presence ? pp_presence_create(timeline) : NULL;
 }
 
 pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp_timeline **out) {
@@ -175,7 +184,7 @@ static pp_ns return_models(pp_timeline *timeline, pp_span aggregate, pp_ns due) 
     pp_device_state *state = &timeline->devices[device];
     const pp_class_plan *plan = &timeline->plans[state->plan];
     pp_resource_times *times = &timeline->device_times[device];
-    int64_t bytes = plan->class->full->model_download_bytes;
+    int64_t bytes = pp_returning_class(timeline, device)->full->model_download_bytes;
     pp_span span = {aggregate.end_ns, pp_link_finish(&plan->down, aggregate.end_ns, bytes)};
     timeline->overflow = timeline->overflow || span.end_ns == PP_NS_NEVER;
     pp_ns arrival = pp_later(timeline, span.end_ns, plan->down_latency_ns);
@@ -192,20 +201,49 @@ static pp_ns return_models(pp_timeline *timeline, pp_span aggregate, pp_ns due) 
 }
 
 /* Ends a round whose uploads have all arrived; returns the arrival of its last model. */
-static pp_ns end_round(pp_timeline *timeline) {
+static pp_status end_round(pp_timeline *timeline, pp_ns *end) {
   if (pp_takes_turns(timeline)) {
     timeline->stage_count += timeline->device_count - (timeline->round + 1 == timeline->scenario->rounds ? 1 : 0);
     if (timeline->record_stages)
       pp_records_fill(timeline, NULL);
-    return timeline->turn_end;
+    *end = timeline->turn_end;
+    return NULL;
   }
   pp_ns due = 0;
   pp_span averaging = aggregate(timeline, &due);
-  pp_ns end = return_models(timeline, averaging, due);
+  if (timeline->replanner.decide != NULL && timeline->round + 1 < timeline->scenario->rounds)
+    PP_TRY(timeline->replanner.decide(timeline->replanner.context, timeline, &timeline->next));
+  *end = return_models(timeline, averaging, due);
   if (timeline->record_stages && !timeline->overflow)
     pp_records_fill(timeline, &averaging);
   timeline->round_start = averaging.end_ns;
-  return end;
+  return NULL;
+}
+
+void pp_timeline_replan_by(pp_timeline *timeline, pp_replanner replanner) { timeline->replanner = replanner; }
+
+/* Between two rounds: takes over other plans. */
+static pp_status adopt(pp_timeline *timeline, const pp_scenario *scenario) {
+  for (int index = 0; index < scenario->class_count; index++)
+    pp_class_plan_fini(&timeline->plans[index]);
+  free(timeline->plans);
+  free(timeline->round_iterations);
+  free(timeline->lanes);
+  free(timeline->spans);
+  free(timeline->slot_of);
+  timeline->plans = NULL;
+  timeline->round_iterations = NULL;
+  timeline->lanes = NULL;
+  timeline->spans = NULL;
+  timeline->slot_of = NULL;
+  timeline->scenario = scenario;
+  timeline->next = NULL;
+  int64_t instants = 0;
+  PP_TRY(create_plans(timeline));
+  PP_TRY(lay_out(timeline, &instants));
+  pp_queue_fini(&timeline->instants);
+  PP_TRY(pp_queue_init(&timeline->instants, instants, "the timeline's instants"));
+  return create_spans(timeline);
 }
 
 /* Takes out what belongs to the time of other rounds. */
@@ -230,7 +268,8 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   pp_engine_run(timeline, PP_NS_NEVER);
   PP_TRY(check_overflow(timeline));
   PP_ASSERT(timeline->unfinished == 0);
-  pp_ns end = end_round(timeline);
+  pp_ns end = 0;
+  PP_TRY(end_round(timeline, &end));
   PP_TRY(check_overflow(timeline));
   *out = (pp_round_times){.round = timeline->round,
                           .end_ns = end,
@@ -249,6 +288,8 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   timeline->previous_end_ns = end;
   timeline->makespan = end;
   timeline->early_device_busy = timeline->early_server_busy = 0;
+  if (timeline->next != NULL)
+    PP_TRY(adopt(timeline, timeline->next));
   if (timeline->round < scenario->rounds) {
     /* What the next round does before this one ends is work in this one's time. */
     pp_engine_begin_round(timeline);

@@ -345,6 +345,8 @@ pp_status pp_results_read_stages(const pp_results *results, int run, int64_t fir
 }
 
 pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first, int64_t count, pp_plan_row *rows) {
+  for (int64_t row = 0; row < count; row++)
+    rows[row].round = 0; /* older files planned once */
   return read_table(results, run, PP_TABLE_PLAN, first, count, rows);
 }
 

@@ -70,6 +70,7 @@ static const pp_column plan_columns[] = {
     {"micro_batches", "", PP_COLUMN_I32, offsetof(pp_plan_row, micro_batches)},
     {"makespan_s", "s", PP_COLUMN_F64, offsetof(pp_plan_row, makespan_s)},
     {"chosen", "", PP_COLUMN_I32, offsetof(pp_plan_row, chosen)},
+    {"round", "", PP_COLUMN_I32, offsetof(pp_plan_row, round)},
 };
 
 static const pp_column network_columns[] = {

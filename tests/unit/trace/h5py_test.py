@@ -22,7 +22,7 @@ COLUMNS = {
     "rounds": ["round", "iterations", "end_s", "train_loss", "train_accuracy", "test_accuracy", "server_idle_s",
                "device_idle_s", "epsilon"],
     "stages": ["device", "slot", "round", "iteration", "micro_batch", "stage", "start_ns", "end_ns", "bytes"],
-    "plan": ["group", "split", "micro_batches", "makespan_s", "chosen"],
+    "plan": ["group", "split", "micro_batches", "makespan_s", "chosen", "round"],
 }
 STAGES = ["forward", "upload", "server_forward", "server_backward", "download", "backward", "device_update",
           "server_update", "model_upload", "aggregate", "model_download", "server_backward_input",

@@ -13,7 +13,7 @@ static pp_status write_file(const char *path, bool running, pp_experiment *exper
                                     {0, -1, 0, 0, 0, PP_STAGE_UPLOAD, 1000000000, 2000000000, 1250000},
                                     {-1, 0, 0, -1, -1, PP_STAGE_AGGREGATE, 8900000000, 8950000000, 0}};
   const pp_round_row round = {0, 1, 9.1, 0.5, NAN, 0.75, 5.8, 2.6, NAN};
-  const pp_plan_row plan[] = {{0, 1, 2, 9.1, 1}, {0, 2, 2, NAN, 0}};
+  const pp_plan_row plan[] = {{0, 1, 2, 9.1, 1, 0}, {0, 2, 2, NAN, 0, 0}};
   const pp_device_row device = {0, 0, 1, 2, 100, 6.5, 2.6, {0, 0.1, 0, 1.5, 0.55, 0.4, 0.05, 0, 0}, 2625000, 2625000};
   const pp_server_row slot = {0, 3.3, 5.8, {4.35, 1.1, 0, 0, 0, 0.2, 0, 0.15, 0}};
   const pp_run_summary summary = {9.1, 3.3, 5.8, 2.6, 0.5, 0.75, 2625000, 2625000, NAN};

@@ -54,7 +54,7 @@ static void write_file(const char *path, const variant *of) {
   pp_results_writer *writer = NULL;
   ok(pp_results_create(path, true, experiment, &provenance, 1, &writer));
   for (int run = 0; run < of->runs; run++) {
-    const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1}, {0, 2, 4, NAN, 0}};
+    const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1, 0}, {0, 2, 4, NAN, 0, 0}};
     ok(pp_results_append_plan(writer, run, plan, 2));
     for (int round = 0; round < of->rounds; round++) {
       pp_stage_record rows[rows_per_round];

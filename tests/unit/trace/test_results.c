@@ -92,7 +92,7 @@ static void end_run(pp_results_writer *writer, int run, const char *status, bool
 
 static void write_file(bool force) {
   pp_results_writer *writer = begin(force);
-  const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1}, {0, 2, 4, NAN, 0}};
+  const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1, 0}, {0, 2, 4, NAN, 0, 0}};
   ok(pp_results_append_plan(writer, 0, plan, 2));
   for (int run = 0; run < 2; run++) {
     for (int round = 0; round < 3; round++) {
