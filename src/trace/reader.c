@@ -341,7 +341,15 @@ pp_status pp_results_read_rounds(const pp_results *results, int run, int64_t fir
 
 pp_status pp_results_read_stages(const pp_results *results, int run, int64_t first, int64_t count,
                                  pp_stage_record *rows) {
-  return read_table(results, run, PP_TABLE_STAGES, first, count, rows);
+  PP_TRY(read_table(results, run, PP_TABLE_STAGES, first, count, rows));
+  for (int64_t row = 0; row < count; row++) {
+    const pp_stage_record *at = &rows[row];
+    if (at->stage < 0 || at->stage >= PP_STAGE_COUNT || at->device < -1 || at->slot < -1 || at->start_ns < 0 ||
+        at->end_ns < at->start_ns)
+      return pp_fail(PP_CODE_INPUT, "%s is damaged: row %lld of run %d's stages is none that can happen", results->path,
+                     (long long)(first + row), run);
+  }
+  return NULL;
 }
 
 pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first, int64_t count, pp_plan_row *rows) {
