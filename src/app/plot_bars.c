@@ -13,9 +13,20 @@ static const pp_report_run *run_of(const pp_report *report, int group) {
   return &report->runs[report->groups[group].runs[0]];
 }
 
+/* Planners are compared side by side, as methods are. */
+static bool is_compared(const char *key) { return strcmp(key, "pipeline.planner") == 0; }
+
+static bool compares_planners(const pp_report *report) {
+  for (int key = 0; key < report->varying_count; key++)
+    if (is_compared(report->varying[key]))
+      return true;
+  return false;
+}
+
 static bool same_cell(const pp_report *report, const pp_report_run *a, const pp_report_run *b) {
   for (int key = 0; key < report->varying_count; key++)
-    if (strcmp(pp_report_setting_text(a, report->varying[key]), pp_report_setting_text(b, report->varying[key])) != 0)
+    if (!is_compared(report->varying[key]) &&
+        strcmp(pp_report_setting_text(a, report->varying[key]), pp_report_setting_text(b, report->varying[key])) != 0)
       return false;
   return true;
 }
@@ -25,6 +36,14 @@ static void label_bars(const pp_report *report, pp_plot_bars *out) {
   for (int index = 0; index < out->count; index++) {
     pp_plot_bar *bar = &out->bars[index];
     const pp_report_run *run = run_of(report, bar->group);
+    if (compares_planners(report)) {
+      bool one_method = true;
+      for (int other = 0; other < out->count; other++)
+        one_method = one_method && strcmp(run_of(report, out->bars[other].group)->info.method, run->info.method) == 0;
+      snprintf(bar->label, sizeof bar->label, one_method ? "%.0s%.40s" : "%s %.40s", run->info.method,
+               pp_report_setting_text(run, "pipeline.planner"));
+      continue;
+    }
     bool twice = false, alike = false;
     for (int other = 0; other < out->count; other++) {
       const pp_report_run *against = run_of(report, out->bars[other].group);
@@ -68,7 +87,7 @@ static void find_panels(const pp_report *report, pp_plot_bars *out) {
   out->panel_count = out->count > 0;
   if (out->cell_count <= MOST_CELLS_TOGETHER || report->varying_count < 2)
     return;
-  out->panel_key = report->varying[0];
+  out->panel_key = report->varying[is_compared(report->varying[0])];
   for (int key = 0; key < report->varying_count; key++)
     if (strcmp(report->varying[key], "model") == 0)
       out->panel_key = report->varying[key];
@@ -158,7 +177,7 @@ static double method_lines(const pp_plot_bars *bars) {
 
 /* Keys that label the cells of a panel. */
 static int cell_keys(const pp_report *report, const pp_plot_bars *bars) {
-  return bars->cell_count < 2 ? 0 : report->varying_count - (bars->panel_key != NULL);
+  return bars->cell_count < 2 ? 0 : report->varying_count - (bars->panel_key != NULL) - compares_planners(report);
 }
 
 double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bars) {
@@ -182,7 +201,7 @@ static void print_cell_label(FILE *script, const pp_report *report, const pp_plo
   const pp_report_run *run = run_of(report, bar->group);
   bool first = true;
   for (int key = 0; key < report->varying_count; key++) {
-    if (report->varying[key] == bars->panel_key)
+    if (report->varying[key] == bars->panel_key || is_compared(report->varying[key]))
       continue;
     const char *text = pp_report_setting_text(run, report->varying[key]);
     char label[48], line[112];

@@ -75,11 +75,19 @@ static pp_status read_point(const pp_report *report, const quantity *of, const p
   return NULL;
 }
 
+/* Values of settings: names speak for themselves, a number needs to be said what it is of. */
 static void label_line(const pp_report *report, const pp_report_run *run, line *out) {
   size_t used = (size_t)snprintf(out->label, sizeof out->label, "%s", run->info.method);
-  for (int key = 0; key < report->varying_count && used < sizeof out->label; key++)
-    used += (size_t)snprintf(out->label + used, sizeof out->label - used, ", %.40s",
-                             pp_report_setting_text(run, report->varying[key]));
+  for (int key = 0; key < report->varying_count && used < sizeof out->label; key++) {
+    const char *text = pp_report_setting_text(run, report->varying[key]);
+    char name[48], *end = NULL;
+    if (text[0] == '\0')
+      continue;
+    (void)strtod(text, &end);
+    pp_report_label(report->varying[key], sizeof name, name);
+    used += (size_t)snprintf(out->label + used, sizeof out->label - used, *end == '\0' ? ", %s %.40s" : ",%.0s %.40s",
+                             name, text);
+  }
 }
 
 /* A block of rows a line, two empty lines between blocks: gnuplot's `index`. */
@@ -178,6 +186,15 @@ static void draw_lines(FILE *script, const char *csv, void *context) {
   fputc('\n', script);
 }
 
+/* The key stands beside the frame. */
+static int chart_width(const line_chart *chart) {
+  enum { frame_and_tics = 640, letter = 8 };
+  size_t longest = 0;
+  for (int index = 0; index < chart->line_count; index++)
+    longest = strlen(chart->lines[index].label) > longest ? strlen(chart->lines[index].label) : longest;
+  return frame_and_tics + letter * (int)longest;
+}
+
 static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   bool any = false;
   for (int run = 0; run < plot->report->run_count && !any; run++) {
@@ -204,7 +221,7 @@ static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   for (int index = 0; index < chart->line_count; index++)
     chart->points = chart->points && chart->lines[index].points == 1;
   if (status == NULL)
-    status = pp_plot_write_script(plot, of->name, 800, 440, draw_lines, chart);
+    status = pp_plot_write_script(plot, of->name, chart_width(chart), 440, draw_lines, chart);
 done:
   free(chart);
   return status;
