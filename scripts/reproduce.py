@@ -19,6 +19,7 @@ TIMED = [
     ("02_small_devices", "idle time and training time per epoch, small devices", []),
     ("03_gpu_server", "idle time and training time per epoch, a GPU as server", []),
     ("05_heterogeneous", "one slower device among four", []),
+    ("06_changing_bandwidth", "a falling link: one plan against planning again", []),
     ("08_aps", "automated parameter selection against search and all plans", []),
     ("09_scale", "4 to 131,072 devices", []),
     ("10_heat_map", "split and number of micro-batches", []),

@@ -137,6 +137,14 @@ class Privacy(ExperimentTest):
                 self.assertGreater(run["makespan_s"], none["makespan_s"])
 
 
+class Replanning(ExperimentTest):
+    def test_planning_again_is_no_slower_than_the_first_plan_on_a_falling_link(self):
+        runs = self.run_experiment("06_changing_bandwidth", "training.epochs=4")
+        times = {run["settings"]["pipeline.replan"]: run["makespan_s"] for run in runs}
+        self.assertEqual(sorted(times), [0, 1])
+        self.assertLessEqual(times[1], times[0])
+
+
 class Planners(ExperimentTest):
     def test_no_plan_is_better_than_the_best_and_searching_beats_the_rule(self):
         runs = self.run_experiment("08_aps", "sweep.model=[vgg5, mobilenetv3-large]", "dataset.train_samples=800",
