@@ -74,6 +74,7 @@ typedef struct pp_cost_config {
   pp_cost_table table;                            /* with PP_COST_TABLE */
   char *device_profile, *server_profile;          /* files, with PP_COST_PROFILE; NULL where not given */
   const struct pp_profile *on_device, *on_server; /* what they hold (config/profile.h) */
+  int64_t slowdown, server_slowdown;              /* millionths, with PP_COST_MEASURED; 0: not given, which is 1 */
 } pp_cost_config;
 
 typedef struct pp_pipeline_config {

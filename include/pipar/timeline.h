@@ -65,6 +65,7 @@ typedef struct pp_scenario {
   const int32_t *class_of;        /* (device_count) */
   int64_t rounds;
   int64_t aggregate_ns; /* 0 where the method has no aggregate */
+  bool is_measured;     /* compute stages cost 0 in the schedules: pp_timeline_take_lengths says what they took */
   bool has_presence;    /* devices come or go, or the aggregate does not wait for all */
   int64_t deadline_ns;  /* of a round's aggregate, from its begin; 0: none */
   int min_devices;      /* whose models an aggregate needs; 0: all's, or with a deadline one */
@@ -134,6 +135,12 @@ PP_MUST_CHECK pp_status pp_timeline_create(const pp_scenario *scenario, bool rec
 void pp_timeline_destroy(pp_timeline *timeline);
 /* Advances by one round; to be called until one is_last, after scenario->rounds at most. */
 PP_MUST_CHECK pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out);
+/* In a scenario that is_measured: what the compute stages of a round, and its aggregate, took. lengths: all of them, in
+ * any order; end_ns - start_ns >= 1 counts, and which stage it is, the rest does not. Rounds are given in order;
+ * pp_timeline_next_round wants those of the round after the one that it returns too, unless there is none, because that
+ * begins before this one ends. Errors (PP_CODE_RUN): one that is missing, given twice, below 1 ns or in no schedule. */
+PP_MUST_CHECK pp_status pp_timeline_take_lengths(pp_timeline *timeline, int64_t round, int64_t count,
+                                                 const pp_stage_record *lengths);
 /* After the last round. `out` is valid until the timeline is destroyed. */
 PP_MUST_CHECK pp_status pp_timeline_finish(pp_timeline *timeline, pp_timeline_totals *out);
 

@@ -94,7 +94,7 @@ static void print_unused(const pp_experiment *experiment) {
 }
 
 static void print_idealisations(const pp_experiment *experiment) {
-  bool roofline = false, table = false, profile = false, many_methods = false, trains = false;
+  bool roofline = false, table = false, profile = false, measured = false, many_methods = false, trains = false;
   for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
     const pp_config *config = pp_experiment_run(experiment, number);
     trains = trains || config->compute == PP_COMPUTE_REAL;
@@ -103,6 +103,7 @@ static void print_idealisations(const pp_experiment *experiment) {
       roofline = roofline || config->groups[group].cost.kind == PP_COST_ROOFLINE;
       table = table || config->groups[group].cost.kind == PP_COST_TABLE;
       profile = profile || config->groups[group].cost.kind == PP_COST_PROFILE;
+      measured = measured || config->groups[group].cost.kind == PP_COST_MEASURED;
     }
   }
   bool updates = false, activations = false;
@@ -121,6 +122,9 @@ static void print_idealisations(const pp_experiment *experiment) {
   if (profile)
     printf(
         "  - profile costs: blocks take their measured times one by one; between batch sizes the times are a line\n");
+  if (measured)
+    printf("  - measured costs: thread CPU time of this machine times the slowdown; times are not the same again, "
+           "trained bits are\n");
   if (table)
     printf("  - table costs: stage lengths are as given, also for a shorter last mini-batch\n");
   if (table && many_methods)

@@ -111,6 +111,51 @@ static pp_status check_profiles(const pp_config *config, const pp_node *root, in
   return NULL;
 }
 
+/* Thread CPU time is known only once a stage has been computed: what wants lengths before is refused. */
+static pp_status check_measured(const pp_config *config, const pp_node *root, int group) {
+  static const char *const keys[] = {"cost.device.slowdown", "cost.server.slowdown"};
+  const pp_device_group *g = &config->groups[group];
+  const int64_t factors[] = {g->cost.slowdown, g->cost.server_slowdown};
+  if (g->cost.kind != PP_COST_MEASURED) {
+    for (int at = 0; at < 2; at++)
+      if (factors[at] != 0)
+        return pp_fail_at(pp_group_place(root, group, keys[at]), keys[at],
+                          "is of use with `cost: {kind: measured}` alone, and kind is %s",
+                          pp_cost_kind_name(g->cost.kind));
+    return NULL;
+  }
+  if (g->cost.server_slowdown != config->groups[0].cost.server_slowdown)
+    return pp_fail_at(pp_group_place(root, group, keys[1]), keys[1],
+                      "differs from device group 0: allowed is one value for all");
+  bool pipelines = has_micro_batches(config->method), splits = config->method != PP_METHOD_FL;
+  const char *key = NULL, *allowed = NULL;
+  if (config->compute == PP_COMPUTE_NONE) {
+    key = "compute";
+    allowed = "none computes nothing that could be measured: allowed is real";
+  } else if (config->clock == PP_CLOCK_WALL) {
+    key = "clock";
+    allowed = "wall paces to lengths that are known before: allowed is virtual";
+  } else if (config->method == PP_METHOD_BW_SPLIT) {
+    key = "method";
+    allowed = "bw-split computes both gradients at once, so that neither is measured alone: allowed is another method";
+  } else if (config->server.policy == PP_POLICY_PRIORITY) {
+    key = "server.policy";
+    allowed = "priority ranks by lengths that are known before: allowed is fifo or space-share";
+  } else if (splits && g->pipeline.split == PP_AUTO) {
+    key = "pipeline.split";
+    allowed = "auto cannot be planned, as lengths are known only once computed: allowed is a number";
+  } else if (pipelines && g->pipeline.micro_batches == PP_AUTO) {
+    key = "pipeline.micro_batches";
+    allowed = "auto cannot be planned, as lengths are known only once computed: allowed is a number";
+  } else if (config->pipeline.replan > 0) {
+    key = "pipeline.replan";
+    allowed = "replan plans by lengths that are known before: allowed is 0";
+  }
+  if (key == NULL)
+    return NULL;
+  return pp_fail_at(pp_group_place(root, group, key), key, "with `cost: {kind: measured}`, %s", allowed);
+}
+
 static pp_status check_group(const pp_config *config, const pp_node *root, int group) {
   const pp_device_group *g = &config->groups[group];
   char key[128];
@@ -133,13 +178,14 @@ static pp_status check_group(const pp_config *config, const pp_node *root, int g
                       "contradicts `clock: wall`, which does not stretch stages: allowed is `clock: virtual`");
   }
   PP_TRY(check_profiles(config, root, group));
+  PP_TRY(check_measured(config, root, group));
   if (g->cost.kind == PP_COST_TABLE)
     return check_table(config, root, group);
   for (int at = 0; at < NEED_COUNT; at++)
     if (table_value(&g->cost.table, &needs[at]) != 0)
       return pp_fail_at(pp_group_place(root, group, needs[at].key), needs[at].key,
                         "is of use with `cost: {kind: table}` alone, and kind is %s", pp_cost_kind_name(g->cost.kind));
-  if (g->device.memory_gbs == 0 && g->cost.kind != PP_COST_PROFILE) {
+  if (g->device.memory_gbs == 0 && g->cost.kind != PP_COST_PROFILE && g->cost.kind != PP_COST_MEASURED) {
     snprintf(key, sizeof key, "devices.%d.device", group);
     return pp_fail_at(pp_node_nearest(root, key), key,
                       "is missing: allowed is a device preset (`pipar presets`) or a mapping");
@@ -220,6 +266,7 @@ static pp_status check_presence(const pp_config *config, const pp_node *root) {
                       devices);
   if (!partial && moving < 0)
     return NULL;
+  bool measured = config->groups[0].cost.kind == PP_COST_MEASURED;
   const char *what = partial ? "aggregate" : "devices.N.";
   const char *shown = config->groups[moving < 0 ? 0 : moving].dropout > 0      ? "dropout"
                       : config->groups[moving < 0 ? 0 : moving].departs_ns > 0 ? "departs_s"
@@ -228,6 +275,10 @@ static pp_status check_presence(const pp_config *config, const pp_node *root) {
     snprintf(key, sizeof key, "%s", what);
   else
     snprintf(key, sizeof key, "devices.%d.%s", moving, shown);
+  if (measured)
+    return pp_fail_at(pp_node_nearest(root, key), key,
+                      "contradicts `cost: {kind: measured}`, as who takes part is decided by lengths that are known "
+                      "before: allowed is another kind");
   if (config->clock == PP_CLOCK_WALL)
     return pp_fail_at(pp_node_nearest(root, key), key,
                       "contradicts `clock: wall`, under which all devices are there: allowed is `clock: virtual`");

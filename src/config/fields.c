@@ -51,7 +51,7 @@ static const pp_choice planners[] = {{"search", PP_PLANNER_SEARCH, true},
 static const pp_choice costs[] = {{"roofline", PP_COST_ROOFLINE, true},
                                   {"profile", PP_COST_PROFILE, true},
                                   {"table", PP_COST_TABLE, true},
-                                  {"measured", PP_COST_MEASURED, false},
+                                  {"measured", PP_COST_MEASURED, true},
                                   {NULL, 0, 0}};
 static const pp_choice policies[] = {{"fifo", PP_POLICY_FIFO, true},
                                      {"space-share", PP_POLICY_SPACE_SHARE, true},
@@ -202,10 +202,18 @@ static const pp_field pipeline_fields[] = {
     .key = name, .type = PP_FIELD_INT, AT(pp_cost_config, table.member), .unit = "bytes", .low = 1,                    \
     .high = MOST_BYTES, .help = text                                                                                   \
   }
+#define SLOWDOWN(member, text)                                                                                         \
+  {                                                                                                                    \
+    .key = "slowdown", .type = PP_FIELD_SCALED, AT(pp_cost_config, member), .low = 1, .high = INT64_C(1000000000000),  \
+    .scale = 6, .help = "measured: " text                                                                              \
+  }
 static const pp_field device_cost_fields[] = {
     STAGE("forward_s", forward_ns, "forward of a micro-batch on the device (`fl`: of a mini-batch, the whole network)"),
-    STAGE("backward_s", backward_ns, "its backward"), STAGE("update_s", update_ns, "the device's update"),
-    STAGE("privacy_s", privacy_ns, "`privacy: {mechanism: dp-fedavg}`: added to the last update of a round"), END};
+    STAGE("backward_s", backward_ns, "its backward"),
+    STAGE("update_s", update_ns, "the device's update"),
+    STAGE("privacy_s", privacy_ns, "`privacy: {mechanism: dp-fedavg}`: added to the last update of a round"),
+    SLOWDOWN(slowdown, "a stage lasts so many times what computing it took the rank; 1 if left out"),
+    END};
 static const pp_field server_cost_fields[] = {
     STAGE("forward_s", server_forward_ns, "forward of a micro-batch on the server"),
     STAGE("backward_s", server_backward_ns, "its backward"),
@@ -213,6 +221,7 @@ static const pp_field server_cost_fields[] = {
     STAGE("backward_input_s", server_backward_input_ns, "`bw-split`, instead of backward_s: the activations' gradient"),
     STAGE("backward_weight_s", server_backward_weight_ns, "`bw-split`: the weights' gradient"),
     STAGE("aggregate_s", aggregate_ns, "averaging all models; the same in all groups"),
+    SLOWDOWN(server_slowdown, "likewise of the server's stages; the same in all groups; 1 if left out"),
     END};
 static const pp_field byte_fields[] = {
     MESSAGE("upload", upload_bytes, "of a micro-batch to the server"),
@@ -226,7 +235,7 @@ const pp_field pp_cost_fields[] = {
      .fallback = "roofline",
      .choices = costs,
      .help = "where the lengths of stages and the sizes of messages come from; profile: from files with the seconds of "
-             "each block; table: from the keys below"},
+             "each block; table: from the keys below; measured: from the processor time of the real computation"},
     {.key = "device_profile",
      .type = PP_FIELD_FILE,
      AT(pp_cost_config, device_profile),

@@ -233,10 +233,10 @@ static pp_status compute_ns(const pp_cost_inputs *inputs, const pp_schedule *sch
     return from_seconds(inputs, op->stage, seconds, out);
   }
   case PP_COST_MEASURED:
+    *out = 0; /* known when it has been computed */
     break;
   }
-  return pp_fail(PP_CODE_INPUT, "devices.%d: cost.kind: %s is not built yet; allowed are roofline, profile and table",
-                 inputs->group, pp_cost_kind_name(inputs->cost->kind));
+  return NULL;
 }
 
 pp_status pp_cost_fill(const pp_cost_inputs *inputs, pp_schedule *schedule) {
@@ -257,6 +257,9 @@ pp_status pp_cost_fill(const pp_cost_inputs *inputs, pp_schedule *schedule) {
 pp_status pp_cost_aggregate(const pp_cost_inputs *inputs, int64_t device_count, pp_ns *out) {
   if (inputs->cost->kind == PP_COST_TABLE)
     return from_table(inputs, PP_STAGE_AGGREGATE, out);
+  *out = 0;
+  if (inputs->cost->kind == PP_COST_MEASURED)
+    return NULL;
   if (inputs->cost->kind == PP_COST_PROFILE) {
     double seconds = 0;
     PP_TRY(pp_profile_aggregate_seconds(inputs, device_count, &seconds));

@@ -19,8 +19,8 @@ typedef struct pp_cost_inputs {
   const pp_privacy_config *privacy;   /* NULL: none */
 } pp_cost_inputs;
 
-/* Local. Fills pp_op.cost of every operation and the bytes of the model. Errors (PP_CODE_INPUT) name the group and the
- * stage: a cost that is missing, rounds to 0 or is too long; a cost model that is not built yet. */
+/* Local. Fills pp_op.cost of every operation and the bytes of the model; with PP_COST_MEASURED compute stages stay 0.
+ * Errors (PP_CODE_INPUT) name the group and the stage: a cost that is missing, rounds to 0 or is too long. */
 PP_MUST_CHECK pp_status pp_cost_fill(const pp_cost_inputs *inputs, pp_schedule *schedule);
 
 /* Length of an aggregate that averages the models of `device_count` devices whose parts join to the whole network. */

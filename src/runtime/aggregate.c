@@ -6,9 +6,11 @@
 #include "base/mem.h"
 #include "runtime/message.h"
 
-pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model) {
+pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_job *job) {
+  const pp_model *model = job->model;
   int blocks = pp_model_block_count(model);
-  *aggregate = (pp_aggregate){.parameters = pp_model_parameter_offset(model, blocks),
+  *aggregate = (pp_aggregate){.job = job,
+                              .parameters = pp_model_parameter_offset(model, blocks),
                               .statistics = pp_model_statistic_offset(model, blocks)};
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc((size_t)aggregate->parameters, sizeof(double), "the average", &aggregate->params), fail);
@@ -29,27 +31,33 @@ void pp_aggregate_fini(pp_aggregate *aggregate) {
 
 void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_t first_parameter,
                       int64_t first_statistic, double weight) {
+  int64_t begin_ns = pp_job_cpu_ns(aggregate->job);
   pp_average_add(aggregate->params + first_parameter, weights->params, weight, weights->parameters);
   pp_average_add(aggregate->stats + first_statistic, weights->stats, weight, weights->statistics);
+  aggregate->cpu_ns += pp_job_cpu_ns(aggregate->job) - begin_ns;
 }
 
 static int64_t chunk_size(int64_t done, int64_t count) {
   return count - done < PP_CHUNK_ELEMENTS ? count - done : PP_CHUNK_ELEMENTS;
 }
 
-static pp_status receive(double *sum, float *chunk, int64_t count, pp_comm *comm, int rank, int device, double weight) {
+static pp_status receive(pp_aggregate *aggregate, double *sum, int64_t count, pp_comm *comm, int rank, int device,
+                         double weight) {
+  float *chunk = aggregate->chunk;
   for (int64_t done = 0; done < count; done += PP_CHUNK_ELEMENTS) {
     int64_t size = chunk_size(done, count);
     PP_TRY(pp_comm_recv(comm, rank, pp_tag_model(device), chunk, (size_t)size * sizeof(float)));
+    int64_t begin_ns = pp_job_cpu_ns(aggregate->job);
     pp_average_add(sum + done, chunk, weight, size);
+    aggregate->cpu_ns += pp_job_cpu_ns(aggregate->job) - begin_ns;
   }
   return NULL;
 }
 
 pp_status pp_aggregate_receive(pp_aggregate *aggregate, pp_comm *comm, int rank, int device, int64_t parameters,
                                int64_t statistics, double weight) {
-  PP_TRY(receive(aggregate->params, aggregate->chunk, parameters, comm, rank, device, weight));
-  return receive(aggregate->stats, aggregate->chunk, statistics, comm, rank, device, weight);
+  PP_TRY(receive(aggregate, aggregate->params, parameters, comm, rank, device, weight));
+  return receive(aggregate, aggregate->stats, statistics, comm, rank, device, weight);
 }
 
 static pp_status send(const float *values, int64_t count, pp_comm *comm, int rank, int device) {
@@ -80,8 +88,10 @@ pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weigh
 }
 
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats) {
+  int64_t begin_ns = pp_job_cpu_ns(aggregate->job);
   pp_average_finish(params, aggregate->params, aggregate->parameters);
   pp_average_finish(stats, aggregate->stats, aggregate->statistics);
+  aggregate->cpu_ns += pp_job_cpu_ns(aggregate->job) - begin_ns;
   memset(aggregate->params, 0, (size_t)aggregate->parameters * sizeof(double));
   memset(aggregate->stats, 0, (size_t)aggregate->statistics * sizeof(double));
 }

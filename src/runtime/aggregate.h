@@ -10,10 +10,12 @@ enum { PP_CHUNK_ELEMENTS = 1 << 20 }; /* 4 MiB: large against a message's latenc
 typedef struct pp_aggregate {
   int64_t parameters, statistics; /* of the whole network */
   double *params, *stats;
-  float *chunk; /* of a model that another rank sends */
+  const pp_job *job;
+  int64_t cpu_ns; /* what the sum under way has taken so far; 0 unless costs are measured */
+  float *chunk;   /* of a model that another rank sends */
 } pp_aggregate;
 
-PP_MUST_CHECK pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_model *model);
+PP_MUST_CHECK pp_status pp_aggregate_init(pp_aggregate *aggregate, const pp_job *job);
 void pp_aggregate_fini(pp_aggregate *aggregate);
 /* Adds weights whose first elements are the network's number `first_parameter` and `first_statistic`. */
 void pp_aggregate_add(pp_aggregate *aggregate, const pp_weights *weights, int64_t first_parameter,
@@ -26,7 +28,7 @@ PP_MUST_CHECK pp_status pp_weights_send(pp_comm *comm, int rank, int device, con
 /* chunk: (PP_CHUNK_ELEMENTS), scratch. */
 PP_MUST_CHECK pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weights *weights,
                                            float *chunk);
-/* Writes the mean and starts over. */
+/* Writes the mean and starts over; cpu_ns stays what it all took until the next sum begins. */
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats);
 
 #endif

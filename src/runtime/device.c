@@ -303,7 +303,9 @@ static pp_status start_compute(pp_device_rank *rank, device_role *role, bool *mo
   role->start_ns = pp_clock_now(rank->job->clock);
   role->deadline_ns = rank->job->clock->wall ? ready_ns + op->cost : 0;
   *moved = true;
-  return compute(role, op);
+  PP_TRY(compute(role, op));
+  pp_journal_add_length(&rank->records, rank->job, role->device, role->round, role->iteration, op, role->part.cpu_ns);
+  return NULL;
 }
 
 /* Puts in line what an ended operation lets go. */
@@ -397,7 +399,7 @@ static pp_ns next_deadline(const pp_device_rank *rank) {
 }
 
 static pp_status reserve_records(pp_device_rank *rank) {
-  if (!rank->job->clock->wall)
+  if (!pp_journal_is_kept(rank->job))
     return NULL;
   int64_t count = 0;
   for (int i = 0; i < rank->count; i++)
@@ -486,7 +488,7 @@ pp_status pp_device_rank_send_models(pp_device_rank *rank) {
 
 pp_status pp_device_rank_send_records(pp_device_rank *rank) {
   const pp_job *job = rank->job;
-  if (!job->clock->wall)
+  if (!pp_journal_is_kept(job))
     return NULL;
   pp_message header = {.kind = PP_MESSAGE_ROUND, .record_count = rank->records.count};
   int tag = pp_tag_model(rank->roles[0].device);

@@ -18,7 +18,7 @@ static pp_cost_row row_of(int group, pp_stage stage, int split, int samples, int
                        .stage = (int32_t)stage,
                        .split = split,
                        .samples = samples,
-                       .seconds = computes ? pp_seconds(cost) : (double)NAN,
+                       .seconds = computes && cost > 0 ? pp_seconds(cost) : (double)NAN, /* 0: measured */
                        .bytes = computes ? 0 : cost};
 }
 

@@ -1,5 +1,14 @@
 #include "runtime/job.h"
 
+#include <time.h>
+
+int64_t pp_job_cpu_ns(const pp_job *job) {
+  struct timespec now = {0};
+  if (pp_job_is_measured(job))
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 const pp_device_class *pp_job_class(const pp_job *job, int device) {
   return &job->scenario->classes[job->scenario->class_of[device]];
 }

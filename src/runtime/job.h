@@ -43,6 +43,10 @@ const pp_device_class *pp_job_class(const pp_job *job, int device);
 static inline bool pp_job_is_member(const pp_job *job, int device) {
   return job->members == NULL || job->members[device];
 }
+/* `cost: measured`: how long stages took is recorded. */
+static inline bool pp_job_is_measured(const pp_job *job) { return job->scenario->is_measured; }
+/* What the calling thread has computed so far, ns; 0 where costs are not measured. */
+int64_t pp_job_cpu_ns(const pp_job *job);
 /* Training samples of the round's members. */
 double pp_job_member_samples(const pp_job *job);
 /* The rank that plays a device. */

@@ -19,6 +19,7 @@ struct pp_local {
   float *activation;      /* of the micro-batch under way; then its gradient */
   float *gradient;
   int32_t *labels;
+  pp_journal lengths; /* with measured costs */
 };
 
 static pp_status init_tools(pp_local *local, int device) {
@@ -83,8 +84,11 @@ void pp_local_destroy(pp_local *local) {
   free(local->activation);
   free(local->gradient);
   free(local->labels);
+  pp_journal_fini(&local->lengths);
   free(local);
 }
+
+pp_journal *pp_local_journal(pp_local *local) { return &local->lengths; }
 
 /* One operation on the half it belongs to. Transfers are nothing here: both halves use the same buffers. */
 static pp_status step(pp_local *local, class_tools *tools, const pp_state *server, const pp_schedule *schedule,
@@ -121,14 +125,27 @@ static pp_status step(pp_local *local, class_tools *tools, const pp_state *serve
   return pp_fail(PP_CODE_RUN, "the runtime has no rule for stage %s", pp_stage_name(op->stage));
 }
 
+/* The same, with what it took recorded. */
+static pp_status measure(pp_local *local, class_tools *tools, int64_t round, const pp_state *server,
+                         const pp_schedule *schedule, const pp_op *op, pp_score *score) {
+  const pp_job *job = local->job;
+  pp_resource resource = pp_stage_resource(op->stage);
+  int64_t begin_ns = pp_job_cpu_ns(job);
+  PP_TRY(step(local, tools, server, schedule, op, score));
+  int64_t cpu_ns = resource == PP_RESOURCE_DEVICE ? tools->part.cpu_ns : pp_job_cpu_ns(job) - begin_ns;
+  if (resource == PP_RESOURCE_DEVICE || resource == PP_RESOURCE_SERVER)
+    pp_journal_add_length(&local->lengths, job, tools->part.device, round, tools->part.iteration, op, cpu_ns);
+  return NULL;
+}
+
 /* The operations of a micro-batch stand in the list in the order in which its data flows; those of none come last. */
-static pp_status step_depth_first(pp_local *local, class_tools *tools, const pp_state *server,
+static pp_status step_depth_first(pp_local *local, class_tools *tools, int64_t round, const pp_state *server,
                                   const pp_schedule *schedule, pp_score *score) {
   for (int micro_batch = 0; micro_batch <= schedule->micro_batches; micro_batch++) {
     int wanted = micro_batch < schedule->micro_batches ? micro_batch : -1;
     for (int i = 0; i < schedule->op_count; i++)
       if (schedule->ops[i].micro_batch == wanted)
-        PP_TRY(step(local, tools, server, schedule, &schedule->ops[i], score));
+        PP_TRY(measure(local, tools, round, server, schedule, &schedule->ops[i], score));
   }
   return NULL;
 }
@@ -154,7 +171,9 @@ pp_status pp_local_train(pp_local *local, int device, int64_t round, pp_weights 
       return pp_fail(PP_CODE_STOPPED, "stopped by a signal in round %lld", (long long)round);
     tools->part.iteration = iteration;
     const pp_schedule *schedule = pp_scenario_schedule(job->scenario, device, iteration);
-    PP_TRY(step_depth_first(local, tools, &server, schedule, score));
+    if (pp_job_is_measured(job))
+      PP_TRY(pp_journal_reserve(&local->lengths, schedule->op_count + 1));
+    PP_TRY(step_depth_first(local, tools, round, &server, schedule, score));
   }
   if (local->whole)
     *score = tools->part.score;

@@ -3,12 +3,15 @@
 #ifndef PP_RUNTIME_LOCAL_H
 #define PP_RUNTIME_LOCAL_H
 
+#include "runtime/journal.h"
 #include "runtime/parts.h"
 
 typedef struct pp_local pp_local;
 
 PP_MUST_CHECK pp_status pp_local_create(const pp_job *job, pp_local **out);
 void pp_local_destroy(pp_local *local);
+/* With measured costs: how long what was trained took. */
+pp_journal *pp_local_journal(pp_local *local);
 /* The device's iterations of the round, from the weights in `work` (whole network, trained), which it changes; its
  * momentum is the device's own and kept from round to round. */
 PP_MUST_CHECK pp_status pp_local_train(pp_local *local, int device, int64_t round, pp_weights *work, pp_score *score);

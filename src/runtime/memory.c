@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "runtime/cgroup.h"
+#include "runtime/journal.h"
 #include "runtime/message.h"
 
 /* What a process takes beside its tensors: code, and the libraries' own. Peaks (VmHWM) of runs with next to no tensors,
@@ -102,6 +103,10 @@ static int64_t timeline_bytes(const pp_job *job) {
   double stage = 16.0, bytes = 0;
   if (job->config->record_stages)
     stage += 4.0 + (double)sizeof(pp_stage_record) + 16.0;
+  /* Lengths of two rounds; and compute stages, up to two thirds of all, as rows that are collected with room to grow.
+   */
+  if (scenario->is_measured)
+    stage += 16.0 + 2.0 / 3 * 3.0 * (double)sizeof(pp_journal_row);
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */

@@ -100,12 +100,14 @@ pp_status pp_device_part_forward(pp_device_part *part, const pp_op *op, float *a
   float *x = part->x + (int64_t)op->first_sample * job->image_elements;
   PP_TRY(pp_batch_fill(job->dataset, job->partition, job->config, part->device, part->iteration, op->first_sample,
                        op->samples, x, labels));
+  int64_t begin_ns = pp_job_cpu_ns(job);
   place(part->net, job, part->device, part->iteration, op);
   pp_net_forward(part->net, &part->state, op->micro_batch % part->in_flight, op->samples, x, activation);
   if (part->factors != NULL)
     pp_activation_protect(&job->config->privacy, activation_stream(job, part->device, part->iteration),
                           op->first_sample, op->samples, pp_job_boundary_elements(job, part->split), activation,
                           part->factors + op->first_sample);
+  part->cpu_ns = pp_job_cpu_ns(job) - begin_ns;
   return NULL;
 }
 
@@ -120,6 +122,7 @@ static void score_loss(pp_score *score, const pp_job *job, const pp_schedule *sc
 }
 
 void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, const pp_op *op, float *gradient) {
+  int64_t begin_ns = pp_job_cpu_ns(part->job);
   if (gradient == NULL) {
     gradient = part->logits;
     score_loss(&part->score, part->job, schedule, op, part->logits, part->labels, gradient);
@@ -128,6 +131,7 @@ void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, 
     pp_activation_gradient(op->samples, pp_job_boundary_elements(part->job, part->split),
                            part->factors + op->first_sample, gradient);
   pp_net_backward(part->net, &part->state, op->micro_batch % part->in_flight, gradient, NULL);
+  part->cpu_ns = pp_job_cpu_ns(part->job) - begin_ns;
 }
 
 static void update(const pp_job *job, const pp_state *state, int64_t parameters) {
@@ -136,7 +140,11 @@ static void update(const pp_job *job, const pp_state *state, int64_t parameters)
                      (float)training->weight_decay);
 }
 
-void pp_device_part_update(pp_device_part *part) { update(part->job, &part->state, part->parameters); }
+void pp_device_part_update(pp_device_part *part) {
+  int64_t begin_ns = pp_job_cpu_ns(part->job);
+  update(part->job, &part->state, part->parameters);
+  part->cpu_ns = pp_job_cpu_ns(part->job) - begin_ns;
+}
 
 pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split, int max_samples) {
   *net = (pp_replica_net){.split = split};

@@ -31,6 +31,7 @@ typedef struct pp_device_part {
   float *logits;     /* (batch, classes), fl only */
   int32_t *labels;   /* (batch), fl only */
   pp_score score;    /* fl only */
+  int64_t cpu_ns;    /* that the last operation took the thread, without reading data; 0 unless costs are measured */
   float *factors;    /* (batch) what clipping multiplied activations by; NULL unless they are protected */
 } pp_device_part;
 

@@ -191,7 +191,7 @@ static pp_status create_training(pp_run *run) {
       PP_TRY(pp_alloc(PP_CHUNK_ELEMENTS, sizeof(float), "a chunk of a model", &run->chunk));
   }
   if (is_first(run))
-    PP_TRY(pp_aggregate_init(&run->aggregate, job->model));
+    PP_TRY(pp_aggregate_init(&run->aggregate, job));
   return NULL;
 }
 
@@ -364,6 +364,7 @@ static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
   if (turns) {
     for (int device = 0; device < job->scenario->device_count; device++)
       PP_TRY(train_turn(run, round, device));
+    PP_TRY(run->server != NULL ? pp_server_rank_take_records(run->server) : pp_device_rank_send_records(run->devices));
   } else {
     PP_TRY(train_together(run, round, aggregated_ns));
   }
@@ -414,9 +415,9 @@ static pp_status reserve_observed(pp_run *run, int64_t count) {
   return NULL;
 }
 
-/* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
-static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
-  pp_journal *records = pp_server_rank_journal(run->server);
+/* Rank 0: takes a round's rows out of its journal, into run->stages and run->arrivals_ns. */
+static pp_status take_rows(pp_run *run, int64_t round, int64_t *taken) {
+  pp_journal *records = run->local != NULL ? pp_local_journal(run->local) : pp_server_rank_journal(run->server);
   PP_TRY(reserve_observed(run, records->capacity));
   int64_t count = 0, kept = 0;
   for (int64_t i = 0; i < records->count; i++) {
@@ -428,9 +429,40 @@ static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
     }
   }
   records->count = kept;
+  *taken = count;
+  return NULL;
+}
+
+/* Rank 0, wall clock: what was recorded of a round, now complete, goes through the timeline and into the file. */
+static pp_status observe_round(pp_run *run, int64_t round, pp_round_row *row) {
+  int64_t count = 0;
+  PP_TRY(take_rows(run, round, &count));
   pp_round_times times;
   PP_TRY(pp_timeline_observe_round(run->timeline, count, run->stages, run->arrivals_ns, &times));
   return write_round(run, &times, row);
+}
+
+static pp_status write_next_round(pp_run *run) {
+  pp_round_times times;
+  PP_TRY(pp_timeline_next_round(run->timeline, &times));
+  return write_round(run, &times, &run->row);
+}
+
+/* Rank 0, measured costs: a round's figures need the lengths of the next one, which begins before it ends. */
+static pp_status finish_measured(pp_run *run, int64_t round, const pp_round_row *row) {
+  pp_journal *lengths = run->local != NULL ? pp_local_journal(run->local) : pp_server_rank_journal(run->server);
+  int64_t count = 0;
+  if (run->job.config->method != PP_METHOD_SL) {
+    PP_TRY(pp_journal_reserve(lengths, 1));
+    pp_journal_add_length(lengths, &run->job, -1, round, -1, NULL, run->aggregate.cpu_ns);
+    run->aggregate.cpu_ns = 0;
+  }
+  PP_TRY(take_rows(run, round, &count));
+  PP_TRY(pp_timeline_take_lengths(run->timeline, round, count, run->stages));
+  if (round > 0)
+    PP_TRY(write_next_round(run));
+  run->row = *row;
+  return round + 1 == run->scenario->rounds ? write_next_round(run) : NULL;
 }
 
 /* Under the wall clock a round is known once its last model has arrived, which is a round later. */
@@ -445,6 +477,8 @@ static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *ro
     run->row = *row;
     return NULL;
   }
+  if (run->scenario->is_measured)
+    return finish_measured(run, round, row);
   pp_round_times times;
   run->row = *row;
   PP_TRY(pp_timeline_next_round(run->timeline, &times));

@@ -261,6 +261,10 @@ static void plan_slot(slot_timer *slot, replica_role *replica) {
   slot->last = micro_batch == replica->schedule->micro_batches - 1;
 }
 
+static void record_length(pp_server_rank *rank, const slot_timer *slot, const pp_op *op, int64_t cpu_ns) {
+  pp_journal_add_length(&rank->records, rank->job, slot->replica->device, rank->round, slot->iteration, op, cpu_ns);
+}
+
 /* Gives a free slot a micro-batch, and computes it. */
 static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry arrival) {
   const pp_job *job = rank->job;
@@ -284,9 +288,14 @@ static pp_status dispatch(pp_server_rank *rank, slot_timer *slot, waiting_entry 
   pp_state state = state_of(rank, replica);
   *gradient = *activation;
   gradient->kind = PP_MESSAGE_GRADIENT;
+  int64_t begin_ns = pp_job_cpu_ns(job);
   pp_replica_forward(replica->net, job, replica->device, replica->iteration, &state, replica->schedule, forward,
                      pp_message_payload(activation), pp_message_labels(activation, replica->elements), &replica->score);
+  int64_t between_ns = pp_job_cpu_ns(job);
   pp_replica_backward(replica->net, &state, pp_message_payload(gradient));
+  int64_t end_cpu_ns = pp_job_cpu_ns(job);
+  record_length(rank, slot, forward, between_ns - begin_ns);
+  record_length(rank, slot, slot->stages[1], end_cpu_ns - between_ns);
   replica->outbox_busy[arrival.buffer] = true;
   return post_receives(rank, replica);
 }
@@ -332,7 +341,9 @@ static pp_status end_stage(pp_server_rank *rank, slot_timer *slot, pp_ns now_ns)
     free_slot(rank, slot);
   } else if (slot->stages[slot->next]->stage == PP_STAGE_SERVER_UPDATE) {
     pp_state state = state_of(rank, slot->replica);
+    int64_t begin_ns = pp_job_cpu_ns(rank->job);
     pp_replica_update(slot->replica->net, rank->job, &state);
+    record_length(rank, slot, slot->stages[slot->next], pp_job_cpu_ns(rank->job) - begin_ns);
   }
   return NULL;
 }
@@ -398,7 +409,7 @@ static pp_ns next_deadline(const pp_server_rank *rank) {
 }
 
 static pp_status reserve_records(pp_server_rank *rank) {
-  if (!rank->job->clock->wall)
+  if (!pp_journal_is_kept(rank->job))
     return NULL;
   int64_t count = 1;
   for (int device = rank->first; device < rank->end; device++)
@@ -479,7 +490,7 @@ pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate
 
 pp_status pp_server_rank_take_records(pp_server_rank *rank) {
   const pp_job *job = rank->job;
-  if (!job->clock->wall)
+  if (!pp_journal_is_kept(job))
     return NULL;
   for (int sender = 1; sender < pp_comm_size(job->comm); sender++) {
     int tag = pp_tag_model(sender - 1);

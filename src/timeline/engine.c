@@ -15,7 +15,7 @@ static pp_ns spans_busy(const pp_timeline *timeline, int64_t device, const pp_pr
 void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_program *program) {
   pp_resource_times *times = &timeline->device_times[device];
   pp_ns busy = program->device_busy_ns;
-  if (__builtin_expect(timeline->plans[timeline->devices[device].plan].speed_varies, 0))
+  if (__builtin_expect(timeline->plans[timeline->devices[device].plan].lengths_vary, 0))
     busy = spans_busy(timeline, device, program);
   times->busy_ns = pp_later(timeline, times->busy_ns, busy);
   times->bytes_up = pp_later(timeline, times->bytes_up, program->bytes_up);
@@ -86,7 +86,7 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
             start = arrival;
           }
         }
-        end = pp_compute_end(timeline, plan, step, start);
+        end = pp_compute_end(timeline, plan, step, &spans[index], start);
         state->compute_free = end;
         pp_count_early(timeline, &timeline->early_device_busy, start, end);
         break;
@@ -112,7 +112,7 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
           dispatched = false;
           start = timeline->now;
         }
-        end = pp_later(timeline, start, step->length_ns);
+        end = pp_server_end(timeline, step, &spans[index], start);
         state->replica_free = end;
         if (timeline->slot_of != NULL)
           timeline->slot_of[&spans[index] - timeline->spans] = timeline->dispatch_slot;

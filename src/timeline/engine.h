@@ -56,6 +56,11 @@ struct pp_timeline {
   pp_span *spans;            /* by device, iteration of the round, operation */
   int64_t span_count;
   int32_t *slot_of; /* (span_count) of server stages; NULL unless recording */
+  /* What compute stages took, as measured; all NULL where costs are not. lengths is that of the round in hand. */
+  const pp_ns *lengths;    /* (span_count) */
+  pp_ns *round_lengths[2]; /* (span_count) of even and of odd rounds */
+  pp_ns aggregate_length[2];
+  int64_t rounds_measured;
   /* What was observed; NULL under the virtual clock: when the transfers of spans arrived, when a stage could have
    * started by what really preceded it, and when the models arrived at the server. */
   pp_ns *arrivals, *due;          /* (span_count) */
@@ -129,13 +134,24 @@ static inline pp_ns pp_transfer_end(pp_timeline *timeline, const pp_link *link, 
   return end;
 }
 
-/* The end of a compute stage of the device that starts then. */
-static inline pp_ns pp_compute_end(pp_timeline *timeline, const pp_class_plan *plan, const pp_step *step, pp_ns start) {
+/* The end of a compute stage of the device, to be kept in *span, that starts then. */
+static inline pp_ns pp_compute_end(pp_timeline *timeline, const pp_class_plan *plan, const pp_step *step,
+                                   const pp_span *span, pp_ns start) {
   if (__builtin_expect(step->length_ns > 0, 1))
     return pp_later(timeline, start, step->length_ns);
-  pp_ns end = pp_speed_finish(&plan->speed, start, step->work_ns);
+  pp_ns work = timeline->lengths != NULL ? timeline->lengths[span - timeline->spans] : step->work_ns;
+  if (plan->speed.count == 0)
+    return pp_later(timeline, start, work);
+  pp_ns end = pp_speed_finish(&plan->speed, start, work);
   timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
   return end;
+}
+
+/* The end of a stage of the server that starts then. */
+static inline pp_ns pp_server_end(pp_timeline *timeline, const pp_step *step, const pp_span *span, pp_ns start) {
+  if (__builtin_expect(step->length_ns > 0, 1))
+    return pp_later(timeline, start, step->length_ns);
+  return pp_later(timeline, start, timeline->lengths[span - timeline->spans]);
 }
 
 /* Seconds of idle time, of `count` resources on average, in a time of that length. */
@@ -195,6 +211,14 @@ void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns s
 void pp_causes_last_turn(pp_timeline *timeline, int64_t device, pp_ns arrival);
 /* Fills in drain and idle, and checks that busy and causes add up to the makespan. */
 void pp_causes_finish(pp_timeline *timeline);
+
+/* measured.c */
+PP_MUST_CHECK pp_status pp_measured_create(pp_timeline *timeline);
+/* timeline->round begins: its lengths are in force. */
+PP_MUST_CHECK pp_status pp_measured_begin_round(pp_timeline *timeline);
+static inline pp_ns pp_aggregate_length(const pp_timeline *timeline) {
+  return timeline->lengths != NULL ? timeline->aggregate_length[timeline->round % 2] : timeline->scenario->aggregate_ns;
+}
 
 /* records.c */
 PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);

@@ -23,6 +23,9 @@ const char *pp_resource_name(pp_resource resource) {
 
 pp_status pp_forecaster_create(const pp_config *config, const pp_model *model, pp_forecaster **out) {
   pp_forecaster *forecaster = NULL;
+  if (config->groups[0].cost.kind == PP_COST_MEASURED)
+    return pp_fail(PP_CODE_INPUT,
+                   "cost.kind: measured is known only once it has been computed: plans are made with the other kinds");
   size_t groups = (size_t)config->group_count;
   PP_TRY(pp_alloc(1, sizeof *forecaster, "forecasts", &forecaster));
   pp_status status = NULL;

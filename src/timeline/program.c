@@ -68,7 +68,7 @@ static pp_status program_init(pp_program *program, const pp_schedule *schedule, 
                        plan->class->group);
       step->work_ns = step->length_ns;
       if (resource == PP_RESOURCE_DEVICE && plan->speed.count > 0)
-        step->length_ns = plan->speed_varies ? 0 : pp_speed_finish(&plan->speed, 0, op->cost);
+        step->length_ns = plan->lengths_vary ? 0 : pp_speed_finish(&plan->speed, 0, op->cost);
     }
     if (step->starts_piece)
       step->device_before_ns = program->device_work_ns;
@@ -120,16 +120,18 @@ static pp_status speed_init(pp_class_plan *plan, const pp_rate_trace *slowdown) 
   }
   pp_rate_trace speed = {slowdown->count, plan->speed_steps, slowdown->period_ns};
   PP_TRY(pp_link_init(&plan->speed, &speed, "slowdown"));
-  plan->speed_varies = !pp_link_is_constant(&plan->speed);
+  plan->lengths_vary = plan->lengths_vary || !pp_link_is_constant(&plan->speed);
   return NULL;
 }
 
-pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor) {
+pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor,
+                             bool is_measured) {
   const pp_network_config *network = class->network;
   *plan = (pp_class_plan){.class = class,
                           .up_latency_ns = network->up_latency_ns,
                           .down_latency_ns = network->down_latency_ns,
                           .shared_link = network->half_duplex,
+                          .lengths_vary = is_measured,
                           .server_factor = server_factor};
   PP_TRY(pp_link_init(&plan->up, &network->up, "uplink"));
   PP_TRY(pp_link_init(&plan->down, &network->down, "downlink"));

@@ -22,7 +22,7 @@ typedef struct pp_step {
   int32_t source;           /* transfers: what produces the data; compute: the transfer that brings it; -1: none */
   int32_t also_after;       /* a compute stage of the device that must have ended, -1: none */
   int32_t previous;         /* before it in the list on the same resource, -1: none */
-  int64_t length_ns;        /* how long it takes where that does not depend on when it starts; else 0 */
+  int64_t length_ns;        /* how long it takes where that is known and does not depend on when it starts; else 0 */
   int64_t work_ns;          /* compute: what the schedule says */
   int64_t bytes;            /* transfers */
   int64_t device_before_ns; /* start of a piece: what the device computes earlier in the list */
@@ -37,7 +37,7 @@ typedef struct pp_program {
   int last_device_step;
   /* Of one iteration. */
   pp_ns device_work_ns; /* as the schedule says */
-  pp_ns device_busy_ns; /* as slowed down; 0 where that changes over time */
+  pp_ns device_busy_ns; /* as slowed down; 0 where that changes over time or is measured */
   int64_t bytes_up, bytes_down;
   void *memory;
 } pp_program;
@@ -51,7 +51,7 @@ typedef struct pp_class_plan {
   pp_ns up_latency_ns, down_latency_ns;
   pp_link speed; /* of the device's compute unit, millionths; no steps: 1,000,000 all the time */
   pp_rate_step *speed_steps;
-  bool speed_varies;
+  bool lengths_vary; /* of the device's compute stages: its speed changes, or they are measured */
   bool shared_link;  /* half duplex */
   bool event_driven; /* the order on a resource depends on time */
   int64_t stride;    /* operations of the longest iteration */
@@ -59,7 +59,8 @@ typedef struct pp_class_plan {
 } pp_class_plan;
 
 /* Server stages take `server_factor` times as long as the schedules say. */
-PP_MUST_CHECK pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor);
+PP_MUST_CHECK pp_status pp_class_plan_init(pp_class_plan *plan, const pp_device_class *class, int64_t server_factor,
+                                           bool is_measured);
 void pp_class_plan_fini(pp_class_plan *plan);
 
 /* The first nanosecond by which work_ns >= 1 have been done on the device's compute unit; PP_NS_NEVER: too late. */

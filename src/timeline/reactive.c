@@ -73,7 +73,7 @@ static void choose_compute(pp_timeline *timeline, int64_t device, pp_ns now) {
   int index = head(&view, lane);
   if (ready_at(timeline, &view, index) > now)
     return;
-  pp_ns end = pp_compute_end(timeline, view.plan, &view.program->steps[index], now);
+  pp_ns end = pp_compute_end(timeline, view.plan, &view.program->steps[index], &view.spans[index], now);
   view.spans[index] = (pp_span){now, end};
   if (view.state->compute_free < now)
     pp_causes_device_gap(timeline, device, view.state->iteration, index, view.state->compute_free, now);
@@ -198,7 +198,7 @@ void pp_reactive_dispatch(pp_timeline *timeline, int64_t device) {
   int index = head(&view, PP_LANE_SERVER);
   do {
     pp_ns start = view.state->replica_free;
-    view.state->replica_free = pp_later(timeline, start, view.program->steps[index].length_ns);
+    view.state->replica_free = pp_server_end(timeline, &view.program->steps[index], &view.spans[index], start);
     view.spans[index] = (pp_span){start, view.state->replica_free};
     if (timeline->slot_of != NULL)
       timeline->slot_of[&view.spans[index] - timeline->spans] = timeline->dispatch_slot;

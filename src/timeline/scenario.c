@@ -330,6 +330,7 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   scenario->class_count = inputs->class_count;
   scenario->class_of = inputs->class_of;
   scenario->rounds = horizon > 0 ? 1 : inputs->rounds;
+  scenario->is_measured = config->groups[0].cost.kind == PP_COST_MEASURED;
   for (size_t index = 0; index < count; index++) {
     pp_device_class *class = &storage->classes[index];
     PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[4 * index]));
@@ -408,6 +409,32 @@ static pp_status check_replan(const pp_config *config) {
   return NULL;
 }
 
+/* Where lengths are known only once stages have been computed, nothing may want them before. */
+static pp_status check_measured(const pp_config *config) {
+  if (config->groups[0].cost.kind != PP_COST_MEASURED)
+    return NULL;
+  const char *what = NULL;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_pipeline_config *pipeline = &config->groups[group].pipeline;
+    if ((pp_method_splits(config->method) && pipeline->split == PP_AUTO) ||
+        (pp_method_pipelines(config->method) && pipeline->micro_batches == PP_AUTO))
+      what = "a plan by auto";
+  }
+  if (pp_scenario_has_presence(config))
+    what = "devices that come, go or drop out, or an aggregate that does not wait for all";
+  if (config->server.policy == PP_POLICY_PRIORITY)
+    what = "server.policy: priority";
+  if (config->method == PP_METHOD_BW_SPLIT)
+    what = "method: bw-split";
+  if (config->clock == PP_CLOCK_WALL)
+    what = "clock: wall";
+  if (config->compute == PP_COMPUTE_NONE)
+    what = "compute: none";
+  if (what == NULL)
+    return NULL;
+  return pp_fail(PP_CODE_INPUT, "cost.kind: measured does not go with %s: allowed is another kind", what);
+}
+
 /* Who plans again later does not know the links' future now either. */
 static pp_status resolve(const pp_scenario_inputs *inputs, pp_group_plan *plans, pp_plan_row **rows, int64_t *count) {
   if (inputs->config->pipeline.replan == 0)
@@ -428,6 +455,7 @@ static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   for (int group = 0; group < config->group_count; group++)
     plans[group] = (pp_group_plan){config->groups[group].pipeline.split, config->groups[group].pipeline.micro_batches};
   pp_status status = NULL;
+  PP_TRY_GOTO(status, check_measured(config), done);
   PP_TRY_GOTO(status, check_replan(config), done);
   PP_TRY_GOTO(status, resolve(inputs, plans, &rows, &row_count), done);
   for (int group = 0; group < config->group_count; group++)

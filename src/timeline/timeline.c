@@ -29,7 +29,7 @@ static pp_status create_plans(pp_timeline *timeline) {
                   &timeline->round_iterations));
   int64_t factor = timeline->has_own_slots ? scenario->device_count : 1;
   for (size_t index = 0; index < count; index++) {
-    PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index], factor));
+    PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index], factor, scenario->is_measured));
     timeline->plans[index].event_driven = timeline->plans[index].event_driven || scenario->has_presence;
   }
   return NULL;
@@ -102,6 +102,8 @@ static pp_status create_parts(pp_timeline *timeline) {
   PP_TRY(create_devices(timeline, &instants));
   PP_TRY(create_server(timeline, instants));
   PP_TRY(create_spans(timeline));
+  if (timeline->scenario->is_measured)
+    PP_TRY(pp_measured_create(timeline));
   return timeline->scenario->has_presence ? pp_presence_create(timeline) : NULL;
 }
 
@@ -148,6 +150,8 @@ void pp_timeline_destroy(pp_timeline *timeline) {
   free(timeline->slot_times);
   free(timeline->spans);
   free(timeline->slot_of);
+  free(timeline->round_lengths[0]);
+  free(timeline->round_lengths[1]);
   free(timeline->arrivals);
   free(timeline->due);
   free(timeline->model_up_arrivals);
@@ -168,7 +172,7 @@ static pp_span aggregate(pp_timeline *timeline, pp_ns *due) {
   for (int slot = 0; slot < timeline->slot_count; slot++)
     if (timeline->slot_free[slot] > *due)
       *due = timeline->slot_free[slot];
-  pp_span span = {*due, pp_later(timeline, *due, timeline->scenario->aggregate_ns)};
+  pp_span span = {*due, pp_later(timeline, *due, pp_aggregate_length(timeline))};
   pp_causes_aggregate(timeline, span, *due);
   timeline->slot_times[0].busy_ns += span.end_ns - span.start_ns;
   timeline->server_busy += span.end_ns - span.start_ns;
@@ -261,8 +265,10 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   PP_ASSERT(timeline->round < scenario->rounds);
   if (timeline->presence != NULL)
     return pp_presence_next_round(timeline, out);
-  if (timeline->round == 0)
+  if (timeline->round == 0) {
+    PP_TRY(pp_measured_begin_round(timeline));
     pp_engine_begin_round(timeline);
+  }
   if (timeline->record_stages)
     PP_TRY(pp_records_reserve(timeline));
   pp_engine_run(timeline, PP_NS_NEVER);
@@ -292,6 +298,7 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
     PP_TRY(adopt(timeline, timeline->next));
   if (timeline->round < scenario->rounds) {
     /* What the next round does before this one ends is work in this one's time. */
+    PP_TRY(pp_measured_begin_round(timeline));
     pp_engine_begin_round(timeline);
     pp_engine_run(timeline, end);
     PP_TRY(check_overflow(timeline));
