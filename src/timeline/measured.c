@@ -56,6 +56,9 @@ static pp_status take(pp_timeline *timeline, int64_t round, const pp_stage_recor
     int index = pp_program_find(program, (pp_stage)length->stage, length->micro_batch);
     if (index < 0)
       return reject(round, length, "is not in the schedule");
+    if (pp_stage_resource((pp_stage)length->stage) == PP_RESOURCE_UPLINK ||
+        pp_stage_resource((pp_stage)length->stage) == PP_RESOURCE_DOWNLINK)
+      return reject(round, length, "is not computed");
     factor = program->steps[index].resource == PP_RESOURCE_SERVER ? plan->server_factor : 1;
     to = &lengths[base + index];
   }

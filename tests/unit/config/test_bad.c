@@ -165,6 +165,36 @@ START_TEST(privacy_that_cannot_be_is_named) {
 }
 END_TEST
 
+#define MEASURED "pipeline: {split: 1, micro_batches: 2}\ncost: {kind: measured}\n"
+START_TEST(what_wants_lengths_before_they_are_measured) {
+  static const bad cases[] = {
+      {LEAST "pipeline: {split: 1}\ncost: {kind: measured}\n",
+       "exp.yaml:3:11: pipeline.micro_batches: with `cost: {kind: measured}`, auto"},
+      {LEAST "pipeline: {micro_batches: 2}\ncost: {kind: measured}\n",
+       "exp.yaml:3:11: pipeline.split: with `cost: {kind: measured}`, auto"},
+      {LEAST MEASURED "compute: none\n", "exp.yaml:5:10: compute: with `cost: {kind: measured}`, none"},
+      {LEAST MEASURED "clock: wall\n", "exp.yaml:5:8: clock: with `cost: {kind: measured}`, wall"},
+      {"method: bw-split\n" DEVICES MEASURED, "exp.yaml:1:9: method: with `cost: {kind: measured}`, bw-split"},
+      {LEAST MEASURED "server: {policy: priority}\n", "exp.yaml:5:18: server.policy: with `cost: {kind: measured}`"},
+      {LEAST MEASURED "aggregate: {min_devices: 1}\n",
+       "exp.yaml:5:12: aggregate: contradicts `cost: {kind: measured}`"},
+      {LEAST MEASURED "training: {threads: 2}\n", "exp.yaml:5:21: training.threads: 2 is not allowed"},
+      {LEAST MEASURED "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}\n",
+       "exp.yaml:5:22: privacy.mechanism: dp-fedavg has no cost with `cost: {kind: measured}`"},
+      {LEAST "pipeline: {split: 1, micro_batches: 2, replan: 1}\ncost: {kind: measured}\n",
+       "exp.yaml:3:48: pipeline.replan: with `cost: {kind: measured}`"},
+      {LEAST "pipeline: {split: 1, micro_batches: 2}\ncost: {kind: measured, device: {slowdown: 0}}\n",
+       "exp.yaml:4:43: cost.device.slowdown: 0 is out of range"},
+      {LEAST "cost: {device: {slowdown: 2}}\n",
+       "exp.yaml:3:27: cost.device.slowdown: is of use with `cost: {kind: measured}` alone, and kind is roofline"},
+      {"method: fl\ndevices:\n- {device: raspberry-pi-4b, network: code-10-25}\n"
+       "- {device: raspberry-pi-4b, network: code-10-25, cost: {server: {slowdown: 3}}}\ncost: {kind: measured}\n",
+       "exp.yaml:4:76: cost.server.slowdown: differs from device group 0"},
+  };
+  CHECK_ALL(cases);
+}
+END_TEST
+
 START_TEST(what_is_not_built_yet_is_named_with_what_is) {
   static const bad cases[] = {
       {"method: pippar\n" DEVICES,
@@ -173,8 +203,6 @@ START_TEST(what_is_not_built_yet_is_named_with_what_is) {
       {LEAST "model: nets/mine.yaml\n", "exp.yaml:3:8: model: "},
       {LEAST "dataset: {name: emnist}\n", "exp.yaml:3:17: dataset.name: emnist is unknown, did you mean mnist?"},
       {LEAST "pipeline: {planner: guess}\n", "exp.yaml:3:21: pipeline.planner: guess"},
-      {LEAST "cost: {kind: measured}\n",
-       "exp.yaml:3:14: cost.kind: measured is not built yet; built are: roofline, profile, table"},
       {LEAST "checkpoint: {every_rounds: 1}\n",
        "exp.yaml:3:28: checkpoint.every_rounds: 1 is not built yet; built is: 0"},
       {LEAST "init: no/best.h5:/runs/0/model\n", "exp.yaml:3:7: init: no/best.h5:/runs/0/model cannot be read: "},
@@ -540,6 +568,7 @@ int main(void) {
       values_of_the_wrong_type,
       values_out_of_range,
       privacy_that_cannot_be_is_named,
+      what_wants_lengths_before_they_are_measured,
       what_is_not_built_yet_is_named_with_what_is,
       changes_over_time_that_cannot_be,
       networks_that_cannot_be,

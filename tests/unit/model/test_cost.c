@@ -215,14 +215,25 @@ START_TEST(a_roofline_cost_that_rounds_to_nothing_or_overflows_is_refused) {
 }
 END_TEST
 
-START_TEST(cost_models_that_are_not_built_yet_are_refused) {
-  const pp_cost_config unbuilt[] = {{.kind = PP_COST_MEASURED}};
-  for (int which = 0; which < 1; which++) {
-    pp_cost_inputs in = inputs(&unbuilt[which]);
-    pp_schedule *schedule = must_schedule(PP_METHOD_PIPAR, 5, 2, 1);
-    expect_refused(pp_cost_fill(&in, schedule), "devices.3", pp_cost_kind_name(unbuilt[which].kind));
-    pp_schedule_destroy(schedule);
+START_TEST(measured_stages_have_no_length_yet_and_messages_weigh_as_by_the_roofline) {
+  const pp_cost_config measured = {.kind = PP_COST_MEASURED};
+  pp_cost_inputs in = inputs(&measured), other = inputs(&roofline);
+  pp_schedule *schedule = must_schedule(PP_METHOD_PIPAR, 5, 2, 1), *like = must_schedule(PP_METHOD_PIPAR, 5, 2, 1);
+  in.device = in.server = NULL; /* no rates are looked at */
+  ck_assert_ptr_null(pp_cost_fill(&in, schedule));
+  ck_assert_ptr_null(pp_cost_fill(&other, like));
+  for (int index = 0; index < schedule->op_count; index++) {
+    pp_resource resource = pp_stage_resource(schedule->ops[index].stage);
+    bool transfer = resource == PP_RESOURCE_UPLINK || resource == PP_RESOURCE_DOWNLINK;
+    ck_assert_int_eq(schedule->ops[index].cost, transfer ? like->ops[index].cost : 0);
   }
+  ck_assert_int_eq(schedule->model_upload_bytes, like->model_upload_bytes);
+  ck_assert_int_eq(schedule->model_download_bytes, like->model_download_bytes);
+  pp_ns aggregate = -1;
+  ck_assert_ptr_null(pp_cost_aggregate(&in, 4, &aggregate));
+  ck_assert_int_eq(aggregate, 0);
+  pp_schedule_destroy(schedule);
+  pp_schedule_destroy(like);
 }
 END_TEST
 
@@ -237,7 +248,7 @@ int main(void) {
   tcase_add_test(tests, a_table_is_taken_as_it_is_whatever_the_size_of_a_micro_batch);
   tcase_add_test(tests, a_missing_cost_is_refused_by_name_and_one_that_is_not_used_is_not_missed);
   tcase_add_test(tests, a_roofline_cost_that_rounds_to_nothing_or_overflows_is_refused);
-  tcase_add_test(tests, cost_models_that_are_not_built_yet_are_refused);
+  tcase_add_test(tests, measured_stages_have_no_length_yet_and_messages_weigh_as_by_the_roofline);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_NORMAL);
