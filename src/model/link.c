@@ -61,8 +61,8 @@ void pp_link_fini(pp_link *link) {
 
 bool pp_link_is_constant(const pp_link *link) { return link->count == 1; }
 
-/* What has passed at `time` of one run through the steps. */
-static pp_int128 passed_at(const pp_link *link, pp_ns time) {
+/* The step in force at `time` of one run through them. */
+static int step_at(const pp_link *link, pp_ns time) {
   int low = 0, high = link->count; /* steps[low] has started, steps[high] has not */
   while (high - low > 1) {
     int middle = low + (high - low) / 2;
@@ -71,6 +71,24 @@ static pp_int128 passed_at(const pp_link *link, pp_ns time) {
     else
       high = middle;
   }
+  return low;
+}
+
+int64_t pp_link_rate(const pp_link *link, pp_ns now_ns, pp_ns *change_ns) {
+  pp_ns begin = link->period_ns > 0 ? now_ns / link->period_ns * link->period_ns : 0;
+  int step = step_at(link, now_ns - begin);
+  pp_int128 change = PP_NS_NEVER;
+  if (step + 1 < link->count)
+    change = (pp_int128)begin + link->steps[step + 1].start_ns;
+  else if (link->period_ns > 0)
+    change = (pp_int128)begin + link->period_ns;
+  *change_ns = change < PP_NS_NEVER ? (pp_ns)change : PP_NS_NEVER;
+  return link->steps[step].rate_bps;
+}
+
+/* What has passed at `time` of one run through the steps. */
+static pp_int128 passed_at(const pp_link *link, pp_ns time) {
+  int low = step_at(link, time);
   return link->passed[low] + (pp_int128)link->steps[low].rate_bps * (time - link->steps[low].start_ns);
 }
 

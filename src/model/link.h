@@ -30,6 +30,9 @@ pp_ns pp_link_finish(const pp_link *link, pp_ns start_ns, int64_t bytes);
 /* As pp_link_finish, for an amount >= 1 in units of the steps' rates times 1 ns. */
 pp_ns pp_link_finish_amount(const pp_link *link, pp_ns start_ns, pp_int128 amount);
 
+/* The rate in force from now_ns >= 0 on, in bit/s, and when the next step begins; PP_NS_NEVER: none does. */
+int64_t pp_link_rate(const pp_link *link, pp_ns now_ns, pp_ns *change_ns);
+
 /* True if a transfer takes equally long whenever it starts. */
 bool pp_link_is_constant(const pp_link *link);
 
