@@ -130,6 +130,7 @@ typedef struct pp_server_config {
   pp_device_config device; /* one slot */
   int slots;
   pp_policy policy;
+  pp_network_config link; /* rates that all devices share; no steps: nothing is shared */
 } pp_server_config;
 
 /* docs/privacy.md. Noise has the scale noise_multiplier x 2 clip; Laplace noise of activations 2 clip / epsilon. */

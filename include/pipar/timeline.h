@@ -66,10 +66,12 @@ typedef struct pp_scenario {
   int64_t rounds;
   int64_t aggregate_ns; /* 0 where the method has no aggregate */
   bool is_measured;     /* compute stages cost 0 in the schedules: pp_timeline_take_lengths says what they took */
-  bool has_presence;    /* devices come or go, or the aggregate does not wait for all */
-  int64_t deadline_ns;  /* of a round's aggregate, from its begin; 0: none */
-  int min_devices;      /* whose models an aggregate needs; 0: all's, or with a deadline one */
-  uint64_t seed;        /* of the devices' silences */
+  /* Rates of the server's link that all devices share; both NULL: they share none. has_presence goes with them. */
+  const pp_rate_trace *server_up, *server_down;
+  bool has_presence;   /* devices come or go, or the aggregate does not wait for all, or they share the server's link */
+  int64_t deadline_ns; /* of a round's aggregate, from its begin; 0: none */
+  int min_devices;     /* whose models an aggregate needs; 0: all's, or with a deadline one */
+  uint64_t seed;       /* of the devices' silences */
   int64_t plan_count;
   const pp_plan_row *plan; /* (plan_count); empty where nothing was left to the planner */
   void *storage;           /* owns all of the above */

@@ -106,17 +106,22 @@ static void print_idealisations(const pp_experiment *experiment) {
       measured = measured || config->groups[group].cost.kind == PP_COST_MEASURED;
     }
   }
-  bool updates = false, activations = false;
+  bool updates = false, activations = false, shares_all = true;
   for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
     const pp_config *config = pp_experiment_run(experiment, number);
+    shares_all = shares_all && config->server.link.up.count > 0;
     updates = updates || (config->privacy.mechanism == PP_PRIVACY_DP_FEDAVG && config->method != PP_METHOD_FL);
     activations = activations || config->privacy.mechanism == PP_PRIVACY_ACTIVATION;
   }
   printf("idealised:\n"
          "  - links are rates and latencies: no packets, losses, TCP windows or protocol headers\n"
-         "  - the server's own network is not a bottleneck: each device has its links to itself\n"
+         "%s"
          "  - stages take the same time whenever they run, but for slowdowns; a device computes one thing at a time\n"
-         "  - testing, reading data and shuffling take no emulated time\n");
+         "  - testing, reading data and shuffling take no emulated time\n",
+         shares_all
+             ? "  - transfers share the server's link max-min fair at once, as no transport protocol quite does\n"
+             : "  - without server.link the server's own network is not a bottleneck: each device has its links to "
+               "itself\n");
   if (roofline)
     printf("  - roofline costs: a layer takes the longer of arithmetic and memory traffic plus a constant overhead\n");
   if (profile)

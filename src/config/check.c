@@ -242,6 +242,44 @@ static pp_status check_samples(const pp_config *config, const pp_node *root) {
   return NULL;
 }
 
+static bool loops_through_0(const pp_rate_trace *trace) {
+  bool falls = false;
+  for (int step = 0; step < trace->count; step++)
+    falls = falls || trace->steps[step].rate_bps == 0;
+  return falls && trace->period_ns > 0;
+}
+
+/* Two links that are open in turns might never carry anything. */
+static pp_status check_outages(const pp_config *config, const pp_node *root) {
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_network_config *network = &config->groups[group].network, *server = &config->server.link;
+    bool up = loops_through_0(&server->up) && loops_through_0(&network->up);
+    bool down = loops_through_0(&server->down) && loops_through_0(&network->down);
+    if (up || down)
+      return pp_fail_at(pp_node_nearest(root, "server.link"), "server.link",
+                        "the %s's trace loops and falls to 0, and so does that of devices.%d: a transfer might never "
+                        "end; allowed is one such trace of the two",
+                        up ? "uplink" : "downlink", group);
+  }
+  return NULL;
+}
+
+/* Devices share the server's link in whole bits per second: each must get one. */
+static pp_status check_server_link(const pp_config *config, const pp_node *root) {
+  const pp_rate_trace *const traces[] = {&config->server.link.up, &config->server.link.down};
+  int devices = pp_config_device_count(config);
+  for (int which = 0; which < 2; which++)
+    for (int step = 0; step < traces[which]->count; step++) {
+      int64_t rate = traces[which]->steps[step].rate_bps;
+      if (rate != 0 && rate < devices)
+        return pp_fail_at(pp_node_nearest(root, "server.link"), "server.link",
+                          "a rate of the %s is %" PRId64 " bit/s, less than one for each of %d devices: allowed is at "
+                          "least that, or in a trace 0",
+                          which == 0 ? "uplink" : "downlink", rate, devices);
+    }
+  return check_outages(config, root);
+}
+
 /* Who comes, goes and falls silent, and whether rounds end all the same. */
 static pp_status check_presence(const pp_config *config, const pp_node *root) {
   const pp_aggregate_config *aggregate = &config->aggregate;
@@ -264,14 +302,15 @@ static pp_status check_presence(const pp_config *config, const pp_node *root) {
     return pp_fail_at(pp_node_nearest(root, "aggregate.min_devices"), "aggregate.min_devices",
                       "%d are more than the %" PRId64 " devices: allowed are at most so many", aggregate->min_devices,
                       devices);
-  if (!partial && moving < 0)
+  bool shared = config->server.link.up.count > 0;
+  if (!partial && moving < 0 && !shared)
     return NULL;
   bool measured = config->groups[0].cost.kind == PP_COST_MEASURED;
-  const char *what = partial ? "aggregate" : "devices.N.";
+  const char *what = partial ? "aggregate" : "server.link";
   const char *shown = config->groups[moving < 0 ? 0 : moving].dropout > 0      ? "dropout"
                       : config->groups[moving < 0 ? 0 : moving].departs_ns > 0 ? "departs_s"
                                                                                : "arrives_s";
-  if (partial)
+  if (partial || moving < 0)
     snprintf(key, sizeof key, "%s", what);
   else
     snprintf(key, sizeof key, "devices.%d.%s", moving, shown);
@@ -373,6 +412,7 @@ pp_status pp_config_check(const pp_config *config, const pp_node *root) {
   for (int group = 0; group < config->group_count; group++)
     PP_TRY(check_group(config, root, group));
   PP_TRY(check_privacy(config, root));
+  PP_TRY(check_server_link(config, root));
   PP_TRY(check_presence(config, root));
   PP_TRY(check_dataset(config, root));
   return check_samples(config, root);

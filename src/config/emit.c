@@ -149,8 +149,10 @@ static pp_status walk_groups(walk *w, level *at, const pp_field *field, const pp
   return status;
 }
 
-/* Whether a section has anything to say: a cost table that is not given has not. */
+/* Whether a section has anything to say: a cost table or a server's link that is not given has not. */
 static bool is_empty(const pp_field *fields, const void *base) {
+  if (fields == pp_server_link_fields)
+    return ((const pp_network_config *)base)->up.count == 0;
   for (; fields->key != NULL; fields++)
     if (fields->fallback != NULL || fields->required ||
         (fields->type != PP_FIELD_INT && fields->type != PP_FIELD_SCALED) || load(base, fields) != 0)

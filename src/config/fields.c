@@ -137,6 +137,9 @@ const pp_field pp_network_fields[] = {
      .help = "half: uplink and downlink are one resource"},
     END};
 
+const pp_field pp_server_link_fields[] = {LINK(up, "server's link from the devices"),
+                                          LINK(down, "server's link to the devices"), END};
+
 const pp_field pp_rate_field = {.type = PP_FIELD_SCALED, .high = MOST_RATE, .scale = 6};
 const pp_field pp_factor_field = {.type = PP_FIELD_SCALED, .low = 1000000, .high = INT64_C(1000000000000), .scale = 6};
 const pp_field pp_time_field = {.type = PP_FIELD_SCALED, .high = PP_NS_LONGEST / 2, .scale = 9};
@@ -420,6 +423,7 @@ static const pp_field server_fields[] = {
      .fallback = "fifo",
      .choices = policies,
      .help = "which micro-batch a free slot takes"},
+    {.key = "link", .type = PP_FIELD_SECTION, AT(pp_server_config, link), .fields = pp_server_link_fields},
     END};
 
 static const pp_choice modes[] = {{"sync", 0, true}, {"async", 1, false}, {NULL, 0, 0}};

@@ -73,15 +73,16 @@ struct pp_field {
   const char *help;
 };
 
-extern const pp_field pp_experiment_fields[]; /* of pp_config */
-extern const pp_field pp_group_fields[];      /* of pp_device_group */
-extern const pp_field pp_device_fields[];     /* of pp_device_config */
-extern const pp_field pp_network_fields[];    /* of pp_network_config */
-extern const pp_field pp_cost_fields[];       /* of pp_cost_config */
-extern const pp_field pp_normalize_fields[];  /* of pp_dataset_config */
-extern const pp_field pp_rate_field;          /* of one step of a trace */
-extern const pp_field pp_time_field;          /* of one step of a trace */
-extern const pp_field pp_factor_field;        /* of one step of a slowdown */
+extern const pp_field pp_experiment_fields[];  /* of pp_config */
+extern const pp_field pp_group_fields[];       /* of pp_device_group */
+extern const pp_field pp_device_fields[];      /* of pp_device_config */
+extern const pp_field pp_server_link_fields[]; /* rates of pp_network_config */
+extern const pp_field pp_network_fields[];     /* of pp_network_config */
+extern const pp_field pp_cost_fields[];        /* of pp_cost_config */
+extern const pp_field pp_normalize_fields[];   /* of pp_dataset_config */
+extern const pp_field pp_rate_field;           /* of one step of a trace */
+extern const pp_field pp_time_field;           /* of one step of a trace */
+extern const pp_field pp_factor_field;         /* of one step of a slowdown */
 
 enum { PP_ALLOWED_TEXT = 384 };
 /* What a field allows: "auto or an integer from 1 to 1000". out: (PP_ALLOWED_TEXT). Returns out. */

@@ -330,6 +330,11 @@ static pp_status check_trace(const place *at, const pp_node *node, const char *d
   return NULL;
 }
 
+static pp_status check_rates(const place *at, const pp_node *node, pp_network_config *network) {
+  PP_TRY(check_trace(at, node, "up", &network->up));
+  return check_trace(at, node, "down", &network->down);
+}
+
 static pp_status parse_network_map(const parser *p, const place *at, const pp_node *node, pp_network_config *out) {
   PP_TRY(parse_section(p, at, pp_network_fields, node, out, true));
   bool up = pp_node_find(node, "up_latency_ms", NULL) != NULL;
@@ -339,8 +344,7 @@ static pp_status parse_network_map(const parser *p, const place *at, const pp_no
     return fail(at, node, "latency_ms is missing: allowed is latency_ms, or up_latency_ms and down_latency_ms");
   if (both != NULL && up && down)
     return fail(at, both, "latency_ms beside up_latency_ms and down_latency_ms: allowed is one or the other");
-  PP_TRY(check_trace(at, node, "up", &out->up));
-  return check_trace(at, node, "down", &out->down);
+  return check_rates(at, node, out);
 }
 
 /* "raspberry-pi is unknown, did you mean ..." */
@@ -498,7 +502,8 @@ static pp_status parse_field(const parser *p, const place *at, const pp_field *f
     memcpy(to, &text, sizeof text);
     return NULL;
   case PP_FIELD_SECTION:
-    return parse_section(p, at, field->fields, node, to, !field->inherits);
+    PP_TRY(parse_section(p, at, field->fields, node, to, !field->inherits));
+    return field->fields == pp_server_link_fields ? check_rates(at, node, to) : NULL;
   case PP_FIELD_DEVICE:
     return parse_device(p, at, node, field, to);
   case PP_FIELD_NETWORK:

@@ -111,6 +111,8 @@ static int64_t timeline_bytes(const pp_job *job) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */
     bytes += scenario->has_presence ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
+    /* Transfers over the server's link, both ways. */
+    bytes += scenario->server_up != NULL ? 160.0 + 32.0 * (class->full->micro_batches + 1.0) : 0;
     bytes += 250.0 + stage * ((double)class->iterations_per_round * class->full->op_count + 2.0);
   }
   return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;

@@ -1,6 +1,7 @@
 #include "timeline/engine.h"
 
 #include "timeline/presence.h"
+#include "timeline/sharing.h"
 
 /* What the iteration in hand took the compute unit. */
 static pp_ns spans_busy(const pp_timeline *timeline, int64_t device, const pp_program *program) {
@@ -159,12 +160,16 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
     pp_ns now = timeline->instants.count > 0 ? timeline->instants.entries[0].key : PP_NS_NEVER;
     if (timeline->waiting.count > 0 && timeline->busy_slots.entries[0].key < now)
       now = timeline->busy_slots.entries[0].key;
+    if (timeline->sharing != NULL && pp_sharing_next(timeline->sharing) < now)
+      now = pp_sharing_next(timeline->sharing);
     if (now >= limit)
       return;
     timeline->now = now;
     /* First everything that ends or arrives now has ended or arrived ... */
     while (timeline->busy_slots.count > 0 && timeline->busy_slots.entries[0].key <= now)
       pp_queue_push(&timeline->free_slots, pp_queue_pop(&timeline->busy_slots).id, 0);
+    if (timeline->sharing != NULL)
+      pp_presence_end_transfers(timeline, now);
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now &&
            timeline->instants.entries[0].id < 0)
       pp_presence_take(timeline, pp_queue_pop(&timeline->instants).id, now);

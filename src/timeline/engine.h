@@ -36,6 +36,7 @@ typedef struct pp_device_lanes {
 } pp_device_lanes;
 
 typedef struct pp_presence pp_presence;
+typedef struct pp_sharing pp_sharing;
 
 struct pp_timeline {
   const pp_scenario *scenario;
@@ -49,6 +50,7 @@ struct pp_timeline {
   pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
 
   pp_presence *presence; /* presence.c; NULL where all devices are always there and waited for */
+  pp_sharing *sharing;   /* sharing.c; NULL where devices do not share the server's link; goes with presence */
 
   /* The round that is being worked out. */
   int64_t round;
@@ -190,6 +192,8 @@ static inline bool pp_takes_turns(const pp_timeline *timeline) { return timeline
 /* reactive.c: devices that are woken to choose. */
 void pp_reactive_begin_round(pp_timeline *timeline, int64_t device);
 void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now);
+/* The device is to be woken at that time, instead of when it was. */
+void pp_reactive_wake_at(pp_timeline *timeline, int64_t device, pp_ns wake);
 /* The replica's next micro-batch starts at timeline->now on timeline->dispatch_slot. */
 void pp_reactive_dispatch(pp_timeline *timeline, int64_t device);
 

@@ -8,7 +8,7 @@
 static const pp_int128 nanobits_per_byte = (pp_int128)8 * 1000000000;
 
 pp_status pp_fair_init(pp_fair *fair, const pp_link *shared, int room) {
-  *fair = (pp_fair){.shared = shared, .room = room, .change_ns = PP_NS_NEVER};
+  *fair = (pp_fair){.shared = shared, .room = room, .change_ns = PP_NS_NEVER, .next_ns = PP_NS_NEVER};
   return pp_alloc((size_t)room, sizeof *fair->flows, "transfers over the server's link", &fair->flows);
 }
 
@@ -57,10 +57,11 @@ static void renew(pp_fair *fair) {
     look_up(fair, &fair->flows[at]);
     sift(fair, at);
   }
-  divide(fair);
+  fair->stale = true;
 }
 
-pp_ns pp_fair_next(const pp_fair *fair) {
+/* The next end or change, with rates as they are. */
+static pp_ns find_next(const pp_fair *fair) {
   if (fair->count == 0)
     return PP_NS_NEVER;
   pp_int128 next = fair->change_ns;
@@ -75,8 +76,20 @@ pp_ns pp_fair_next(const pp_fair *fair) {
   return next < PP_NS_NEVER ? (pp_ns)next : PP_NS_NEVER;
 }
 
+pp_ns pp_fair_next(pp_fair *fair) {
+  if (fair->stale) {
+    divide(fair);
+    fair->next_ns = find_next(fair);
+    fair->stale = false;
+  }
+  return fair->next_ns;
+}
+
 void pp_fair_advance(pp_fair *fair, pp_ns now_ns) {
-  PP_ASSERT(now_ns >= fair->now_ns);
+  if (now_ns == fair->now_ns && fair->change_ns > now_ns)
+    return;
+  pp_ns next_ns = pp_fair_next(fair);
+  PP_ASSERT(now_ns >= fair->now_ns && now_ns <= next_ns);
   for (int at = 0; at < fair->count; at++)
     fair->flows[at].left -= (pp_int128)fair->flows[at].rate_bps * (now_ns - fair->now_ns);
   fair->now_ns = now_ns;
@@ -87,7 +100,7 @@ void pp_fair_advance(pp_fair *fair, pp_ns now_ns) {
 static void drop(pp_fair *fair, int at) {
   fair->count--;
   memmove(&fair->flows[at], &fair->flows[at + 1], (size_t)(fair->count - at) * sizeof *fair->flows);
-  divide(fair);
+  fair->stale = true;
 }
 
 bool pp_fair_take(pp_fair *fair, int64_t *id) {
@@ -109,7 +122,7 @@ void pp_fair_start(pp_fair *fair, int64_t id, const pp_link *own, int64_t bytes)
   fair->flows[fair->count] = (pp_flow){.id = id, .own = own, .left = nanobits_per_byte * bytes};
   look_up(fair, &fair->flows[fair->count]);
   sift(fair, fair->count++);
-  divide(fair);
+  fair->stale = true;
 }
 
 void pp_fair_stop(pp_fair *fair, int64_t id) {

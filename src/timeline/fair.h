@@ -19,6 +19,8 @@ typedef struct pp_fair {
   pp_flow *flows;  /* (room) the first `count` under way, by own_bps, then id */
   pp_ns now_ns;    /* up to when transfers have progressed */
   pp_ns change_ns; /* when a rate of the links changes next; PP_NS_NEVER: never */
+  pp_ns next_ns;   /* as pp_fair_next says, unless `stale` */
+  bool stale;      /* the rates are to be worked out anew */
 } pp_fair;
 
 /* Local. For at most `room` transfers at once over `shared`, which must outlive it. */
@@ -26,7 +28,7 @@ PP_MUST_CHECK pp_status pp_fair_init(pp_fair *fair, const pp_link *shared, int r
 void pp_fair_fini(pp_fair *fair);
 
 /* The next instant at which a transfer ends or a rate changes; PP_NS_NEVER where none will. */
-pp_ns pp_fair_next(const pp_fair *fair);
+pp_ns pp_fair_next(pp_fair *fair);
 /* Lets time pass until now_ns, at most pp_fair_next and not before the last call's. Then transfers whose bits have all
  * passed are to be taken one by one, lowest id first: false when there is none. */
 void pp_fair_advance(pp_fair *fair, pp_ns now_ns);

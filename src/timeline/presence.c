@@ -4,8 +4,9 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "timeline/sharing.h"
 
-enum { EVENT_DEPARTURE, EVENT_SILENCE, EVENT_MODEL, EVENT_DEADLINE, EVENT_COUNT };
+enum { EVENT_DEPARTURE, EVENT_SILENCE, EVENT_MODEL, EVENT_SENDING, EVENT_DEADLINE, EVENT_COUNT };
 
 static void post(pp_timeline *timeline, int event, int64_t device, pp_ns at) {
   if (at < PP_NS_NEVER)
@@ -81,26 +82,38 @@ static pp_span send_model(pp_timeline *timeline, int64_t device, pp_ns start) {
   return span;
 }
 
+/* Its model, under way since the round's begin, has left the link. */
+static void await_model(pp_timeline *timeline, int64_t device) {
+  pp_attendance *at = &timeline->presence->devices[device];
+  pp_device_state *state = &timeline->devices[device];
+  at->joined_ns = pp_later(timeline, timeline->model_down[device].end_ns, timeline->plans[state->plan].down_latency_ns);
+  state->compute_free = at->joined_ns;
+  if (at->silent_at == 0)
+    post(timeline, EVENT_SILENCE, device, at->joined_ns);
+}
+
 static void begin_device(pp_timeline *timeline, int64_t device, pp_ns begin) {
   pp_attendance *at = &timeline->presence->devices[device];
   pp_device_state *state = &timeline->devices[device];
-  const pp_class_plan *plan = &timeline->plans[state->plan];
   at->standing = PP_STANDING_COMING;
   at->cut_ns = PP_NS_NEVER;
   at->sends_model = false;
   at->gets_model = begin > 0;
   at->joined_ns = begin;
-  state->up_free = state->down_free = begin;
-  if (at->gets_model) {
+  at->silent_at = draw_silence(timeline, device);
+  state->up_free = state->down_free = state->compute_free = begin;
+  state->iteration = 0;
+  if (at->gets_model && timeline->sharing != NULL) {
+    at->joined_ns = state->compute_free = PP_NS_NEVER;
+    pp_sharing_start(timeline, device, false, &timeline->model_down[device],
+                     timeline->plans[state->plan].class->full->model_download_bytes, begin);
+  } else if (at->gets_model) {
     timeline->model_down[device] = send_model(timeline, device, begin);
     state->up_free = state->down_free = timeline->model_down[device].end_ns;
-    at->joined_ns = pp_later(timeline, timeline->model_down[device].end_ns, plan->down_latency_ns);
+    await_model(timeline, device);
+  } else if (at->silent_at == 0) {
+    post(timeline, EVENT_SILENCE, device, begin);
   }
-  state->compute_free = at->joined_ns;
-  state->iteration = 0;
-  at->silent_at = draw_silence(timeline, device);
-  if (at->silent_at == 0)
-    post(timeline, EVENT_SILENCE, device, at->joined_ns);
   post(timeline, EVENT_DEPARTURE, device, at->departs_ns);
   pp_engine_begin_work(timeline, device);
   timeline->presence->began++;
@@ -160,6 +173,23 @@ static void cut(pp_timeline *timeline, int64_t device, pp_standing standing, pp_
   at->cut_ns = now;
   timeline->lanes[device].wake = PP_NS_NEVER;
   timeline->presence->coming--;
+  if (timeline->sharing != NULL)
+    pp_sharing_stop(timeline, device, now);
+}
+
+void pp_presence_end_transfers(pp_timeline *timeline, pp_ns now) {
+  int64_t device;
+  for (pp_span *span; (span = pp_sharing_take(timeline, now, &device)) != NULL;) {
+    const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
+    if (span == &timeline->model_up[device]) {
+      post(timeline, EVENT_MODEL, device, pp_later(timeline, now, plan->up_latency_ns));
+    } else if (span == &timeline->model_down[device]) {
+      await_model(timeline, device);
+      pp_reactive_wake_at(timeline, device, timeline->devices[device].compute_free);
+    } else {
+      pp_reactive_wake_at(timeline, device, now);
+    }
+  }
 }
 
 void pp_presence_take(pp_timeline *timeline, int64_t id, pp_ns now) {
@@ -175,6 +205,9 @@ void pp_presence_take(pp_timeline *timeline, int64_t id, pp_ns now) {
       cut(timeline, device, PP_STANDING_GONE, now);
   } else if (event == EVENT_SILENCE) {
     cut(timeline, device, PP_STANDING_SILENT, now);
+  } else if (event == EVENT_SENDING) {
+    pp_sharing_start(timeline, device, true, &timeline->model_up[device],
+                     timeline->plans[timeline->devices[device].plan].class->full->model_upload_bytes, now);
   } else {
     at->standing = PP_STANDING_THERE;
     presence->there++;
@@ -209,11 +242,16 @@ void pp_presence_end_iteration(pp_timeline *timeline, int64_t device, const pp_p
     return;
   timeline->lanes[device].finished = true;
   pp_ns start = state->compute_free > state->up_free ? state->compute_free : state->up_free;
+  at->sends_model = true;
+  if (timeline->sharing != NULL) {
+    timeline->model_up[device] = (pp_span){start, PP_NS_NEVER};
+    post(timeline, EVENT_SENDING, device, start);
+    return;
+  }
   pp_ns end = pp_link_finish(&plan->up, start, plan->class->full->model_upload_bytes);
   timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
   timeline->model_up[device] = (pp_span){start, end};
   state->up_free = end;
-  at->sends_model = true;
   post(timeline, EVENT_MODEL, device, pp_later(timeline, end, plan->up_latency_ns));
 }
 
@@ -354,9 +392,39 @@ static void record_round(pp_timeline *timeline, pp_span averaging) {
   pp_records_add_aggregate(timeline, averaging);
 }
 
+/* Over the server's link: who departs meanwhile leaves its share to the others. */
+static void share_last_models(pp_timeline *timeline, pp_ns end) {
+  for (int64_t device = 0; device < timeline->device_count; device++)
+    if (is_present(&timeline->presence->devices[device], end))
+      pp_sharing_start(timeline, device, false, &timeline->model_down[device],
+                       timeline->plans[timeline->devices[device].plan].class->full->model_download_bytes, end);
+  while (pp_sharing_is_busy(timeline->sharing)) {
+    pp_ns now = pp_sharing_next(timeline->sharing);
+    int64_t taken;
+    for (int64_t device = 0; device < timeline->device_count; device++) {
+      const pp_attendance *at = &timeline->presence->devices[device];
+      if (is_present(at, end) && timeline->model_down[device].end_ns == PP_NS_NEVER && at->departs_ns > timeline->now &&
+          at->departs_ns < now)
+        now = at->departs_ns;
+    }
+    if (now == PP_NS_NEVER) {
+      timeline->overflow = true;
+      return;
+    }
+    timeline->now = now;
+    while (pp_sharing_take(timeline, now, &taken) != NULL)
+      continue;
+    for (int64_t device = 0; device < timeline->device_count; device++)
+      if (timeline->presence->devices[device].departs_ns == now)
+        pp_sharing_stop(timeline, device, now);
+  }
+}
+
 /* After the last aggregate who is present gets the model; returns when all is over. */
 static pp_ns send_last_models(pp_timeline *timeline, pp_ns end) {
   pp_ns over = end;
+  if (timeline->sharing != NULL)
+    share_last_models(timeline, end);
   for (int64_t device = 0; device < timeline->device_count; device++) {
     pp_attendance *at = &timeline->presence->devices[device];
     const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
@@ -364,8 +432,12 @@ static pp_ns send_last_models(pp_timeline *timeline, pp_ns end) {
     if (!is_present(at, end))
       continue;
     at->cut_ns = at->departs_ns;
-    pp_span down = timeline->model_down[device] = send_model(timeline, device, end);
-    pp_ns arrival = pp_later(timeline, down.end_ns, plan->down_latency_ns);
+    if (timeline->sharing == NULL)
+      timeline->model_down[device] = send_model(timeline, device, end);
+    pp_span down = timeline->model_down[device];
+    pp_ns arrival = PP_NS_NEVER; /* it was cut */
+    if (timeline->sharing == NULL || down.end_ns < PP_NS_NEVER)
+      arrival = pp_later(timeline, down.end_ns, plan->down_latency_ns);
     count_transfer(timeline, device, false, down, plan->class->full->model_download_bytes);
     if (timeline->record_stages)
       pp_records_add_model(timeline, device, PP_STAGE_MODEL_DOWNLOAD, down, at->cut_ns);
@@ -413,6 +485,8 @@ pp_status pp_presence_next_round(pp_timeline *timeline, pp_round_times *out) {
     PP_TRY(pp_records_reserve(timeline));
   presence->due_ns = PP_NS_NEVER;
   pp_engine_run(timeline, PP_NS_NEVER);
+  /* The end of a transfer over the server's link that is too late is never known. */
+  timeline->overflow = timeline->overflow || (timeline->sharing != NULL && presence->due_ns == PP_NS_NEVER);
   PP_TRY(check_overflow(timeline));
   PP_ASSERT(presence->due_ns < PP_NS_NEVER);
   pp_span averaging = aggregate(timeline);

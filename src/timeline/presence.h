@@ -43,6 +43,8 @@ void pp_presence_destroy(pp_presence *presence);
 
 /* An instant of the timeline's queue that is no wake: ids below 0. */
 void pp_presence_take(pp_timeline *timeline, int64_t id, pp_ns now);
+/* Transfers over the server's link that have ended by `now`. */
+void pp_presence_end_transfers(pp_timeline *timeline, pp_ns now);
 /* Whether the round's aggregate is due; whoever is late is cut then. */
 bool pp_presence_is_due(pp_timeline *timeline, pp_ns now);
 /* Whether the device does nothing more in this round. */

@@ -2,6 +2,7 @@
  * backward as soon as its gradient is there. Such a device is woken at every instant at which it may have to choose; a
  * choice at an instant changes nothing at that instant, for every stage lasts at least 1 ns. */
 #include "timeline/presence.h"
+#include "timeline/sharing.h"
 
 typedef struct pp_view {
   pp_device_state *state;
@@ -106,6 +107,12 @@ static pp_lane first_ready(pp_timeline *timeline, const pp_view *view, pp_ns *re
 
 static void start_transfer(pp_timeline *timeline, const pp_view *view, pp_lane lane, pp_ns now) {
   int index = head(view, lane);
+  if (timeline->sharing != NULL) {
+    view->lanes->next[lane]++;
+    pp_sharing_start(timeline, view->state - timeline->devices, lane == PP_LANE_UPLINK, &view->spans[index],
+                     view->program->steps[index].bytes, now);
+    return;
+  }
   const pp_link *link = lane == PP_LANE_UPLINK ? &view->plan->up : &view->plan->down;
   pp_ns end = pp_transfer_end(timeline, link, &view->program->steps[index], now);
   view->spans[index] = (pp_span){now, end};
@@ -163,7 +170,7 @@ static pp_ns next_wake(pp_timeline *timeline, const pp_view *view) {
   return wake;
 }
 
-static void set_wake(pp_timeline *timeline, int64_t device, pp_ns wake) {
+void pp_reactive_wake_at(pp_timeline *timeline, int64_t device, pp_ns wake) {
   timeline->lanes[device].wake = wake;
   if (wake < PP_NS_NEVER)
     pp_queue_push(&timeline->instants, wake, device);
@@ -173,7 +180,7 @@ void pp_reactive_begin_round(pp_timeline *timeline, int64_t device) {
   timeline->lanes[device].finished = false;
   timeline->lanes[device].waits_for_slot = false;
   begin_iteration(timeline, device);
-  set_wake(timeline, device, timeline->devices[device].compute_free);
+  pp_reactive_wake_at(timeline, device, timeline->devices[device].compute_free);
 }
 
 void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now) {
@@ -188,7 +195,7 @@ void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now) {
     view.state->arrival = arrival;
     pp_engine_enqueue(timeline, device, head(&view, PP_LANE_SERVER));
   }
-  set_wake(timeline, device, next_wake(timeline, &view));
+  pp_reactive_wake_at(timeline, device, next_wake(timeline, &view));
 }
 
 void pp_reactive_dispatch(pp_timeline *timeline, int64_t device) {
@@ -207,5 +214,5 @@ void pp_reactive_dispatch(pp_timeline *timeline, int64_t device) {
   } while (index >= 0 && !view.program->steps[index].starts_piece);
   pp_ns wake = next_wake(timeline, &view), set = view.lanes->wake;
   if (wake < set || set <= timeline->now)
-    set_wake(timeline, device, wake);
+    pp_reactive_wake_at(timeline, device, wake);
 }

@@ -270,6 +270,8 @@ static void cut_class(pp_device_class *class, int64_t horizon) {
   if (class->iterations > horizon)
     class->iterations = horizon;
   class->iterations_per_round = class->iterations;
+  class->arrives_ns = class->departs_ns = 0;
+  class->dropout = 0;
 }
 
 static pp_status create_schedules(const pp_scenario_inputs *inputs, pp_device_class *class, pp_group_plan plan,
@@ -303,16 +305,19 @@ static pp_status add_replica_privacy(const pp_scenario_inputs *inputs, pp_scenar
   return NULL;
 }
 
-/* A plan is for when all are there. */
-static void take_presence(const pp_config *config, pp_scenario *scenario) {
+/* A plan is for when all are there, over the server's link all the same. */
+static void take_presence(const pp_config *config, int64_t horizon, pp_scenario *scenario) {
+  if (config->server.link.up.count > 0) {
+    scenario->server_up = &config->server.link.up;
+    scenario->server_down = &config->server.link.down;
+    scenario->has_presence = true;
+  }
+  if (horizon > 0)
+    return;
   scenario->seed = config->seed;
   scenario->deadline_ns = config->aggregate.deadline_ns;
   scenario->min_devices = config->aggregate.min_devices;
-  scenario->has_presence = scenario->deadline_ns > 0 || scenario->min_devices > 0;
-  for (int group = 0; group < config->group_count; group++) {
-    const pp_device_group *g = &config->groups[group];
-    scenario->has_presence = scenario->has_presence || g->arrives_ns > 0 || g->departs_ns > 0 || g->dropout > 0;
-  }
+  scenario->has_presence = scenario->has_presence || pp_scenario_has_presence(config);
 }
 
 static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
@@ -338,8 +343,7 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
       cut_class(class, horizon);
   }
   scenario->classes = storage->classes;
-  if (horizon == 0)
-    take_presence(config, scenario);
+  take_presence(config, horizon, scenario);
   if (config->method == PP_METHOD_SL)
     return NULL; /* nothing is averaged */
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
@@ -396,11 +400,12 @@ static pp_status check_replan(const pp_config *config) {
                      "devices.%d.pipeline.replan: %d differs from the experiment's %d: allowed is one "
                      "value for all groups",
                      group, config->groups[group].pipeline.replan, config->pipeline.replan);
-  if (config->pipeline.replan > 0 && pp_scenario_has_presence(config))
-    return pp_fail(PP_CODE_INPUT,
-                   "pipeline.replan: %d is not built yet with devices that come, go or drop out, or an aggregate that "
-                   "does not wait for all; allowed is 0",
-                   config->pipeline.replan);
+  if (config->pipeline.replan > 0 && (pp_scenario_has_presence(config) || config->server.link.up.count > 0))
+    return pp_fail(
+        PP_CODE_INPUT,
+        "pipeline.replan: %d is not built yet with devices that come, go or drop out, an aggregate that does "
+        "not wait for all, or server.link; allowed is 0",
+        config->pipeline.replan);
   if (config->pipeline.replan > 0 && config->compute == PP_COMPUTE_REAL)
     return pp_fail(PP_CODE_INPUT,
                    "pipeline.replan: %d is not built yet with compute: real; allowed are 0, or compute: "

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "timeline/presence.h"
+#include "timeline/sharing.h"
 
 const char *pp_cause_name(pp_cause cause) {
   static const char *const names[PP_CAUSE_COUNT] = {
@@ -57,6 +58,8 @@ static pp_status lay_out(pp_timeline *timeline, int64_t *instants) {
     /* Besides its next wake, a micro-batch that comes back may leave a later one behind. */
     *instants += plan->event_driven ? plan->class->full->micro_batches + 4 : 1;
     *instants += timeline->scenario->has_presence ? 4 : 0;
+    /* The end of a transfer, not known before, may leave a later wake behind too. */
+    *instants += timeline->scenario->server_up != NULL ? 2 * plan->class->full->micro_batches + 2 : 0;
   }
   if (woken)
     PP_TRY(pp_alloc(count, sizeof *timeline->lanes, "the timeline's devices", &timeline->lanes));
@@ -104,7 +107,9 @@ static pp_status create_parts(pp_timeline *timeline) {
   PP_TRY(create_spans(timeline));
   if (timeline->scenario->is_measured)
     PP_TRY(pp_measured_create(timeline));
-  return timeline->scenario->has_presence ? pp_presence_create(timeline) : NULL;
+  if (timeline->scenario->has_presence)
+    PP_TRY(pp_presence_create(timeline));
+  return timeline->scenario->server_up != NULL ? pp_sharing_create(timeline) : NULL;
 }
 
 pp_status pp_timeline_create(const pp_scenario *scenario, bool record_stages, pp_timeline **out) {
@@ -133,6 +138,7 @@ void pp_timeline_destroy(pp_timeline *timeline) {
     for (int index = 0; index < timeline->scenario->class_count; index++)
       pp_class_plan_fini(&timeline->plans[index]);
   pp_presence_destroy(timeline->presence);
+  pp_sharing_destroy(timeline->sharing);
   pp_queue_fini(&timeline->instants);
   pp_queue_fini(&timeline->waiting);
   pp_queue_fini(&timeline->busy_slots);

@@ -431,6 +431,78 @@ END_TEST
 
 static void expect_ok(pp_status status) { ck_assert_msg(status == NULL, "%s", pp_error_message(status)); }
 
+START_TEST(example_r_devices_share_the_server_s_link) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  pp_rate_step up = {0, 10000000}, down = {0, 20000000};
+  e.config.server.link.up = (pp_rate_trace){1, &up, 0};
+  e.config.server.link.down = (pp_rate_trace){1, &down, 0};
+  pp_experiment *experiment = run_example(&e, source(_i, "example_r.yaml"));
+  expect_stage(&o, PP_STAGE_UPLOAD, 0, 0, 0, 1, 2.8);
+  expect_stage(&o, PP_STAGE_UPLOAD, 1, 0, 0, 1.2, 3.2);
+  expect_stage(&o, PP_STAGE_UPLOAD, 0, 0, 1, 2.8, 4.8);
+  expect_stage(&o, PP_STAGE_UPLOAD, 1, 0, 1, 3.2, 5);
+  expect_stage(&o, PP_STAGE_BACKWARD, 1, 0, 1, 9.75, 11.75);
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 12.45, 12.5);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 0, -1, -1, 12.5, 12.6);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1, 12.5, 12.6);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(12.7));
+  expect_times(
+      &o.totals.devices[0], 6.5, 6.2,
+      (seconds_by_cause){.server_compute = 1.9, .aggregation = 1.8, .download = 1.1, .latency = 0.5, .upload = 0.9});
+  expect_times(&o.totals.devices[1], 6.9, 5.8,
+               (seconds_by_cause){.server_compute = 2.15,
+                                  .server_queue = 1.1,
+                                  .aggregation = 0.05,
+                                  .download = 1.1,
+                                  .latency = 0.5,
+                                  .upload = 0.9});
+  expect_times(
+      &o.totals.slots[0], 6.55, 6.15,
+      (seconds_by_cause){.device_compute = 3.5, .upload = 1.9, .latency = 0.3, .download = 0.25, .drain = 0.2});
+  ck_assert_int_eq(o.rounds[0].member_count, 2);
+  end_example(experiment);
+}
+END_TEST
+
+START_TEST(a_server_s_link_wide_enough_for_all_changes_nothing) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 3, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  e.groups[2].cost.table.forward_ns = example_ns(0.7);
+  pp_rate_step up = {0, 30000000}, down = {0, 60000000};
+  e.config.server.link.up = (pp_rate_trace){1, &up, 0};
+  e.config.server.link.down = (pp_rate_trace){1, &down, 0};
+  example_finish(&e);
+  pp_scenario *shared = NULL, *alone = NULL;
+  pp_timeline_totals totals[2];
+  pp_timeline *timelines[2];
+  expect_ok(pp_scenario_create(&e.config, NULL, &shared));
+  e.config.server.link.up.count = e.config.server.link.down.count = 0;
+  expect_ok(pp_scenario_create(&e.config, NULL, &alone));
+  ck_assert(shared->server_up != NULL && alone->server_up == NULL);
+  const pp_scenario *const scenarios[] = {shared, alone};
+  e.config.server.link.up.count = e.config.server.link.down.count = 1;
+  for (int which = 0; which < 2; which++) {
+    pp_round_times times;
+    expect_ok(pp_timeline_create(scenarios[which], false, &timelines[which]));
+    expect_ok(pp_timeline_next_round(timelines[which], &times));
+    expect_ok(pp_timeline_finish(timelines[which], &totals[which]));
+  }
+  ck_assert_int_eq(totals[0].makespan_ns, totals[1].makespan_ns);
+  for (int device = 0; device < 3; device++) {
+    ck_assert_int_eq(totals[0].devices[device].busy_ns, totals[1].devices[device].busy_ns);
+    ck_assert_int_eq(totals[0].devices[device].bytes_up, 2 * 1250000 + 125000);
+    ck_assert_int_eq(totals[0].devices[device].bytes_down, 2 * 1250000 + 125000);
+  }
+  for (int which = 0; which < 2; which++)
+    pp_timeline_destroy(timelines[which]);
+  pp_scenario_destroy(shared);
+  pp_scenario_destroy(alone);
+}
+END_TEST
+
 /* 2,000 devices drop out with probability 0.3: members are 1,400, give or take 5 standard deviations of 20.5. */
 START_TEST(devices_drop_out_as_often_as_told_and_differ_by_seed_and_round) {
   example e;
@@ -484,6 +556,8 @@ int main(void) {
   tcase_add_loop_test(tests, example_o_the_aggregate_takes_the_first_model, 0, 2);
   tcase_add_loop_test(tests, example_p_a_device_departs_and_the_server_waits_for_it, 0, 2);
   tcase_add_loop_test(tests, example_q_a_device_arrives_during_a_round, 0, 2);
+  tcase_add_loop_test(tests, example_r_devices_share_the_server_s_link, 0, 2);
+  tcase_add_test(tests, a_server_s_link_wide_enough_for_all_changes_nothing);
   tcase_add_test(tests, devices_drop_out_as_often_as_told_and_differ_by_seed_and_round);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);

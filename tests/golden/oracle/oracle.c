@@ -101,7 +101,8 @@ typedef struct round_log {
 typedef struct link_state {
   int running, last;
   list waiting;
-  wide left; /* billionths of a bit of `running` that have not passed */
+  wide left;                /* billionths of a bit of `running` that have not passed */
+  int64_t own, rate, until; /* of the device's link; what `running` has, and until when */
 } link_state;
 
 typedef struct slot_state {
@@ -671,26 +672,91 @@ static void arrive(simulation *sim, int transfer) {
 
 /* ---- links in time ---- */
 
-static int64_t link_rate(const simulation *sim, const link_state *link, int64_t *until) {
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t own_rate(const simulation *sim, const link_state *link, int64_t *until) {
   const oracle_stage *stage = &sim->stages[link->running];
   const oracle_device *facts = &sim->scenario->devices[stage->device];
   return rate_at(goes_up(stage->kind) ? &facts->up : &facts->down, sim->now, until);
 }
 
+static bool goes(const simulation *sim, const link_state *link, bool up) {
+  return link->running >= 0 && goes_up(sim->stages[link->running].kind) == up;
+}
+
+/* What the transfers under way in a direction would carry together if none had more than `level`. */
+static wide carried_at(const simulation *sim, bool up, int64_t level) {
+  wide sum = 0;
+  for (int place = 0; place < 2 * sim->scenario->device_count; place++)
+    if (goes(sim, &sim->links[place], up))
+      sum += earlier(sim->links[place].own, level);
+  return sum;
+}
+
+/* How many transfers of the direction come before this one when single bits are given away above the level. */
+static int before_it(const simulation *sim, const link_state *link, bool up) {
+  int before = 0;
+  for (int place = 0; place < 2 * sim->scenario->device_count; place++) {
+    const link_state *other = &sim->links[place];
+    if (other != link && goes(sim, other, up))
+      before += other->own > link->own ||
+                (other->own == link->own && sim->stages[other->running].device > sim->stages[link->running].device);
+  }
+  return before;
+}
+
+/* The highest level at which all fit into the server's rate. */
+static int64_t find_level(const simulation *sim, bool up, int64_t rate) {
+  int64_t level = 0, too_high = rate + 1;
+  while (too_high - level > 1) {
+    int64_t middle = level + (too_high - level) / 2;
+    if (carried_at(sim, up, middle) <= rate)
+      level = middle;
+    else
+      too_high = middle;
+  }
+  return level;
+}
+
+/* The rates of the direction's transfers from now on, and until when no trace that they depend on changes. */
+static void share(simulation *sim, bool up, const oracle_trace *shared) {
+  int64_t change = never, rate = rate_at(shared, sim->now, &change);
+  for (int place = 0; place < 2 * sim->scenario->device_count; place++)
+    if (goes(sim, &sim->links[place], up))
+      change = earlier(change, sim->links[place].until);
+  bool all_fit = carried_at(sim, up, never) <= rate;
+  int64_t level = all_fit ? never : find_level(sim, up, rate);
+  int64_t left = all_fit ? 0 : rate - (int64_t)carried_at(sim, up, level);
+  for (int place = 0; place < 2 * sim->scenario->device_count; place++) {
+    link_state *link = &sim->links[place];
+    if (!goes(sim, link, up))
+      continue;
+    link->until = change;
+    link->rate = earlier(link->own, level) + (link->own > level && before_it(sim, link, up) < left ? 1 : 0);
+  }
+}
+
+static void set_rates(simulation *sim) {
+  for (int place = 0; place < 2 * sim->scenario->device_count; place++)
+    if (sim->links[place].running >= 0)
+      sim->links[place].rate = sim->links[place].own = own_rate(sim, &sim->links[place], &sim->links[place].until);
+  if (sim->scenario->shared_up.count == 0)
+    return;
+  share(sim, true, &sim->scenario->shared_up);
+  share(sim, false, &sim->scenario->shared_down);
+}
+
 /* When the link's transfer ends, or its rate may change, whichever comes first. */
 static int64_t link_next(const simulation *sim, const link_state *link) {
-  int64_t until = never;
-  int64_t rate = link_rate(sim, link, &until);
-  if (rate == 0)
-    return until;
-  wide length = (link->left + rate - 1) / rate;
-  return length < (wide)(until - sim->now) ? sim->now + (int64_t)length : until;
+  if (link->rate == 0)
+    return link->until;
+  wide length = (link->left + link->rate - 1) / link->rate;
+  return length < (wide)(link->until - sim->now) ? sim->now + (int64_t)length : link->until;
 }
 
 static void link_advance(const simulation *sim, link_state *link, int64_t to) {
-  int64_t until = never;
-  link->left -= (wide)link_rate(sim, link, &until) * (to - sim->now);
-  DEMAND(to <= until);
+  link->left -= (wide)link->rate * (to - sim->now);
+  DEMAND(to <= link->until);
 }
 
 /* ---- the loop ---- */
@@ -728,8 +794,6 @@ static void start_everything(simulation *sim) {
   start_slots(sim);
   start_aggregate(sim);
 }
-
-static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The next departure that cuts something, arrival that is waited for, or deadline. */
 static int64_t next_change(const simulation *sim) {
@@ -770,6 +834,7 @@ static void simulate(simulation *sim) {
     end_everything(sim);
     come_and_go(sim);
     start_everything(sim);
+    set_rates(sim);
     int64_t next = next_instant(sim);
     if (next == never)
       break;

@@ -61,11 +61,12 @@ typedef struct oracle_scenario {
   oracle_policy policy;
   int slots; /* space-share: as many as devices */
   int device_count;
-  const oracle_device *devices; /* (device_count) */
-  int64_t aggregate;            /* its length; sl: unused */
-  bool presence;                /* devices come and go, or aggregates do not wait for all */
-  int64_t deadline;             /* of a round's aggregate; 0: none */
-  int min_devices;              /* 0: all, or with a deadline one */
+  const oracle_device *devices;        /* (device_count) */
+  int64_t aggregate;                   /* its length; sl: unused */
+  bool presence;                       /* devices come and go, or aggregates do not wait for all */
+  int64_t deadline;                    /* of a round's aggregate; 0: none */
+  int min_devices;                     /* 0: all, or with a deadline one */
+  oracle_trace shared_up, shared_down; /* the server's link; no rates: not shared. Both or none, with presence */
 } oracle_scenario;
 
 /* Numbered as in results files. */

@@ -68,6 +68,10 @@ void case_expand(const oracle_case *from, case_scenario *out) {
                                     .presence = from->presence,
                                     .deadline = from->deadline,
                                     .min_devices = from->min_devices};
+  if (from->shared && from->presence) {
+    out->scenario.shared_up = trace_of(&from->shared_up);
+    out->scenario.shared_down = trace_of(&from->shared_down);
+  }
 }
 
 /* What the numbers of a random case are drawn from. */
@@ -163,11 +167,27 @@ static void random_class(case_rng *rng, const scale *s, oracle_method method, in
   random_slowdown(rng, s, &out->slowdown);
 }
 
-static void random_presence(case_rng *rng, const scale *s, oracle_case *out) {
+static void let_nobody_go(oracle_case *out) {
   out->presence = true;
   for (int device = 0; device < CASE_DEVICES; device++)
     for (int round = 0; round < CASE_ITERATIONS; round++)
       out->silent_at[device][round] = -1;
+}
+
+/* Rates from too low for anyone's to enough for all. Not one that loops and falls to 0, which with a device's like it
+ * might never carry anything. */
+static void random_shared_trace(case_rng *rng, const scale *s, int devices, case_trace *out) {
+  random_trace(rng, s, out);
+  for (int place = 0; place < out->count; place++) {
+    oracle_rate *rate = &out->rates[place];
+    if (rate->bits_per_second == 0 && out->period > 0)
+      rate->bits_per_second = s->rates[0];
+    rate->bits_per_second *= case_rng_range(rng, 1, devices);
+  }
+}
+
+static void random_presence(case_rng *rng, const scale *s, oracle_case *out) {
+  let_nobody_go(out);
   out->silence_seed = case_rng_next(rng);
   int64_t length = s->longest * case_rng_range(rng, 1, 60);
   for (int class = 0; class < out->class_count; class ++) {
@@ -210,6 +230,13 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
   }
   if (out->method != ORACLE_SL && one_in(&rng, 2))
     random_presence(&rng, s, out);
+  if (out->method != ORACLE_SL && one_in(&rng, 3)) {
+    if (!out->presence)
+      let_nobody_go(out);
+    out->shared = true;
+    random_shared_trace(&rng, s, out->device_count, &out->shared_up);
+    random_shared_trace(&rng, s, out->device_count, &out->shared_down);
+  }
 }
 
 const char *case_method_name(oracle_method method) {
@@ -258,6 +285,10 @@ void case_print(const oracle_case *c, FILE *stream) {
   if (c->presence)
     fprintf(stream, "; deadline %" PRId64 " least %d", c->deadline, c->min_devices);
   fprintf(stream, "\n");
+  if (c->shared) {
+    print_trace("server up", &c->shared_up, 0, stream);
+    print_trace("server down", &c->shared_down, 0, stream);
+  }
   for (int class = 0; class < c->class_count; class ++) {
     const case_class *at = &c->classes[class];
     fprintf(stream, "  class %d: %d iterations an epoch, %d a round%s, model up %" PRId64 " down %" PRId64, class,

@@ -43,6 +43,8 @@ typedef struct oracle_case {
   bool presence;
   int64_t deadline;
   int min_devices;
+  bool shared; /* the server's link; where there is no presence it is left out */
+  case_trace shared_up, shared_down;
   uint64_t silence_seed;
   int silent_at[CASE_DEVICES][CASE_ITERATIONS]; /* by device and round; who runs the case fills it in */
   case_class classes[CASE_DEVICES];

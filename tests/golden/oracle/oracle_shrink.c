@@ -175,8 +175,21 @@ static bool shrink_structure(oracle_case *c, case_check fails, void *context) {
   smaller.epochs--;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
-  smaller.presence = false;
+  smaller.presence = smaller.shared = false;
   any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
+  smaller.shared = false;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  for (int rates = 0; rates < 2 * (CASE_RATES + 1) && c->shared; rates++) {
+    smaller = *c;
+    case_trace *trace = rates % 2 == 0 ? &smaller.shared_up : &smaller.shared_down;
+    if (rates / 2 < CASE_RATES)
+      drop_rate(trace, rates / 2);
+    else
+      trace->period = 0;
+    if (trace_is_valid(trace))
+      any |= keep_if_it_fails(c, &smaller, fails, context);
+  }
   smaller = *c;
   smaller.min_devices -= smaller.min_devices > 0;
   any |= keep_if_it_fails(c, &smaller, fails, context);

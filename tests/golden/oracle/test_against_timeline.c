@@ -53,6 +53,8 @@ typedef struct library_case {
   pp_network_config networks[CASE_DEVICES];
   pp_rate_step steps[CASE_DEVICES][3][CASE_RATES];
   pp_rate_trace slowdowns[CASE_DEVICES];
+  pp_rate_step shared_steps[2][CASE_RATES];
+  pp_rate_trace shared[2];                 /* the server's link up, down */
   pp_schedule *schedules[CASE_DEVICES][2]; /* full, ragged */
 } library_case;
 
@@ -136,6 +138,10 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
   for (int device = 0; device < c->device_count; device++)
     out->class_of[device] = c->class_of[device];
   const pp_device_class *first = &out->classes[c->class_of[0]];
+  if (c->shared) {
+    out->shared[0] = make_trace(&c->shared_up, out->shared_steps[0]);
+    out->shared[1] = make_trace(&c->shared_down, out->shared_steps[1]);
+  }
   out->scenario =
       (pp_scenario){.method = methods[c->method],
                     .policy = policies[c->policy],
@@ -149,6 +155,8 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
                     .has_presence = c->presence,
                     .deadline_ns = c->deadline,
                     .min_devices = c->min_devices,
+                    .server_up = c->shared ? &out->shared[0] : NULL,
+                    .server_down = c->shared ? &out->shared[1] : NULL,
                     .seed = c->silence_seed};
   return NULL;
 }
