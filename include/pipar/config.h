@@ -86,10 +86,15 @@ typedef struct pp_pipeline_config {
   int replan;          /* rounds after which the planner runs again; 0: never */
 } pp_pipeline_config;
 
+typedef enum pp_aggregate_mode { PP_AGGREGATE_SYNC, PP_AGGREGATE_ASYNC } pp_aggregate_mode;
+
 /* Which models an aggregate waits for. */
 typedef struct pp_aggregate_config {
-  int64_t deadline_ns; /* from the round's begin; 0: none */
-  int min_devices;     /* 0: all; with a deadline one */
+  pp_aggregate_mode mode;
+  int buffer;                /* async: updates that an aggregate takes; 0: not given */
+  double staleness_exponent; /* async */
+  int64_t deadline_ns;       /* from the round's begin; 0: none */
+  int min_devices;           /* 0: all; with a deadline one */
 } pp_aggregate_config;
 
 /* `count` devices alike, numbered in order of the groups. */

@@ -71,6 +71,7 @@ typedef struct pp_scenario {
   bool has_presence;   /* devices come or go, or the aggregate does not wait for all, or they share the server's link */
   int64_t deadline_ns; /* of a round's aggregate, from its begin; 0: none */
   int min_devices;     /* whose models an aggregate needs; 0: all's, or with a deadline one */
+  int64_t buffer;      /* updates that an aggregate takes where nobody waits for the others; 0: all wait */
   uint64_t seed;       /* of the devices' silences */
   int64_t plan_count;
   const pp_plan_row *plan; /* (plan_count); empty where nothing was left to the planner */
@@ -83,6 +84,8 @@ typedef struct pp_scenario {
  * not built yet. `config` must outlive the scenario. */
 PP_MUST_CHECK pp_status pp_scenario_create(const pp_config *config, const pp_model *model, pp_scenario **out);
 void pp_scenario_destroy(pp_scenario *scenario);
+/* How often the device sends its model. */
+int64_t pp_class_rounds(const pp_device_class *class);
 /* Whether iteration number `iteration` of the whole run ends a round of the class. */
 bool pp_class_closes_round(const pp_device_class *class, int64_t iteration);
 /* The schedule of a device's iteration number `iteration` of the whole run. */
@@ -100,6 +103,14 @@ typedef struct pp_stage_record {
   int64_t bytes; /* transfers; else 0 */
 } pp_stage_record;
 
+/* What an aggregate takes where nobody waits for the others. */
+typedef struct pp_update {
+  int32_t device;
+  int64_t local_round; /* of the device */
+  int64_t version;     /* of the model that it began with: the aggregates that had ended */
+  int64_t first_iteration, end_iteration;
+} pp_update;
+
 /* A round: its idle time is what falls between the previous round's end and its own. */
 typedef struct pp_round_times {
   int64_t round;
@@ -108,8 +119,11 @@ typedef struct pp_round_times {
   bool is_last;           /* of the run, which may be over early when nobody is left */
   int64_t member_count;   /* devices whose models were averaged */
   const int32_t *members; /* (member_count) rising; NULL: all devices. Valid as records are */
-  double server_idle_s;   /* mean over slots */
-  double device_idle_s;   /* mean over devices */
+  int64_t update_count;
+  const pp_update *updates; /* (update_count) that the round's aggregate takes, in the order in which they were
+                               complete; empty where all devices wait for each other */
+  double server_idle_s;     /* mean over slots */
+  double device_idle_s;     /* mean over devices */
   int64_t record_count;
   const pp_stage_record *records; /* (record_count), by start, then end, device, stage; valid until the timeline's next
                                      call. Empty unless recording was asked for */

@@ -80,6 +80,8 @@ static void print_unused(const pp_experiment *experiment) {
       printf("run %d: pipeline.micro_batches is unused in %s: a mini-batch is not cut\n", number, method);
     if (config->pipeline.in_flight != 0 && config->method != PP_METHOD_1F1B)
       printf("run %d: pipeline.in_flight is unused in %s\n", number, method);
+    if (config->aggregate.mode == PP_AGGREGATE_SYNC && config->aggregate.buffer > 0)
+      printf("run %d: aggregate.buffer is unused in mode sync: an aggregate takes every device's model\n", number);
     const pp_privacy_config *privacy = &config->privacy;
     bool laplace = privacy->mechanism == PP_PRIVACY_ACTIVATION && privacy->noise == PP_NOISE_LAPLACE;
     if (privacy->mechanism == PP_PRIVACY_NONE && (privacy->clip > 0 || privacy->noise_multiplier > 0))

@@ -336,6 +336,33 @@ static pp_status check_presence(const pp_config *config, const pp_node *root) {
                     steady);
 }
 
+/* Where no device waits for another nothing may count on rounds that all begin and end. */
+static pp_status check_async(const pp_config *config, const pp_node *root) {
+  const pp_aggregate_config *aggregate = &config->aggregate;
+  if (aggregate->mode == PP_AGGREGATE_SYNC)
+    return NULL;
+  if (aggregate->buffer == 0)
+    return pp_fail_at(pp_node_nearest(root, "aggregate.mode"), "aggregate.buffer",
+                      "is missing: aggregate.mode: async needs it, allowed is 1 to %d", PP_MOST_DEVICES);
+  const char *what = NULL;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_device_group *g = &config->groups[group];
+    what = g->arrives_ns > 0 || g->departs_ns > 0 || g->dropout > 0 ? "arrives_s, departs_s and dropout" : what;
+    what = g->pipeline.replan > 0 ? "pipeline.replan" : what;
+  }
+  what = config->server.link.up.count > 0 ? "server.link" : what;
+  what = aggregate->deadline_ns > 0 ? "deadline_s" : what;
+  what = aggregate->min_devices > 0 ? "min_devices" : what;
+  what = config->groups[0].cost.kind == PP_COST_MEASURED ? "`cost: {kind: measured}`" : what;
+  what = config->privacy.mechanism != PP_PRIVACY_NONE ? "`privacy`" : what;
+  what = config->clock == PP_CLOCK_WALL ? "`clock: wall`" : what;
+  what = config->method == PP_METHOD_SL ? "`method: sl`" : what;
+  if (what == NULL)
+    return NULL;
+  return pp_fail_at(pp_node_nearest(root, "aggregate.mode"), "aggregate.mode", "async contradicts %s: allowed is sync",
+                    what);
+}
+
 static int dataset_channels(const pp_dataset_config *dataset) {
   if (strcmp(dataset->name, "synthetic") == 0)
     return dataset->shape[0];
@@ -413,6 +440,7 @@ pp_status pp_config_check(const pp_config *config, const pp_node *root) {
     PP_TRY(check_group(config, root, group));
   PP_TRY(check_privacy(config, root));
   PP_TRY(check_server_link(config, root));
+  PP_TRY(check_async(config, root));
   PP_TRY(check_presence(config, root));
   PP_TRY(check_dataset(config, root));
   return check_samples(config, root);

@@ -426,15 +426,29 @@ static const pp_field server_fields[] = {
     {.key = "link", .type = PP_FIELD_SECTION, AT(pp_server_config, link), .fields = pp_server_link_fields},
     END};
 
-static const pp_choice modes[] = {{"sync", 0, true}, {"async", 1, false}, {NULL, 0, 0}};
+static const pp_choice modes[] = {{"sync", PP_AGGREGATE_SYNC, true}, {"async", PP_AGGREGATE_ASYNC, true}, {NULL, 0, 0}};
 static const pp_field aggregate_fields[] = {
     {.key = "mode",
-     .type = PP_FIELD_FIXED,
+     .type = PP_FIELD_CHOICE,
+     AT(pp_aggregate_config, mode),
      .fallback = "sync",
      .choices = modes,
-     .help = "sync: models are averaged round by round"},
-    {.key = "buffer", .type = PP_FIELD_UNBUILT},
-    {.key = "staleness_exponent", .type = PP_FIELD_UNBUILT},
+     .help =
+         "sync: models are averaged round by round; async: nobody waits for the others, an aggregate takes the first "
+         "`buffer` updates"},
+    {.key = "buffer",
+     .type = PP_FIELD_INT,
+     AT(pp_aggregate_config, buffer),
+     .low = 1,
+     .high = PP_MOST_DEVICES,
+     .help = "async: updates that an aggregate takes; async needs it, sync has no use for it"},
+    {.key = "staleness_exponent",
+     .type = PP_FIELD_REAL,
+     AT(pp_aggregate_config, staleness_exponent),
+     .fallback = "0.5",
+     .max = 100,
+     .help = "async: an update counts (1 + the aggregates since its device got its model) to the minus this; unused in "
+             "sync"},
     {.key = "deadline_s",
      .type = PP_FIELD_SCALED,
      AT(pp_aggregate_config, deadline_ns),

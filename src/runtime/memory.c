@@ -110,10 +110,16 @@ static int64_t timeline_bytes(const pp_job *job) {
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */
-    bytes += scenario->has_presence ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
+    bool is_async = scenario->buffer > 0;
+    bytes += scenario->has_presence || is_async ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
     /* Transfers over the server's link, both ways. */
     bytes += scenario->server_up != NULL ? 160.0 + 32.0 * (class->full->micro_batches + 1.0) : 0;
     bytes += 250.0 + stage * ((double)class->iterations_per_round * class->full->op_count + 2.0);
+    /* The stages of the whole run, and its updates. */
+    double rounds = is_async ? (double)pp_class_rounds(class) : 0;
+    bytes += (16.0 + (job->config->record_stages ? 4.0 : 0)) * (double)class->iterations * class->full->op_count *
+                 (is_async ? 1.0 : 0) +
+             150.0 * rounds;
   }
   return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;
 }

@@ -2,6 +2,7 @@
  * stage that filled it. A walk stays on one device and its replica until it comes to a model download; before that lies
  * the aggregate, and before an aggregate every slot's walk is the same. So what a slot's open gap owes to earlier
  * rounds is kept as sums, and the stages of a round can be dropped when it is over. */
+#include "timeline/async.h"
 #include "timeline/presence.h"
 
 typedef struct pp_walk {
@@ -141,6 +142,43 @@ static void over_model_upload(pp_walk *walk, int64_t device) {
              plan->class->full->model_upload_bytes, walk->timeline->devices[device].compute_free);
 }
 
+/* Nobody waits for the others: over a device's model_upload, from its arrival, to the stage that ended the local round.
+ */
+static int over_update(pp_walk *walk, int64_t device, int64_t local_round, pp_place *place) {
+  const pp_timeline *timeline = walk->timeline;
+  const pp_local_round *at = pp_async_local_round(timeline, device, local_round);
+  const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
+  int64_t first = 0, end = 0;
+  take(walk, PP_CAUSE_SERVER_QUEUE, at->up.end_ns + plan->up_latency_ns);
+  take(walk, PP_CAUSE_LATENCY, at->up.end_ns);
+  take(walk, PP_CAUSE_UPLOAD, at->up.start_ns);
+  pp_async_iterations(timeline, device, local_round, &first, &end);
+  *place = place_of(timeline, device, end - 1);
+  return place->program->last_device_step;
+}
+
+/* From the begin of an iteration to the stage before it; -1: there is none. */
+static int before_iteration(pp_walk *walk, pp_place *place) {
+  const pp_timeline *timeline = walk->timeline;
+  int64_t device = place->device, local_round = place->iteration / place->plan->class->iterations_per_round;
+  if (place->iteration % place->plan->class->iterations_per_round != 0) {
+    *place = place_of(timeline, device, place->iteration - 1);
+    return place->program->last_device_step;
+  }
+  if (local_round == 0)
+    return -1;
+  const pp_local_round *at = pp_async_local_round(timeline, device, --local_round);
+  take(walk, PP_CAUSE_LATENCY, at->down.end_ns);
+  take(walk, PP_CAUSE_DOWNLOAD, at->down.start_ns);
+  if (at->source >= 0) {
+    const pp_update *last = pp_async_last_update(timeline, at->source);
+    take(walk, PP_CAUSE_AGGREGATION, timeline->async->aggregates[at->source].start_ns);
+    device = last->device;
+    local_round = last->local_round;
+  }
+  return over_update(walk, device, local_round, place);
+}
+
 /* From the start of an operation (walk->time) back to where the gap began, or to the beginning of the round. */
 static void walk_back(pp_walk *walk, pp_place place, int index) {
   const pp_timeline *timeline = walk->timeline;
@@ -163,6 +201,11 @@ static void walk_back(pp_walk *walk, pp_place place, int index) {
         index = over_transfers(walk, &place, step->source);
       } else {
         index = before(&place, index);
+        if (index < 0 && timeline->async != NULL) {
+          index = before_iteration(walk, &place);
+          if (index < 0)
+            return;
+        }
         if (index < 0 && place.iteration == 0) {
           if (timeline->round > 0 || timeline->round_start > 0)
             over_model_download(walk, place.device, timeline->round_start);
@@ -303,6 +346,17 @@ void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns due) {
       walk_back_from_aggregate(&walk, due);
     }
   }
+}
+
+void pp_causes_async_aggregate(pp_timeline *timeline, int64_t aggregate) {
+  pp_walk walk = {timeline, timeline->slot_times[0].cause_ns, timeline->slot_free[0],
+                  timeline->async->aggregates[aggregate].start_ns};
+  const pp_update *last = pp_async_last_update(timeline, aggregate);
+  pp_place place = {0};
+  int index = over_update(&walk, last->device, last->local_round, &place);
+  take_stage(&walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
+  walk_back(&walk, place, index);
+  end_walk(&walk);
 }
 
 /* From the start of the next turn back over the model's way to it, then over the device's own turn. */

@@ -1,5 +1,6 @@
 #include "timeline/engine.h"
 
+#include "timeline/async.h"
 #include "timeline/presence.h"
 #include "timeline/sharing.h"
 
@@ -130,6 +131,10 @@ static void dispatch(pp_timeline *timeline) {
   int64_t device = pp_queue_pop(&timeline->waiting).id;
   if (timeline->presence != NULL && pp_presence_is_cut(timeline, device))
     return; /* dropped */
+  if (timeline->has_own_slots && timeline->async != NULL && timeline->slot_free[device] > timeline->now) {
+    pp_async_hold(timeline);
+    return;
+  }
   int slot = timeline->has_own_slots ? (int)device : (int)pp_queue_pop(&timeline->free_slots).key;
   pp_device_state *state = &timeline->devices[device];
   pp_ns now = timeline->now;
@@ -171,10 +176,16 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
     if (timeline->sharing != NULL)
       pp_presence_end_transfers(timeline, now);
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now &&
-           timeline->instants.entries[0].id < 0)
-      pp_presence_take(timeline, pp_queue_pop(&timeline->instants).id, now);
+           timeline->instants.entries[0].id < 0) {
+      int64_t id = pp_queue_pop(&timeline->instants).id;
+      if (timeline->async != NULL)
+        pp_async_take(timeline, id);
+      else
+        pp_presence_take(timeline, id, now);
+    }
     if (timeline->presence != NULL && pp_presence_is_due(timeline, now))
       return;
+    bool round_is_over = timeline->async != NULL && pp_async_settle(timeline, now);
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now) {
       int64_t device = pp_queue_pop(&timeline->instants).id;
       const pp_device_state *state = &timeline->devices[device];
@@ -186,6 +197,8 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
     /* ... then the lowest-numbered free slot takes what arrived first, and so on. */
     while (timeline->waiting.count > 0 && (timeline->has_own_slots || timeline->free_slots.count > 0))
       dispatch(timeline);
+    if (round_is_over)
+      return;
   }
 }
 

@@ -37,6 +37,7 @@ typedef struct pp_device_lanes {
 
 typedef struct pp_presence pp_presence;
 typedef struct pp_sharing pp_sharing;
+typedef struct pp_async pp_async;
 
 struct pp_timeline {
   const pp_scenario *scenario;
@@ -50,6 +51,7 @@ struct pp_timeline {
   pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
 
   pp_presence *presence; /* presence.c; NULL where all devices are always there and waited for */
+  pp_async *async;       /* async.c; NULL where rounds are the same for all */
   pp_sharing *sharing;   /* sharing.c; NULL where devices do not share the server's link; goes with presence */
 
   /* The round that is being worked out. */
@@ -209,6 +211,8 @@ void pp_causes_own_model(pp_timeline *timeline, int64_t device, pp_ns from, pp_n
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start);
 /* Every slot was idle before the aggregate, slot 0 until it and the others still are. */
 void pp_causes_aggregate(pp_timeline *timeline, pp_span aggregate, pp_ns aggregate_due);
+/* Slot 0 was idle until that aggregate; nobody waits for the others. */
+void pp_causes_async_aggregate(pp_timeline *timeline, int64_t aggregate);
 /* `sl`: the turn of `device` is over, that of `next` begins at `start`. */
 void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns start);
 /* `sl`: from the device's last update of the run to its model's arrival. */
@@ -226,6 +230,7 @@ static inline pp_ns pp_aggregate_length(const pp_timeline *timeline) {
 
 /* records.c */
 PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
+PP_MUST_CHECK pp_status pp_records_make_room(pp_timeline *timeline, int64_t count);
 /* Adds what of an iteration, or of a model's transfer, happened, with ends cut at cut_ns (PP_NS_NEVER: not at all). */
 void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns);
 void pp_records_add_model(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, pp_ns cut_ns);

@@ -293,6 +293,8 @@ pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path *out) {
   if (scenario->has_presence)
     return pp_fail(PP_CODE_INPUT, "the critical path of a run whose devices come, go or drop out or share the server's "
                                   "link, or whose aggregate does not wait for all, is not built yet");
+  if (scenario->buffer > 0)
+    return pp_fail(PP_CODE_INPUT, "the critical path of a run with `aggregate: {mode: async}` is not built yet");
   PP_TRY(pp_timeline_create(scenario, true, &timeline));
   pp_status status = NULL;
   for (int64_t round = 0; round < scenario->rounds; round++) {

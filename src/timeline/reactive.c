@@ -1,6 +1,7 @@
 /* Devices whose order on a resource depends on time: a link that both directions share, or a device that turns to a
  * backward as soon as its gradient is there. Such a device is woken at every instant at which it may have to choose; a
  * choice at an instant changes nothing at that instant, for every stage lasts at least 1 ns. */
+#include "timeline/async.h"
 #include "timeline/presence.h"
 #include "timeline/sharing.h"
 
@@ -85,6 +86,10 @@ static void choose_compute(pp_timeline *timeline, int64_t device, pp_ns now) {
     return;
   if (timeline->presence != NULL) {
     pp_presence_end_iteration(timeline, device, view.program);
+    return;
+  }
+  if (timeline->async != NULL) {
+    pp_async_end_iteration(timeline, device, view.program);
     return;
   }
   pp_engine_count_iteration(timeline, device, view.program);

@@ -22,6 +22,10 @@ pp_status pp_records_reserve(pp_timeline *timeline) {
     const pp_device_state *state = &timeline->devices[device];
     count += timeline->plans[state->plan].stride * timeline->round_iterations[state->plan];
   }
+  return pp_records_make_room(timeline, count);
+}
+
+pp_status pp_records_make_room(pp_timeline *timeline, int64_t count) {
   if (count <= timeline->record_room)
     return NULL;
   free(timeline->records);

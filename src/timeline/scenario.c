@@ -320,6 +320,18 @@ static void take_presence(const pp_config *config, int64_t horizon, pp_scenario 
   scenario->has_presence = scenario->has_presence || pp_scenario_has_presence(config);
 }
 
+/* Without a buffer rounds are the same for all; with one they are aggregates. A plan is for rounds of the first kind.
+ */
+static void take_buffer(const pp_config *config, int64_t horizon, pp_scenario *scenario) {
+  if (horizon > 0 || config->aggregate.mode != PP_AGGREGATE_ASYNC)
+    return;
+  int64_t updates = 0;
+  for (int device = 0; device < scenario->device_count; device++)
+    updates += pp_class_rounds(&scenario->classes[scenario->class_of[device]]);
+  scenario->buffer = config->aggregate.buffer < updates ? config->aggregate.buffer : updates;
+  scenario->rounds = pp_async_rounds(updates, scenario->buffer);
+}
+
 static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                        pp_scenario *scenario) {
   const pp_config *config = inputs->config;
@@ -346,8 +358,10 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   take_presence(config, horizon, scenario);
   if (config->method == PP_METHOD_SL)
     return NULL; /* nothing is averaged */
+  take_buffer(config, horizon, scenario);
   pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
-  PP_TRY(pp_cost_aggregate(&costs, inputs->device_count, &scenario->aggregate_ns));
+  int models = scenario->buffer > 0 ? (int)scenario->buffer : inputs->device_count;
+  PP_TRY(pp_cost_aggregate(&costs, models, &scenario->aggregate_ns));
   return add_replica_privacy(inputs, scenario);
 }
 
@@ -414,6 +428,13 @@ static pp_status check_replan(const pp_config *config) {
   return NULL;
 }
 
+static pp_status check_async(const pp_config *config) {
+  if (config->aggregate.mode == PP_AGGREGATE_ASYNC && config->compute == PP_COMPUTE_REAL)
+    return pp_fail(PP_CODE_INPUT,
+                   "aggregate.mode: async is not built yet with compute: real; allowed are sync, or compute: none");
+  return NULL;
+}
+
 /* Where lengths are known only once stages have been computed, nothing may want them before. */
 static pp_status check_measured(const pp_config *config) {
   if (config->groups[0].cost.kind != PP_COST_MEASURED)
@@ -462,6 +483,7 @@ static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, check_measured(config), done);
   PP_TRY_GOTO(status, check_replan(config), done);
+  PP_TRY_GOTO(status, check_async(config), done);
   PP_TRY_GOTO(status, resolve(inputs, plans, &rows, &row_count), done);
   for (int group = 0; group < config->group_count; group++)
     PP_TRY_GOTO(status, check_plan(inputs, group, plans[group]), done);
@@ -508,6 +530,10 @@ void pp_scenario_destroy(pp_scenario *scenario) {
     free(storage);
   }
   free(scenario);
+}
+
+int64_t pp_class_rounds(const pp_device_class *class) {
+  return (class->iterations + class->iterations_per_round - 1) / class->iterations_per_round;
 }
 
 bool pp_class_closes_round(const pp_device_class *class, int64_t iteration) {

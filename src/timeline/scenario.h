@@ -53,6 +53,9 @@ int64_t pp_scenario_ragged_batch(const pp_scenario_inputs *inputs, const pp_devi
 PP_MUST_CHECK pp_status pp_scenario_check_batch_norms(const pp_scenario_inputs *inputs, int group,
                                                       const pp_schedule *schedule);
 
+/* Aggregates of so many updates, `buffer` at a time. */
+static inline int64_t pp_async_rounds(int64_t updates, int64_t buffer) { return (updates + buffer - 1) / buffer; }
+
 /* Devices come or go, or the aggregate does not wait for all. */
 bool pp_scenario_has_presence(const pp_config *config);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "timeline/async.h"
 #include "timeline/presence.h"
 #include "timeline/sharing.h"
 
@@ -31,7 +32,8 @@ static pp_status create_plans(pp_timeline *timeline) {
   int64_t factor = timeline->has_own_slots ? scenario->device_count : 1;
   for (size_t index = 0; index < count; index++) {
     PP_TRY(pp_class_plan_init(&timeline->plans[index], &scenario->classes[index], factor, scenario->is_measured));
-    timeline->plans[index].event_driven = timeline->plans[index].event_driven || scenario->has_presence;
+    timeline->plans[index].event_driven =
+        timeline->plans[index].event_driven || scenario->has_presence || scenario->buffer > 0;
   }
   return NULL;
 }
@@ -47,7 +49,7 @@ static pp_status lay_out(pp_timeline *timeline, int64_t *instants) {
     state->plan = timeline->scenario->class_of[device];
     const pp_class_plan *plan = &timeline->plans[state->plan];
     int64_t iterations = plan->class->iterations_per_round, spans = 0;
-    if (iterations > plan->class->iterations)
+    if (iterations > plan->class->iterations || timeline->scenario->buffer > 0)
       iterations = plan->class->iterations;
     state->base = timeline->span_count;
     if (__builtin_mul_overflow(iterations, plan->stride, &spans) ||
@@ -57,7 +59,7 @@ static pp_status lay_out(pp_timeline *timeline, int64_t *instants) {
     woken = woken || plan->event_driven;
     /* Besides its next wake, a micro-batch that comes back may leave a later one behind. */
     *instants += plan->event_driven ? plan->class->full->micro_batches + 4 : 1;
-    *instants += timeline->scenario->has_presence ? 4 : 0;
+    *instants += timeline->scenario->has_presence || timeline->scenario->buffer > 0 ? 4 : 0;
     /* The end of a transfer, not known before, may leave a later wake behind too. */
     *instants += timeline->scenario->server_up != NULL ? 2 * plan->class->full->micro_batches + 2 : 0;
   }
@@ -109,6 +111,8 @@ static pp_status create_parts(pp_timeline *timeline) {
     PP_TRY(pp_measured_create(timeline));
   if (timeline->scenario->has_presence)
     PP_TRY(pp_presence_create(timeline));
+  if (timeline->scenario->buffer > 0)
+    PP_TRY(pp_async_create(timeline));
   return timeline->scenario->server_up != NULL ? pp_sharing_create(timeline) : NULL;
 }
 
@@ -138,6 +142,7 @@ void pp_timeline_destroy(pp_timeline *timeline) {
     for (int index = 0; index < timeline->scenario->class_count; index++)
       pp_class_plan_fini(&timeline->plans[index]);
   pp_presence_destroy(timeline->presence);
+  pp_async_destroy(timeline->async);
   pp_sharing_destroy(timeline->sharing);
   pp_queue_fini(&timeline->instants);
   pp_queue_fini(&timeline->waiting);
@@ -271,6 +276,8 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   PP_ASSERT(timeline->round < scenario->rounds);
   if (timeline->presence != NULL)
     return pp_presence_next_round(timeline, out);
+  if (timeline->async != NULL)
+    return pp_async_next_round(timeline, out);
   if (timeline->round == 0) {
     PP_TRY(pp_measured_begin_round(timeline));
     pp_engine_begin_round(timeline);

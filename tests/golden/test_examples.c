@@ -1,5 +1,6 @@
 /* The worked examples of docs/timing-model.md, to the nanosecond: from structs and from experiment files. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -183,6 +184,83 @@ START_TEST(example_e_fl_aggregates_every_two_iterations) {
   expect_times(&o.totals.slots[0], 0.05, 22.3,
                (seconds_by_cause){.device_compute = 21.5, .upload = 0.4, .latency = 0.1, .drain = 0.3});
   end_example(experiment);
+}
+END_TEST
+
+START_TEST(example_s_an_aggregate_takes_two_updates) {
+  example e;
+  example_init(&e, PP_METHOD_FL, 2, 1);
+  e.config.training.aggregate_every = 1;
+  e.config.aggregate = (pp_aggregate_config){.mode = PP_AGGREGATE_ASYNC, .buffer = 2, .staleness_exponent = 0.5};
+  for (int group = 0; group < 2; group++) {
+    pp_cost_table *table = &e.groups[group].cost.table;
+    table->iterations = 2;
+    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
+    table->backward_ns = example_ns(6);
+    table->update_ns = example_ns(0.75);
+    table->model_upload_bytes = table->model_download_bytes = 500000;
+  }
+  pp_experiment *experiment = run_example(&e, source(_i, "example_s.yaml"));
+  /* The first of each stage, then of the second local rounds. */
+  expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 0, -1, -1, 9.75, 10.15);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 0, -1, -1, 10.25, 10.45);
+  expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 1, -1, -1, 10.75, 11.15);
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 11.25, 11.3);
+  expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, 1, -1, -1, 11.3, 11.5);
+  expect_stage(&o, PP_STAGE_FORWARD, 0, 1, 0, 10.55, 13.55);
+  expect_stage(&o, PP_STAGE_DEVICE_UPDATE, 0, 1, -1, 19.55, 20.3);
+  expect_stage(&o, PP_STAGE_FORWARD, 1, 1, 0, 11.6, 15.6);
+  expect_stage(&o, PP_STAGE_DEVICE_UPDATE, 1, 1, -1, 21.6, 22.35);
+  ck_assert_int_eq(o.round_count, 2);
+  ck_assert_int_eq(o.rounds[0].end_ns, example_ns(11.3));
+  /* In round 0 device 0 works 0-9.75 and 10.55-11.3, device 1 0-10.75. */
+  ck_assert(fabs(o.rounds[0].device_idle_s - 0.675) < 1e-12);
+  for (int update = 0; update < 2; update++) {
+    ck_assert_int_eq(o.rounds[0].updates[update].device, update);
+    ck_assert_int_eq(o.rounds[0].updates[update].version, 0);
+    ck_assert_int_eq(o.rounds[1].updates[update].device, update);
+    ck_assert_int_eq(o.rounds[1].updates[update].version, update);
+  }
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(23.2));
+  expect_times(&o.totals.devices[0], 19.5, 3.7,
+               (seconds_by_cause){.aggregation = 2.1, .upload = 0.8, .download = 0.4, .latency = 0.4});
+  expect_times(&o.totals.devices[1], 21.5, 1.7,
+               (seconds_by_cause){.aggregation = 0.1, .upload = 0.8, .download = 0.4, .latency = 0.4});
+  expect_times(
+      &o.totals.slots[0], 0.1, 23.1,
+      (seconds_by_cause){.device_compute = 21.5, .upload = 0.8, .latency = 0.3, .download = 0.2, .drain = 0.3});
+  end_example(experiment);
+}
+END_TEST
+
+/* With nobody to wait for there is no difference, but that a round ends with its aggregate. */
+START_TEST(one_device_alone_takes_as_long_with_and_without_waiting) {
+  static pp_timeline_totals sync;
+  static pp_resource_times device, slot;
+  for (int mode = PP_AGGREGATE_SYNC; mode <= PP_AGGREGATE_ASYNC; mode++) {
+    example e;
+    example_init(&e, PP_METHOD_PIPAR, 1, 3);
+    e.up[0][1] = (pp_rate_step){example_ns(11.5), 3000000};
+    e.up_steps[0] = 2;
+    e.groups[0].network.half_duplex = true;
+    e.groups[0].cost.table.server_update_ns = example_ns(5);
+    e.config.training.epochs = 3;
+    e.config.aggregate = (pp_aggregate_config){.mode = (pp_aggregate_mode)mode, .buffer = 1};
+    example_finish(&e);
+    outcome_run(&o, &e.config);
+    ck_assert_int_eq(o.round_count, 3);
+    if (mode == PP_AGGREGATE_SYNC) {
+      sync = o.totals;
+      device = o.totals.devices[0];
+      slot = o.totals.slots[0];
+    } else {
+      ck_assert_int_eq(o.totals.makespan_ns, sync.makespan_ns);
+      ck_assert_int_eq(o.totals.stage_count, sync.stage_count);
+      ck_assert_mem_eq(&o.totals.devices[0], &device, sizeof device);
+      ck_assert_mem_eq(&o.totals.slots[0], &slot, sizeof slot);
+    }
+    outcome_fini(&o);
+  }
 }
 END_TEST
 
@@ -557,6 +635,8 @@ int main(void) {
   tcase_add_loop_test(tests, example_p_a_device_departs_and_the_server_waits_for_it, 0, 2);
   tcase_add_loop_test(tests, example_q_a_device_arrives_during_a_round, 0, 2);
   tcase_add_loop_test(tests, example_r_devices_share_the_server_s_link, 0, 2);
+  tcase_add_loop_test(tests, example_s_an_aggregate_takes_two_updates, 0, 2);
+  tcase_add_test(tests, one_device_alone_takes_as_long_with_and_without_waiting);
   tcase_add_test(tests, a_server_s_link_wide_enough_for_all_changes_nothing);
   tcase_add_test(tests, devices_drop_out_as_often_as_told_and_differ_by_seed_and_round);
   suite_add_tcase(suite, tests);

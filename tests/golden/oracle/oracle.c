@@ -83,6 +83,10 @@ typedef struct device_state {
   list activations;        /* uploads that have arrived and no slot has taken, in order */
   /* Where devices come and go: */
   bool takes_part, is_cut; /* in the round that is open */
+  /* Where nobody waits for the others: */
+  int version;          /* of the model it has */
+  bool wants_model;     /* its update is complete and it has a round to go */
+  int model_out_at_all; /* the last model_upload that was complete */
 } device_state;
 
 /* What happened to a device in a round where devices come and go. */
@@ -127,6 +131,11 @@ typedef struct simulation {
   int64_t due;      /* when the aggregate to come could have started */
   round_log *log;   /* (round_count) */
   int *last_models; /* (device_count) model_downloads after the last aggregate; -1 */
+  /* Where nobody waits for the others: */
+  int update_count, complete_count, taken_count, aggregate_count;
+  oracle_update *updates; /* (update_count) as they are complete */
+  int *aggregates;        /* stages */
+  bool aggregates_now, wants_aggregate;
 } simulation;
 
 static const oracle_iteration *iteration_in_hand(const simulation *sim, int device) {
@@ -535,8 +544,69 @@ static void end_partial_aggregate(simulation *sim) {
     }
 }
 
+/* ---- nobody waits for the others ---- */
+
+static int rounds_of(const oracle_device *device) {
+  return (device->iteration_count + device->iterations_per_round - 1) / device->iterations_per_round;
+}
+
+static void send_newest_model(simulation *sim, int device, int producer) {
+  const oracle_device *facts = &sim->scenario->devices[device];
+  device_state *state = &sim->devices[device];
+  state->wants_model = false;
+  state->version = sim->aggregate_count;
+  make_ready(sim, ORACLE_MODEL_DOWNLOAD, device, sim->stages[state->model_out_at_all].round, -1, -1,
+             facts->model_download_bytes, producer);
+}
+
+static void end_async_aggregate(simulation *sim, int aggregate) {
+  sim->aggregates[sim->aggregate_count++] = aggregate;
+  sim->aggregates_now = false;
+  bool was_last = sim->taken_count == sim->update_count;
+  for (int device = 0; device < sim->scenario->device_count; device++)
+    if (sim->devices[device].wants_model || was_last)
+      send_newest_model(sim, device, aggregate);
+}
+
+/* Updates that are complete by now, whether they make an aggregate due, and models for those that need not wait. */
+static void collect_updates(simulation *sim) {
+  const oracle_scenario *scenario = sim->scenario;
+  for (int device = 0; device < scenario->device_count; device++) {
+    device_state *state = &sim->devices[device];
+    if (state->model_out < 0 || sim->replica_busy[device])
+      continue;
+    int local_round = sim->stages[state->model_out].round;
+    sim->updates[sim->complete_count++] = (oracle_update){device, local_round, state->version};
+    state->model_out_at_all = state->model_out;
+    state->model_out = -1;
+    state->wants_model = local_round + 1 < rounds_of(&scenario->devices[device]);
+  }
+  int in_buffer = sim->complete_count - sim->taken_count;
+  bool all_are_complete = sim->complete_count == sim->update_count;
+  if (!sim->aggregates_now && !sim->wants_aggregate)
+    sim->wants_aggregate = in_buffer >= scenario->buffer || (in_buffer > 0 && all_are_complete);
+  if (sim->wants_aggregate && sim->slots[0].running < 0) {
+    int takes = in_buffer < scenario->buffer ? in_buffer : scenario->buffer;
+    sim->taken_count += takes;
+    sim->wants_aggregate = false;
+    sim->aggregates_now = true;
+    oracle_update last = sim->updates[sim->taken_count - 1];
+    int model = -1;
+    for (int stage = 0; stage < sim->stage_count; stage++)
+      if (sim->stages[stage].kind == ORACLE_MODEL_UPLOAD && sim->stages[stage].device == last.device &&
+          sim->stages[stage].round == last.local_round)
+        model = stage;
+    start_on_slot(sim, 0, ORACLE_AGGREGATE, -1, sim->aggregate_count, -1, -1, scenario->aggregate, model);
+  }
+  for (int device = 0; device < scenario->device_count && !sim->aggregates_now && !sim->wants_aggregate; device++)
+    if (sim->devices[device].wants_model)
+      send_newest_model(sim, device, sim->devices[device].model_out_at_all);
+}
+
 /* Arrivals, departures and silences of this instant. */
 static void come_and_go(simulation *sim) {
+  if (sim->scenario->buffer > 0)
+    collect_updates(sim);
   if (!sim->scenario->presence)
     return;
   cut_who_leaves(sim);
@@ -548,6 +618,8 @@ static void come_and_go(simulation *sim) {
 }
 
 static void start_aggregate(simulation *sim) {
+  if (sim->scenario->buffer > 0)
+    return; /* it went first */
   if (sim->scenario->presence) {
     start_partial_aggregate(sim);
     return;
@@ -602,6 +674,10 @@ static void end_on_slot(simulation *sim, int slot) {
   sim->slots[slot].running = -1;
   if (stage.kind == ORACLE_AGGREGATE && scenario->presence) {
     end_partial_aggregate(sim);
+    return;
+  }
+  if (stage.kind == ORACLE_AGGREGATE && scenario->buffer > 0) {
+    end_async_aggregate(sim, ended);
     return;
   }
   if (stage.kind == ORACLE_AGGREGATE) {
@@ -938,6 +1014,10 @@ static void explain_gap(const simulation *sim, int stage, int device, int64_t ga
         DEMAND(at->device == device);
         before = own_model(sim, device, at->round);
         go_back(&w, w.stages[before].arrival, ORACLE_CAUSE_AGGREGATION);
+      } else if (!waited && w.stages[before].kind == ORACLE_MODEL_UPLOAD && w.stages[before].device == at->device) {
+        /* The model came at once, when the replica was idle. */
+        if (w.stages[before].arrival < w.here)
+          go_back(&w, w.stages[before].arrival, device >= 0 ? ORACLE_CAUSE_AGGREGATION : ORACLE_CAUSE_SERVER_QUEUE);
       }
     } else if (at->kind == ORACLE_SERVER_FORWARD || at->kind == ORACLE_AGGREGATE) {
       before = at->data;
@@ -1054,15 +1134,27 @@ static int64_t overlap(int64_t a_start, int64_t a_end, int64_t b_start, int64_t 
   return end > start ? end - start : 0;
 }
 
+/* The iterations of a device's local round. */
+static int iterations_in(const oracle_device *device, int local_round) {
+  int iterations = 0;
+  for (int iteration = 0; iteration < device->iteration_count; iteration++)
+    iterations += round_of(device, iteration) == local_round;
+  return iterations;
+}
+
 static void report_rounds(const simulation *sim, oracle_result *result) {
   const oracle_scenario *scenario = sim->scenario;
   int64_t previous_end = 0;
   for (int round = 0; round < result->round_count; round++) {
     oracle_round *out = &result->rounds[round];
-    for (int device = 0; device < scenario->device_count; device++) {
-      int iterations = 0;
-      for (int iteration = 0; iteration < scenario->devices[device].iteration_count; iteration++)
-        iterations += round_of(&scenario->devices[device], iteration) == round;
+    for (int update = round * scenario->buffer; update < (round + 1) * scenario->buffer && update < sim->update_count;
+         update++) {
+      int iterations = iterations_in(&scenario->devices[sim->updates[update].device], sim->updates[update].local_round);
+      if (iterations > out->iterations)
+        out->iterations = iterations;
+    }
+    for (int device = 0; device < scenario->device_count && scenario->buffer == 0; device++) {
+      int iterations = iterations_in(&scenario->devices[device], round);
       if (iterations > out->iterations)
         out->iterations = iterations;
     }
@@ -1080,6 +1172,8 @@ static void report_rounds(const simulation *sim, oracle_result *result) {
         if (sim->log[round].visits[device].own >= 0)
           out->members |= UINT64_C(1) << device;
     }
+    if (scenario->buffer > 0)
+      out->end = round + 1 < result->round_count ? sim->stages[sim->aggregates[round]].end : result->makespan;
     out->server_idle = (out->end - previous_end) * scenario->slots;
     out->device_idle = (out->end - previous_end) * scenario->device_count;
     for (int stage = 0; stage < sim->stage_count; stage++) {
@@ -1139,6 +1233,21 @@ static void report(const simulation *sim, oracle_result *result) {
   report_rounds(sim, result);
 }
 
+/* From now on a stage's round is that of the aggregate which took its device's update. */
+static void number_rounds(const simulation *sim) {
+  for (int stage = 0; stage < sim->stage_count; stage++) {
+    oracle_stage *at = &sim->stages[stage];
+    if (at->kind == ORACLE_AGGREGATE)
+      continue;
+    bool is_last_model =
+        at->kind == ORACLE_MODEL_DOWNLOAD && at->round + 1 == rounds_of(&sim->scenario->devices[at->device]);
+    int update = 0;
+    while (sim->updates[update].device != at->device || sim->updates[update].local_round != at->round)
+      update++;
+    at->round = is_last_model ? sim->aggregate_count - 1 : update / sim->scenario->buffer;
+  }
+}
+
 /* Leaves out what never started. */
 static void drop_unstarted(oracle_result *result) {
   int kept = 0;
@@ -1146,10 +1255,6 @@ static void drop_unstarted(oracle_result *result) {
     if (result->stages[stage].start != never)
       result->stages[kept++] = result->stages[stage];
   result->stage_count = kept;
-}
-
-static int rounds_of(const oracle_device *device) {
-  return (device->iteration_count + device->iterations_per_round - 1) / device->iterations_per_round;
 }
 
 static void demand_end(const oracle_trace *trace) {
@@ -1190,14 +1295,27 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
       sim.last_models[device] = -1;
     sim.nobody = true;
   }
+  if (scenario->buffer > 0) {
+    DEMAND(scenario->method != ORACLE_SL && !scenario->presence);
+    for (int device = 0; device < devices; device++)
+      sim.update_count += rounds_of(&scenario->devices[device]);
+    sim.updates = zeroed(sim.update_count, sizeof *sim.updates);
+    sim.aggregates = zeroed(sim.update_count, sizeof *sim.aggregates);
+    sim.round_count = (sim.update_count + scenario->buffer - 1) / scenario->buffer;
+  }
   simulate(&sim);
-  oracle_result result = {.stage_count = sim.stage_count,
+  DEMAND(scenario->buffer == 0 || sim.aggregate_count == sim.round_count);
+  oracle_result result = {.update_count = sim.update_count,
+                          .updates = sim.updates,
+                          .stage_count = sim.stage_count,
                           .stages = sim.stages,
                           .devices = zeroed(devices, sizeof *result.devices),
                           .slots = zeroed(scenario->slots, sizeof *result.slots),
                           .round_count = scenario->presence ? sim.round : sim.round_count,
                           .rounds = zeroed(sim.round_count, sizeof *result.rounds)};
   report(&sim, &result);
+  if (scenario->buffer > 0)
+    number_rounds(&sim);
   drop_unstarted(&result);
 
   for (int device = 0; device < devices; device++) {
@@ -1213,6 +1331,7 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
     free(sim.log[round].visits);
   free(sim.log);
   free(sim.last_models);
+  free(sim.aggregates);
   free(sim.replica_busy);
   free(sim.flying.items);
   return result;
@@ -1223,6 +1342,7 @@ void oracle_release(oracle_result *result) {
   free(result->devices);
   free(result->slots);
   free(result->rounds);
+  free(result->updates);
   *result = (oracle_result){0};
 }
 

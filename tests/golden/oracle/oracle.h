@@ -61,11 +61,12 @@ typedef struct oracle_scenario {
   oracle_policy policy;
   int slots; /* space-share: as many as devices */
   int device_count;
-  const oracle_device *devices;        /* (device_count) */
-  int64_t aggregate;                   /* its length; sl: unused */
-  bool presence;                       /* devices come and go, or aggregates do not wait for all */
-  int64_t deadline;                    /* of a round's aggregate; 0: none */
-  int min_devices;                     /* 0: all, or with a deadline one */
+  const oracle_device *devices; /* (device_count) */
+  int64_t aggregate;            /* its length; sl: unused */
+  bool presence;                /* devices come and go, or aggregates do not wait for all */
+  int64_t deadline;             /* of a round's aggregate; 0: none */
+  int min_devices;              /* 0: all, or with a deadline one */
+  int buffer; /* updates that an aggregate takes where nobody waits for the others, 0: all wait; without presence */
   oracle_trace shared_up, shared_down; /* the server's link; no rates: not shared. Both or none, with presence */
 } oracle_scenario;
 
@@ -132,6 +133,11 @@ typedef struct oracle_round {
   uint64_t members;    /* bits of the devices whose models were averaged; presence alone */
 } oracle_round;
 
+/* What an aggregate takes where nobody waits for the others. */
+typedef struct oracle_update {
+  int device, local_round, version;
+} oracle_update;
+
 typedef struct oracle_result {
   int64_t makespan;
   int stage_count;
@@ -140,6 +146,8 @@ typedef struct oracle_result {
   oracle_times *slots;
   int round_count;
   oracle_round *rounds;
+  int update_count;
+  oracle_update *updates; /* (update_count) `buffer` a round */
 } oracle_result;
 
 /* Aborts with a line on stderr when the scenario is not one the text allows. The caller releases the result. */

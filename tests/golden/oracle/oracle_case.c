@@ -67,7 +67,8 @@ void case_expand(const oracle_case *from, case_scenario *out) {
                                     .aggregate = from->aggregate,
                                     .presence = from->presence,
                                     .deadline = from->deadline,
-                                    .min_devices = from->min_devices};
+                                    .min_devices = from->min_devices,
+                                    .buffer = from->buffer};
   if (from->shared && from->presence) {
     out->scenario.shared_up = trace_of(&from->shared_up);
     out->scenario.shared_down = trace_of(&from->shared_down);
@@ -237,6 +238,8 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
     random_shared_trace(&rng, s, out->device_count, &out->shared_up);
     random_shared_trace(&rng, s, out->device_count, &out->shared_down);
   }
+  if (out->method != ORACLE_SL && !out->presence && one_in(&rng, 2))
+    out->buffer = (int)case_rng_range(&rng, 1, out->device_count + 1);
 }
 
 const char *case_method_name(oracle_method method) {
@@ -284,6 +287,8 @@ void case_print(const oracle_case *c, FILE *stream) {
     fprintf(stream, " %d", c->class_of[device]);
   if (c->presence)
     fprintf(stream, "; deadline %" PRId64 " least %d", c->deadline, c->min_devices);
+  if (c->buffer > 0)
+    fprintf(stream, "; buffer %d", c->buffer);
   fprintf(stream, "\n");
   if (c->shared) {
     print_trace("server up", &c->shared_up, 0, stream);

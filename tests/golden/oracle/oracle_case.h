@@ -43,6 +43,7 @@ typedef struct oracle_case {
   bool presence;
   int64_t deadline;
   int min_devices;
+  int buffer;  /* 0: all wait for each other; without presence */
   bool shared; /* the server's link; where there is no presence it is left out */
   case_trace shared_up, shared_down;
   uint64_t silence_seed;

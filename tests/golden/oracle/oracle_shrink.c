@@ -194,6 +194,9 @@ static bool shrink_structure(oracle_case *c, case_check fails, void *context) {
   smaller.min_devices -= smaller.min_devices > 0;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
+  smaller.buffer -= smaller.buffer > 0;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
   smaller.deadline = 0;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;

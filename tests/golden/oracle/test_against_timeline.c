@@ -158,6 +158,13 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
                     .server_up = c->shared ? &out->shared[0] : NULL,
                     .server_down = c->shared ? &out->shared[1] : NULL,
                     .seed = c->silence_seed};
+  if (c->buffer > 0) {
+    int64_t updates = 0;
+    for (int device = 0; device < c->device_count; device++)
+      updates += pp_class_rounds(&out->classes[c->class_of[device]]);
+    out->scenario.buffer = c->buffer;
+    out->scenario.rounds = (updates + c->buffer - 1) / c->buffer;
+  }
   return NULL;
 }
 
@@ -271,6 +278,15 @@ static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_resu
     for (int64_t member = 0; member < times.member_count && times.members != NULL; member++)
       members |= UINT64_C(1) << times.members[member];
     compare(v, "members of round", round, (int64_t)members, (int64_t)wanted->members);
+    for (int64_t update = 0; update < times.update_count; update++) {
+      const pp_update *at = &times.updates[update];
+      const oracle_update *like = &result->updates[round * c->buffer + update];
+      compare(v, "device of update", (int)update, at->device, like->device);
+      compare(v, "round of update", (int)update, at->local_round, like->local_round);
+      compare(v, "version of update", (int)update, at->version, like->version);
+    }
+    int64_t updates_left = result->update_count - (int64_t)round * c->buffer;
+    compare(v, "updates of round", round, times.update_count, updates_left < c->buffer ? updates_left : c->buffer);
     int count = 0;
     for (int stage = 0; stage < result->stage_count && records; stage++)
       if (result->stages[stage].round == round)
