@@ -561,6 +561,7 @@ START_TEST(no_run_beats_its_critical_path) {
     oracle_case c;
     case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     c.presence = false;
+    c.buffer = 0;
     oracle_result result = run_case(&c);
     ck_assert_int_ge(result.makespan, critical_path(&c));
     oracle_release(&result);
@@ -573,6 +574,7 @@ START_TEST(with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path) {
     oracle_case c;
     case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     c.presence = false;
+    c.buffer = 0;
     c.slots = c.device_count;
     for (int class = 0; class < c.class_count; class ++) {
       c.classes[class].half_duplex = false;
@@ -584,6 +586,36 @@ START_TEST(with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path) {
     ck_assert_int_eq(result.makespan, critical_path(&c));
     oracle_release(&result);
   }
+}
+END_TEST
+
+/* Where nobody waits for the others each device still takes as long as by itself, with one aggregate at the end. Half
+ * duplex links and 1f1b choose by what is ready, so there being later may pay. */
+START_TEST(without_waiting_no_run_beats_a_device_by_itself) {
+  int checked = 0;
+  for (uint64_t seed = 0; seed < random_cases; seed++) {
+    oracle_case c;
+    case_random(seed, with_critical_path, 1 << ORACLE_FIFO | 1 << ORACLE_PRIORITY, &c);
+    if (c.buffer == 0)
+      continue;
+    for (int class = 0; class < c.class_count; class ++)
+      c.classes[class].half_duplex = false;
+    oracle_result result = run_case(&c);
+    for (int device = 0; device < c.device_count; device++) {
+      oracle_case alone = c;
+      alone.device_count = alone.class_count = 1;
+      alone.class_of[0] = 0;
+      alone.classes[0] = c.classes[c.class_of[device]];
+      alone.buffer = CASE_ITERATIONS;
+      oracle_result by_itself = run_case(&alone);
+      ck_assert_int_eq(by_itself.round_count, 1);
+      ck_assert_int_ge(result.makespan, by_itself.makespan);
+      oracle_release(&by_itself);
+      checked++;
+    }
+    oracle_release(&result);
+  }
+  ck_assert_int_gt(checked, random_cases / 10);
 }
 END_TEST
 
@@ -773,6 +805,7 @@ int main(void) {
   tcase_add_test(properties, busy_and_causes_add_up_to_the_makespan);
   tcase_add_test(properties, no_resource_does_two_things_at_once_nor_more_than_the_makespan);
   tcase_add_test(properties, no_run_beats_its_critical_path);
+  tcase_add_test(properties, without_waiting_no_run_beats_a_device_by_itself);
   tcase_add_test(properties, with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path);
   tcase_add_test(properties, a_transfer_ends_at_the_first_nanosecond_by_which_its_bits_have_passed);
   tcase_add_test(properties, alike_micro_batches_on_one_device_take_the_closed_form);
