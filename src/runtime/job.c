@@ -15,6 +15,8 @@ const pp_device_class *pp_job_class(const pp_job *job, int device) {
 
 void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64_t *first, int64_t *end) {
   const pp_device_class *class = pp_job_class(job, device);
+  if (job->local_rounds != NULL)
+    round = job->local_rounds[device];
   *first = round * class->iterations_per_round;
   *end = *first + class->iterations_per_round;
   if (*end > class->iterations)

@@ -22,6 +22,8 @@ typedef struct pp_job {
   pp_pool *pool;                        /* the rank's threads; NULL: one */
   pp_clock_state *clock;                /* paces the roles; stands still at 0 under the virtual clock */
   const bool *members;                  /* (device_count) of the round in hand; NULL: all devices */
+  struct pp_updates *updates;           /* NULL where all devices wait for each other */
+  const int64_t *local_rounds;          /* (device_count) of the updates in hand; NULL: all devices are in one round */
   const volatile sig_atomic_t *stopped; /* set by a signal */
   int blocks;
   int64_t parameters, statistics;          /* of the whole network */

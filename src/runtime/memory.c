@@ -5,6 +5,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/journal.h"
 #include "runtime/message.h"
+#include "runtime/updates.h"
 
 /* What a process takes beside its tensors: code, and the libraries' own. Peaks (VmHWM) of runs with next to no tensors,
  * with OpenBLAS 0.3.21, HDF5 1.10.8 and Open MPI 4.1.4; they do not grow with the number of ranks (2 to 9). */
@@ -68,10 +69,12 @@ static int64_t replica_net_bytes(const pp_job *job, class_shape shape) {
          2 * (int64_t)shape.micro_batch * pp_model_classes(job->model) * (int64_t)sizeof(float);
 }
 
-/* What every rank holds whatever it plays: the averaged model, the data set, and the evaluation. */
+/* What every rank holds whatever it plays: the averaged model and older ones that updates begin with, the data set, and
+ * the evaluation. */
 static int64_t common_bytes(const pp_job *job) {
   int64_t batch = job->config->training.batch_size;
-  return weights_bytes(job, 0, job->blocks, 1) + pp_dataset_memory(&job->config->dataset) +
+  int64_t models = 1 + (job->updates != NULL ? job->updates->most_kept : 0);
+  return models * weights_bytes(job, 0, job->blocks, 1) + pp_dataset_memory(&job->config->dataset) +
          net_bytes(job, 0, job->blocks, (int)batch, 1, PP_NET_EVALUATE) +
          batch * (job->image_elements + pp_model_classes(job->model)) * (int64_t)sizeof(float);
 }

@@ -12,6 +12,7 @@
 #include "runtime/memory.h"
 #include "runtime/privacy.h"
 #include "runtime/server.h"
+#include "runtime/updates.h"
 #include "timeline/replan.h"
 
 struct pp_run {
@@ -35,6 +36,7 @@ struct pp_run {
   pp_timeline *timeline;
   pp_replan *replan;       /* NULL: plans hold for the whole run */
   pp_score *scores;        /* (device_count) */
+  pp_score *totals;        /* (device_count) of a round in which a device may have several updates */
   bool *members;           /* (device_count + 1) of the round in hand, then whether it is the last */
   pp_round_times times;    /* of the round in hand, where they come first */
   pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
@@ -80,6 +82,8 @@ static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario)
   }
   PP_TRY(pp_scenario_create(config, *model, scenario));
   job->scenario = *scenario;
+  if ((*scenario)->buffer > 0 && config->compute == PP_COMPUTE_REAL)
+    return pp_updates_create(*scenario, &job->updates);
   return NULL;
 }
 
@@ -120,6 +124,7 @@ pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *mem
       *kind = bytes;
     memory->total = pp_memory_sum(memory->total, bytes);
   }
+  pp_updates_destroy(job.updates);
   pp_scenario_destroy(scenario);
   pp_model_destroy(model);
   return status;
@@ -175,6 +180,8 @@ static pp_status create_training(pp_run *run) {
   pp_model_init(job->model, job->config->seed, run->params, run->stats);
   if (strcmp(job->config->init, "random") != 0)
     PP_TRY(pp_results_read_tensors(job->config->directory, job->config->init, job->model, run->params, run->stats));
+  if (job->updates != NULL)
+    PP_TRY(pp_updates_keep(job->updates, job, 0, run->params, run->stats));
   job->start_params = run->params;
   job->start_stats = run->stats;
   if (job->config->training.threads > 1)
@@ -205,6 +212,7 @@ static pp_status check(pp_run *run) {
 pp_status pp_run_check(pp_comm *comm, const pp_config *config) {
   pp_run run = {.job = {.comm = comm, .config = config}};
   pp_status status = check(&run);
+  pp_updates_destroy(run.job.updates);
   pp_scenario_destroy(run.scenario);
   pp_model_destroy(run.model);
   return status;
@@ -218,8 +226,10 @@ static pp_status prepare(pp_run *run) {
     PP_TRY(pp_comm_agree(comm, load_data(run)));
     PP_TRY(pp_comm_agree(comm, create_training(run)));
   }
-  pp_status status =
-      pp_alloc((size_t)run->scenario->device_count + 1, sizeof *run->members, "the members of a round", &run->members);
+  size_t devices = (size_t)run->scenario->device_count;
+  pp_status status = pp_alloc(devices + 1, sizeof *run->members, "the members of a round", &run->members);
+  if (status == NULL)
+    status = pp_alloc(devices, sizeof *run->totals, "scores", &run->totals);
   if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
     if (status == NULL && config->pipeline.replan > 0 && run->scenario->plan_count > 0)
@@ -261,6 +271,7 @@ void pp_run_destroy(pp_run *run) {
   pp_pool_destroy(run->job.pool);
   pp_weights_fini(&run->work);
   pp_aggregate_fini(&run->aggregate);
+  pp_updates_destroy(run->job.updates);
   pp_partition_destroy(run->partition);
   pp_dataset_destroy(run->dataset);
   pp_scenario_destroy(run->scenario);
@@ -268,6 +279,7 @@ void pp_run_destroy(pp_run *run) {
   free(run->params);
   free(run->stats);
   free(run->scores);
+  free(run->totals);
   free(run->stages);
   free(run->members);
   free(run->arrivals_ns);
@@ -338,7 +350,7 @@ static pp_status train_together(pp_run *run, int64_t round, pp_ns *aggregated_ns
     pp_server_rank_load(run->server, run->params, run->stats);
     PP_TRY(pp_server_rank_round(run->server, round, 0, devices, run->scores, aggregated_ns));
     PP_TRY(pp_server_rank_take_records(run->server));
-    PP_TRY(pp_server_rank_aggregate(run->server, &run->aggregate));
+    PP_TRY(pp_server_rank_aggregate(run->server, &run->aggregate, NULL));
     pp_aggregate_finish(&run->aggregate, run->params, run->stats);
     pp_privacy_average(&run->job, run->stats);
     return NULL;
@@ -349,9 +361,76 @@ static pp_status train_together(pp_run *run, int64_t round, pp_ns *aggregated_ns
   return pp_device_rank_send_models(run->devices);
 }
 
+static void start_from(const pp_job *job, int device, const pp_weights *weights) {
+  memcpy(weights->params, pp_updates_start_params(job->updates, device), (size_t)weights->parameters * sizeof(float));
+  memcpy(weights->stats, pp_updates_start_stats(job->updates, job, device),
+         (size_t)weights->statistics * sizeof(float));
+}
+
+static pp_status train_updates_alone(pp_run *run) {
+  const pp_job *job = &run->job;
+  for (int device = 0; device < job->scenario->device_count; device++) {
+    run->scores[device] = (pp_score){0};
+    if (!pp_job_is_member(job, device))
+      continue;
+    start_from(job, device, &run->work);
+    PP_TRY(pp_local_train(run->local, device, job->local_rounds[device], &run->work, &run->scores[device]));
+    pp_aggregate_add(&run->aggregate, &run->work, 0, 0, job->updates->weights[device]);
+  }
+  return NULL;
+}
+
+static pp_status train_updates_together(pp_run *run, int64_t round) {
+  const pp_job *job = &run->job;
+  int devices = job->scenario->device_count;
+  for (int device = 0; device < devices; device++) {
+    if (!pp_job_is_member(job, device))
+      continue;
+    if (run->server != NULL)
+      pp_server_rank_load_replica(run->server, device, pp_updates_start_params(job->updates, device),
+                                  pp_updates_start_stats(job->updates, job, device));
+    else if (pp_job_rank_of(job, device) == pp_comm_rank(job->comm))
+      start_from(job, device, pp_device_rank_weights(run->devices, device));
+  }
+  if (run->server != NULL) {
+    pp_ns end_ns = 0;
+    PP_TRY(pp_server_rank_round(run->server, round, 0, devices, run->scores, &end_ns));
+    return pp_server_rank_aggregate(run->server, &run->aggregate, job->updates->weights);
+  }
+  PP_TRY(pp_device_rank_round(run->devices, round, 0, devices));
+  return pp_device_rank_send_models(run->devices);
+}
+
+/* The updates that the round's aggregate takes, each from the version that its device had. */
+static pp_status train_updates(pp_run *run, int64_t round) {
+  pp_job *job = &run->job;
+  int devices = job->scenario->device_count;
+  memset(run->totals, 0, (size_t)devices * sizeof *run->totals);
+  while (pp_updates_next(job->updates, job, round)) {
+    job->members = job->updates->members;
+    job->local_rounds = job->updates->local_rounds;
+    PP_TRY(run->local != NULL ? train_updates_alone(run) : train_updates_together(run, round));
+    pp_updates_finish(job->updates, job, is_first(run) ? &run->aggregate : NULL);
+    for (int device = 0; is_first(run) && device < devices; device++) {
+      run->totals[device].loss_sum += run->scores[device].loss_sum;
+      run->totals[device].correct += run->scores[device].correct;
+      run->totals[device].samples += run->scores[device].samples;
+    }
+  }
+  if (is_first(run)) {
+    memcpy(run->scores, run->totals, (size_t)devices * sizeof *run->scores);
+    pp_updates_finish_round(job->updates, job, &run->aggregate, run->params, run->stats);
+  }
+  PP_TRY(pp_comm_broadcast(job->comm, 0, run->params, (size_t)job->parameters * sizeof(float)));
+  PP_TRY(pp_comm_broadcast(job->comm, 0, run->stats, (size_t)job->statistics * sizeof(float)));
+  return pp_updates_keep(job->updates, job, round + 1, run->params, run->stats);
+}
+
 /* One round of training on every rank; *aggregated_ns: emulated time when it ended, under the wall clock. */
 static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns) {
   const pp_job *job = &run->job;
+  if (job->updates != NULL)
+    return train_updates(run, round);
   if (job->members != NULL && pp_job_member_samples(job) == 0) {
     for (int device = 0; is_first(run) && device < job->scenario->device_count; device++)
       run->scores[device] = (pp_score){0};

@@ -471,14 +471,14 @@ pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, i
   return NULL;
 }
 
-pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate) {
+pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate, const double *weights) {
   const pp_job *job = rank->job;
   double total = pp_job_member_samples(job);
   for (int device = 0; device < rank->replica_count; device++) {
     if (!pp_job_is_member(job, device))
       continue;
     const pp_weights *own = &rank->replicas[device].weights;
-    double weight = (double)pp_job_class(job, device)->samples / total;
+    double weight = weights != NULL ? weights[device] : (double)pp_job_class(job, device)->samples / total;
     int64_t parameters = job->parameters - own->parameters, statistics = job->statistics - own->statistics;
     PP_TRY(pp_aggregate_receive(aggregate, job->comm, pp_job_rank_of(job, device), device, parameters, statistics,
                                 weight));

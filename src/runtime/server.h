@@ -21,8 +21,9 @@ void pp_server_rank_store_replica(const pp_server_rank *rank, int device, float 
  * the aggregate could start; under the wall clock, when it has ended: *end_ns. */
 PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, int end, pp_score *scores,
                                              pp_ns *end_ns);
-/* With pp_device_rank_send_models: adds every device's model and replica, in device order, weighed by samples. */
-PP_MUST_CHECK pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate);
+/* With pp_device_rank_send_models: adds every member's model and replica, in device order, weighed by samples, or by
+ * weights (device_count) where these are not NULL. */
+PP_MUST_CHECK pp_status pp_server_rank_aggregate(pp_server_rank *rank, pp_aggregate *aggregate, const double *weights);
 /* With pp_device_rank_send_records: what all ranks recorded since the last time, added to rank->records. */
 PP_MUST_CHECK pp_status pp_server_rank_take_records(pp_server_rank *rank);
 pp_journal *pp_server_rank_journal(pp_server_rank *rank);

@@ -428,13 +428,6 @@ static pp_status check_replan(const pp_config *config) {
   return NULL;
 }
 
-static pp_status check_async(const pp_config *config) {
-  if (config->aggregate.mode == PP_AGGREGATE_ASYNC && config->compute == PP_COMPUTE_REAL)
-    return pp_fail(PP_CODE_INPUT,
-                   "aggregate.mode: async is not built yet with compute: real; allowed are sync, or compute: none");
-  return NULL;
-}
-
 /* Where lengths are known only once stages have been computed, nothing may want them before. */
 static pp_status check_measured(const pp_config *config) {
   if (config->groups[0].cost.kind != PP_COST_MEASURED)
@@ -483,7 +476,6 @@ static pp_status create(const pp_scenario_inputs *inputs, pp_scenario **out) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, check_measured(config), done);
   PP_TRY_GOTO(status, check_replan(config), done);
-  PP_TRY_GOTO(status, check_async(config), done);
   PP_TRY_GOTO(status, resolve(inputs, plans, &rows, &row_count), done);
   for (int group = 0; group < config->group_count; group++)
     PP_TRY_GOTO(status, check_plan(inputs, group, plans[group]), done);

@@ -11,6 +11,7 @@ import tempfile
 
 PIPAR, MPIRUN = map(os.path.abspath, sys.argv[1:])
 MARGIN = 0.10
+MEMORY = re.compile(r"alone (\d+) MiB, with \d+ ranks \d+ MiB \(server (\d+), device up to (\d+)\)")
 
 # Sizes at which what a process takes beside its tensors (20 to 31 MiB) is the smaller part.
 # model, method, samples of a mini-batch, split, micro-batches
@@ -32,13 +33,13 @@ sys.exit(code)
 """
 
 
-def write(folder, extra, compute="real"):
-    model, method, batch, split, micro_batches = extra
+def write(folder, case, compute="real", extra=""):
+    model, method, batch, split, micro_batches = case
     (folder / "exp.yaml").write_text(
         f"method: {method}\nmodel: {model}\ncompute: {compute}\n"
         f"pipeline: {{split: {split}, micro_batches: {micro_batches}}}\n"
         f"dataset: {{name: synthetic, shape: [3, 32, 32], classes: 10, train_samples: {2 * batch}, test_samples: 20}}\n"
-        f"training: {{batch_size: {batch}}}\n"
+        f"training: {{batch_size: {batch}}}\n{extra}"
         "devices:\n  - {count: 2, device: raspberry-pi-4b, network: code-50-50}\n"
     )
 
@@ -67,13 +68,23 @@ def main():
         for case in CASES:
             write(folder, case)
             text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
-            alone, server, device = map(int, re.search(
-                r"alone (\d+) MiB, with 3 ranks \d+ MiB \(server (\d+), device up to (\d+)\)", text.stdout).groups())
+            alone, server, device = map(int, MEMORY.search(text.stdout).groups())
             label = f"{case[0]} {case[1]}"
             compare(f"{label} alone", alone, peaks(folder, 1)[0])
             first, *others = peaks(folder, 3)
             compare(f"{label} server", server, first)
             compare(f"{label} device", device, max(others))
+        # Older versions of the model that updates begin with.
+        write(folder, ("vgg11", "fl", 16, 4, 1), extra="aggregate: {mode: async, buffer: 1}\n")
+        slower = (folder / "exp.yaml").read_text().replace("count: 2", "count: 3") + (
+            "  - {count: 1, device: raspberry-pi-4b, network: code-10-25}\n")
+        (folder / "exp.yaml").write_text(slower.replace("{batch_size: 16}", "{batch_size: 16, epochs: 3}"))
+        text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
+        alone, server, device = map(int, MEMORY.search(text.stdout).groups())
+        compare("vgg11 async alone", alone, peaks(folder, 1)[0])
+        first, *others = peaks(folder, 5)
+        compare("vgg11 async server", server, first)
+        compare("vgg11 async device", device, max(others))
         write(folder, ("vgg5", "pipar", 100, 2, 25), compute="none")
         timed = (folder / "exp.yaml").read_text().replace("count: 2", "count: 100000")
         (folder / "exp.yaml").write_text(timed.replace("train_samples: 200", "train_samples: 10000000"))
