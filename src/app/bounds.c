@@ -21,6 +21,7 @@ typedef struct bound_state {
   int64_t device_count;
   int micro_batches;
   device_state *devices; /* (device_count) */
+  bool is_async;         /* devices do not wait for each other: no round ends for all */
   int32_t round;
   int64_t aggregate_ns, longest_ns, longest_download_ns; /* of the current round */
   int64_t path_ns;                                       /* of the rounds before */
@@ -80,12 +81,12 @@ static void take_part(device_state *of, int most, int micro_batch, stage_part wh
 static bool take_stage(const pp_stage_record *row, void *context) {
   bound_state *state = context;
   int64_t length_ns = row->end_ns - row->start_ns;
-  if (row->round != state->round) {
+  if (row->round != state->round && !state->is_async) {
     end_round(state);
     state->round = row->round;
   }
   if (row->stage == PP_STAGE_AGGREGATE)
-    state->aggregate_ns += length_ns;
+    state->aggregate_ns = length_ns + (state->is_async ? 0 : state->aggregate_ns);
   if (row->device < 0)
     return true;
   device_state *of = &state->devices[row->device];
@@ -122,6 +123,10 @@ static bool take_stage(const pp_stage_record *row, void *context) {
     of->round_ns += length_ns + of->up_latency_ns;
     break;
   case PP_STAGE_MODEL_DOWNLOAD:
+    if (state->is_async) {
+      of->round_ns += length_ns + of->down_latency_ns;
+      break;
+    }
     state->longest_download_ns = larger(state->longest_download_ns, length_ns + of->down_latency_ns);
     break;
   default:
@@ -130,11 +135,14 @@ static bool take_stage(const pp_stage_record *row, void *context) {
   return true;
 }
 
+/* Where nobody waits for the others a device's own path and the last aggregate are left. */
+static bool is_async(const pp_report_run *run) {
+  return strcmp(pp_report_setting_text(run, "aggregate.mode"), "async") == 0;
+}
+
 static bool has_barriers(const pp_report_run *run) {
-  const char *mode = pp_report_setting_text(run, "aggregate.mode");
   const char *deadline = pp_report_setting_text(run, "aggregate.deadline_s");
-  return strcmp(run->info.method, "sl") != 0 && strcmp(mode, "async") != 0 &&
-         (deadline[0] == '\0' || strcmp(deadline, "none") == 0);
+  return strcmp(run->info.method, "sl") != 0 && (deadline[0] == '\0' || strcmp(deadline, "none") == 0);
 }
 
 pp_status pp_bounds_of(const pp_report *report, const pp_report_run *run, pp_bounds *out) {
@@ -143,7 +151,8 @@ pp_status pp_bounds_of(const pp_report *report, const pp_report_run *run, pp_bou
     return NULL;
   bool local = strcmp(run->info.method, "fl") == 0;
   size_t devices = (size_t)run->info.device_count;
-  bound_state state = {.device_count = run->info.device_count,
+  bound_state state = {.is_async = is_async(run),
+                       .device_count = run->info.device_count,
                        .micro_batches = local || run->most_micro_batches < 1 ? 1 : run->most_micro_batches};
   int64_t(*lengths_ns)[PARTS] = NULL;
   int32_t *groups = NULL;
