@@ -99,30 +99,33 @@ static int64_t aggregate_bytes(const pp_job *job) {
 
 int64_t pp_memory_sum(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
 
-/* A round's stages with their start and end; where records are kept also each one's slot, its record, and what sorting
- * them takes (glibc's qsort: two pointers); and each device's state. */
+/* A round's stages with their start and end, or those of the whole run where nobody waits for the others; where records
+ * are kept also each one's slot, a round's records, and what sorting them takes (glibc's qsort: two pointers); and each
+ * device's state. */
 static int64_t timeline_bytes(const pp_job *job) {
   const pp_scenario *scenario = job->scenario;
-  double stage = 16.0, bytes = 0;
-  if (job->config->record_stages)
-    stage += 4.0 + (double)sizeof(pp_stage_record) + 16.0;
+  bool is_async = scenario->buffer > 0;
+  double span = 16.0, row = 0, bytes = 0;
+  if (job->config->record_stages) {
+    span += 4.0;
+    row += (double)sizeof(pp_stage_record) + 16.0;
+  }
   /* Lengths of two rounds; and compute stages, up to two thirds of all, as rows that are collected with room to grow.
    */
   if (scenario->is_measured)
-    stage += 16.0 + 2.0 / 3 * 3.0 * (double)sizeof(pp_journal_row);
+    span += 16.0 + 2.0 / 3 * 3.0 * (double)sizeof(pp_journal_row);
+  if (is_async) /* a round is of `buffer` devices */
+    row *= (double)scenario->buffer / scenario->device_count;
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */
-    bool is_async = scenario->buffer > 0;
     bytes += scenario->has_presence || is_async ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
     /* Transfers over the server's link, both ways. */
     bytes += scenario->server_up != NULL ? 160.0 + 32.0 * (class->full->micro_batches + 1.0) : 0;
-    bytes += 250.0 + stage * ((double)class->iterations_per_round * class->full->op_count + 2.0);
-    /* The stages of the whole run, and its updates. */
-    double rounds = is_async ? (double)pp_class_rounds(class) : 0;
-    bytes += (16.0 + (job->config->record_stages ? 4.0 : 0)) * (double)class->iterations * class->full->op_count *
-                 (is_async ? 1.0 : 0) +
-             150.0 * rounds;
+    bytes += 250.0 + row * ((double)class->iterations_per_round * class->full->op_count + 2.0);
+    bytes +=
+        span * ((double)(is_async ? class->iterations : class->iterations_per_round) * class->full->op_count + 2.0);
+    bytes += is_async ? (double)pp_class_rounds(class) * (double)(sizeof(pp_update) + 64) : 0;
   }
   return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;
 }

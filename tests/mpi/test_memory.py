@@ -91,6 +91,15 @@ def main():
         text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
         timed = int(re.search(r"time only: .* memory: (\d+) MiB", text.stdout)[1])
         compare("100,000 devices, time only", timed, peaks(folder, 1)[0])
+        # The stages of all rounds, and the rows of one aggregate's.
+        for aggregate in ("{mode: async, buffer: 1000}", "{mode: async, buffer: 20000}"):
+            write(folder, ("vgg5", "pipar", 100, 2, 25), compute="none", extra=f"aggregate: {aggregate}\n")
+            timed = (folder / "exp.yaml").read_text().replace("count: 2", "count: 20000")
+            timed = timed.replace("batch_size: 100", "batch_size: 100, epochs: 4")
+            (folder / "exp.yaml").write_text(timed.replace("train_samples: 200", "train_samples: 2000000"))
+            text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
+            timed = int(re.search(r"time only: .* memory: (\d+) MiB", text.stdout)[1])
+            compare(f"20,000 devices, {aggregate}", timed, peaks(folder, 1)[0])
     sys.exit(1 if failed else 0)
 
 
