@@ -84,11 +84,11 @@ static int64_t lower_bound(const finder *of, int64_t list, int64_t time_ns) {
 typedef struct wanted {
   int64_t list, time_ns;
   uint32_t stages;
-  int32_t device, slot, iteration, micro_batch;
+  int32_t device, slot, iteration, micro_batch, round;
 } wanted;
 
 static wanted any_of(int64_t list, int64_t time_ns, uint32_t stages) {
-  return (wanted){list, time_ns, stages, -2, -2, -2, -2};
+  return (wanted){list, time_ns, stages, -2, -2, -2, -2, -2};
 }
 
 static const pp_stage_record *find(const finder *of, wanted what) {
@@ -98,7 +98,8 @@ static const pp_stage_record *find(const finder *of, wanted what) {
     if ((what.stages & bit((pp_stage)record->stage)) != 0 && (what.device == -2 || what.device == record->device) &&
         (what.slot == -2 || what.slot == record->slot) &&
         (what.iteration == -2 || what.iteration == record->iteration) &&
-        (what.micro_batch == -2 || what.micro_batch == record->micro_batch))
+        (what.micro_batch == -2 || what.micro_batch == record->micro_batch) &&
+        (what.round == -2 || what.round == record->round))
       return record;
   }
   return NULL;
@@ -152,6 +153,28 @@ static const pp_stage_record *before_server_stage(const finder *of, const pp_sta
   return held != NULL ? held : find(of, any_of(record->device, record->start_ns, server_stages));
 }
 
+/* Nobody waits for the others: the last of the updates that the aggregate takes, or what slot 0 did before. */
+static const pp_stage_record *before_async_aggregate(const finder *of, const pp_stage_record *record) {
+  wanted update = any_of(models_list(of->scenario), record->start_ns, bit(PP_STAGE_MODEL_UPLOAD));
+  wanted slot = any_of(slots_list(of->scenario), record->start_ns, server_stages | bit(PP_STAGE_AGGREGATE));
+  update.round = record->round;
+  const pp_stage_record *found = find(of, update);
+  slot.slot = 0;
+  found = found != NULL ? found : find(of, slot);
+  slot.slot = -2;
+  slot.round = record->round;
+  return found != NULL ? found : find(of, slot);
+}
+
+/* Likewise: the aggregate that the model came of, else what completed the device's own update. */
+static const pp_stage_record *before_async_model(const finder *of, const pp_stage_record *record) {
+  const pp_stage_record *found = find(of, any_of(slots_list(of->scenario), record->start_ns, bit(PP_STAGE_AGGREGATE)));
+  wanted update = any_of(models_list(of->scenario), record->start_ns, bit(PP_STAGE_MODEL_UPLOAD));
+  update.device = record->device;
+  found = found != NULL ? found : find(of, update);
+  return found != NULL ? found : find(of, any_of(record->device, record->start_ns, server_stages));
+}
+
 /* What ended, or arrived, when the record started and held it until then; NULL: nothing did. */
 static const pp_stage_record *predecessor(const finder *of, const pp_stage_record *record) {
   const pp_stage_record *found = NULL;
@@ -177,9 +200,14 @@ static const pp_stage_record *predecessor(const finder *of, const pp_stage_recor
     found = find(of, any_of(record->device, start_ns, bit(PP_STAGE_DEVICE_UPDATE)));
     break;
   case PP_STAGE_AGGREGATE:
+    if (of->scenario->buffer > 0)
+      return before_async_aggregate(of, record);
     found = find(of, any_of(models_list(of->scenario), start_ns, bit(PP_STAGE_MODEL_UPLOAD)));
     return found != NULL ? found : find(of, any_of(slots_list(of->scenario), start_ns, server_stages));
-  case PP_STAGE_MODEL_DOWNLOAD: /* in `sl` what another device has just uploaded */
+  case PP_STAGE_MODEL_DOWNLOAD:
+    if (of->scenario->buffer > 0)
+      return before_async_model(of, record);
+    /* In `sl` what another device has just uploaded. */
     found = find(of, any_of(slots_list(of->scenario), start_ns, bit(PP_STAGE_AGGREGATE)));
     if (found == NULL)
       found = find(of, any_of(models_list(of->scenario), start_ns, bit(PP_STAGE_MODEL_UPLOAD)));
@@ -293,8 +321,6 @@ pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path *out) {
   if (scenario->has_presence)
     return pp_fail(PP_CODE_INPUT, "the critical path of a run whose devices come, go or drop out or share the server's "
                                   "link, or whose aggregate does not wait for all, is not built yet");
-  if (scenario->buffer > 0)
-    return pp_fail(PP_CODE_INPUT, "the critical path of a run with `aggregate: {mode: async}` is not built yet");
   PP_TRY(pp_timeline_create(scenario, true, &timeline));
   pp_status status = NULL;
   for (int64_t round = 0; round < scenario->rounds; round++) {

@@ -115,6 +115,41 @@ START_TEST(every_method_s_path_is_as_long_as_the_run_and_never_waits) {
 }
 END_TEST
 
+/* Example S: device 1's rounds and the aggregates between them. */
+START_TEST(without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_last) {
+  example e;
+  pp_scenario *scenario = NULL;
+  pp_path path;
+  example_init(&e, PP_METHOD_FL, 2, 1);
+  e.config.training.aggregate_every = 1;
+  e.config.aggregate = (pp_aggregate_config){.mode = PP_AGGREGATE_ASYNC, .buffer = 2};
+  for (int group = 0; group < 2; group++) {
+    pp_cost_table *table = &e.groups[group].cost.table;
+    table->iterations = 2;
+    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
+    table->backward_ns = example_ns(6);
+    table->update_ns = example_ns(0.75);
+    table->model_upload_bytes = table->model_download_bytes = 500000;
+  }
+  example_finish(&e);
+  expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+  expect_ok(pp_path_of_scenario(scenario, &path));
+  ck_assert_int_eq(path.makespan_ns, example_ns(23.2));
+  ck_assert_int_eq(sum_ns(&path), example_ns(23.2));
+  ck_assert_int_eq(part_ns(&path, 1, PP_STAGE_FORWARD), example_ns(8));
+  ck_assert_int_eq(part_ns(&path, 1, PP_STAGE_BACKWARD), example_ns(12));
+  ck_assert_int_eq(part_ns(&path, 1, PP_STAGE_DEVICE_UPDATE), example_ns(1.5));
+  ck_assert_int_eq(part_ns(&path, 1, PP_STAGE_MODEL_UPLOAD), example_ns(0.8));
+  ck_assert_int_eq(part_ns(&path, -1, PP_STAGE_AGGREGATE), example_ns(0.1));
+  /* Both ways twice; the last model is also on its way to device 0, whose latency stays 0.1: 23.17. */
+  int64_t makespan_ns = 0;
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_LATENCY, 1, &makespan_ns));
+  ck_assert_int_eq(makespan_ns, example_ns(23.17));
+  pp_path_fini(&path);
+  pp_scenario_destroy(scenario);
+}
+END_TEST
+
 START_TEST(changes_are_run_again) {
   example e;
   pp_scenario *scenario = NULL;
@@ -154,6 +189,7 @@ int main(void) {
   tcase_add_test(cases, the_path_of_one_device_is_everything_it_did_first);
   tcase_add_test(cases, the_path_goes_over_the_devices_that_held_the_slot);
   tcase_add_test(cases, every_method_s_path_is_as_long_as_the_run_and_never_waits);
+  tcase_add_test(cases, without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_last);
   tcase_add_test(cases, changes_are_run_again);
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "oracle_shrink.h"
 #include "pipar/timeline.h"
+#include "timeline/path.h"
 
 enum { blocks = 5, split = 2 };
 
@@ -312,6 +313,21 @@ done:
   return status;
 }
 
+/* Where nobody waits for the others the critical path is as long as the run, and something held every piece of it. */
+static pp_status compare_path(verdict *v, const oracle_result *result, const pp_scenario *scenario) {
+  pp_path path;
+  int64_t sum = 0;
+  PP_TRY(pp_path_of_scenario(scenario, &path));
+  for (int part = 0; part < path.part_count; part++) {
+    sum += path.parts[part].length_ns;
+    if (path.parts[part].kind == PP_PATH_WAIT)
+      differ(v, "the critical path waits for %" PRId64, path.parts[part].length_ns);
+  }
+  compare(v, "critical path", 0, sum, result->makespan);
+  pp_path_fini(&path);
+  return NULL;
+}
+
 /* Who falls silent is drawn as docs/timing-model.md says; whether the draws are fair is for other tests. */
 static void draw_silences(oracle_case *c) {
   for (int device = 0; device < c->device_count; device++) {
@@ -343,6 +359,8 @@ static verdict examine(const oracle_case *from, int64_t *stage_count) {
     status = compare_run(&v, c, &result, true, &library.scenario);
   if (status == NULL)
     status = compare_run(&v, c, &result, false, &library.scenario);
+  if (status == NULL && c->buffer > 0)
+    status = compare_path(&v, &result, &library.scenario);
   if (status != NULL) {
     differ(&v, "the library says: %s", pp_error_message(status));
     pp_error_free(status);
