@@ -114,8 +114,9 @@ static int64_t timeline_bytes(const pp_job *job) {
    */
   if (scenario->is_measured)
     span += 16.0 + 2.0 / 3 * 3.0 * (double)sizeof(pp_journal_row);
-  if (is_async) /* a round is of `buffer` devices */
-    row *= (double)scenario->buffer / scenario->device_count;
+  /* What has begun by the first aggregate: the updates that it takes, and at most a round of every device. */
+  if (is_async)
+    row *= 1.0 + (double)scenario->buffer / scenario->device_count;
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */

@@ -26,6 +26,8 @@ static pp_status create_local_rounds(pp_timeline *timeline) {
   PP_ASSERT(timeline->scenario->rounds == pp_async_rounds(async->update_count, timeline->scenario->buffer));
   size_t updates = (size_t)async->update_count, rounds = (size_t)timeline->scenario->rounds;
   PP_TRY(pp_alloc(updates, sizeof *async->local_rounds, "the devices' rounds", &async->local_rounds));
+  for (size_t local_round = 0; local_round < updates; local_round++)
+    async->local_rounds[local_round].up.start_ns = async->local_rounds[local_round].down.start_ns = PP_NS_NEVER;
   PP_TRY(pp_alloc(updates, sizeof *async->updates, "the devices' updates", &async->updates));
   return pp_alloc(rounds, sizeof *async->aggregates, "the aggregates", &async->aggregates);
 }
@@ -236,31 +238,57 @@ static pp_int128 server_rest(const pp_timeline *timeline, pp_ns end) {
   return rest;
 }
 
-/* The stages of a round: those of its updates, and what followed. */
-static pp_status record_round(pp_timeline *timeline, const pp_round_times *times, bool is_last) {
-  pp_async *async = timeline->async;
-  int64_t count = 1 + 2 * times->update_count + (is_last ? timeline->device_count : 0);
-  for (int64_t which = 0; which < times->update_count; which++) {
-    const pp_update *update = &times->updates[which];
-    count += (update->end_iteration - update->first_iteration) *
-             timeline->plans[timeline->devices[update->device].plan].stride;
+/* The most stages that the device may have begun and that are not recorded. */
+static int64_t count_unrecorded(const pp_timeline *timeline, int64_t device) {
+  const pp_async_device *at = &timeline->async->devices[device];
+  const pp_device_state *state = &timeline->devices[device];
+  return (state->iteration + 1 - at->recorded_iterations) * timeline->plans[state->plan].stride +
+         2 * (at->local_round + 1 - at->recorded_rounds);
+}
+
+/* The device's iteration has no stage that begins at `from` or later. */
+static bool has_begun(const pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns from) {
+  const pp_program *program = pp_round_program(timeline, device, iteration);
+  const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
+  for (int index = 0; index < program->count; index++)
+    if (spans[index].start_ns >= from)
+      return false;
+  return true;
+}
+
+/* What of the device began in the round, which lasted [from, to). */
+static void record_device(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns to) {
+  pp_async_device *at = &timeline->async->devices[device];
+  for (int64_t iteration = at->recorded_iterations; iteration <= timeline->devices[device].iteration; iteration++) {
+    pp_records_add_begun(timeline, device, iteration, from, to);
+    if (iteration == at->recorded_iterations && has_begun(timeline, device, iteration, to))
+      at->recorded_iterations++;
   }
+  for (int64_t round = at->recorded_rounds; round <= at->local_round; round++) {
+    const pp_local_round *local_round = &timeline->async->local_rounds[at->first + round];
+    if (from <= local_round->up.start_ns && local_round->up.start_ns < to)
+      pp_records_add_model(timeline, device, PP_STAGE_MODEL_UPLOAD, local_round->up, PP_NS_NEVER);
+    if (from <= local_round->down.start_ns && local_round->down.start_ns < to)
+      pp_records_add_model(timeline, device, PP_STAGE_MODEL_DOWNLOAD, local_round->down, PP_NS_NEVER);
+    if (round == at->recorded_rounds && local_round->down.start_ns < to)
+      at->recorded_rounds++;
+  }
+}
+
+static pp_status record_round(pp_timeline *timeline, int64_t round, bool is_last) {
+  pp_async *async = timeline->async;
+  pp_ns from = round > 0 ? async->aggregates[round - 1].end_ns : 0;
+  pp_ns to = is_last ? PP_NS_NEVER : async->aggregates[round].end_ns;
+  int64_t count = 1;
+  for (int64_t device = 0; device < timeline->device_count; device++)
+    count += count_unrecorded(timeline, device);
   PP_TRY(pp_records_make_room(timeline, count));
   timeline->record_count = 0;
-  for (int64_t which = 0; which < times->update_count; which++) {
-    const pp_update *update = &times->updates[which];
-    const pp_local_round *at = pp_async_local_round(timeline, update->device, update->local_round);
-    for (int64_t iteration = update->first_iteration; iteration < update->end_iteration; iteration++)
-      pp_records_add_iteration(timeline, update->device, iteration, PP_NS_NEVER);
-    pp_records_add_model(timeline, update->device, PP_STAGE_MODEL_UPLOAD, at->up, PP_NS_NEVER);
-    if (update->local_round < async->devices[update->device].local_round)
-      pp_records_add_model(timeline, update->device, PP_STAGE_MODEL_DOWNLOAD, at->down, PP_NS_NEVER);
-  }
-  for (int64_t device = 0; device < timeline->device_count && is_last; device++)
-    pp_records_add_model(timeline, device, PP_STAGE_MODEL_DOWNLOAD, timeline->model_down[device], PP_NS_NEVER);
-  pp_records_add_aggregate(timeline, async->aggregates[times->round]);
+  for (int64_t device = 0; device < timeline->device_count; device++)
+    record_device(timeline, device, from, to);
+  pp_records_add_aggregate(timeline, async->aggregates[round]);
   for (int64_t row = 0; row < timeline->record_count; row++)
-    timeline->records[row].round = (int32_t)times->round;
+    timeline->records[row].round = (int32_t)round;
   pp_records_sort(timeline);
   return NULL;
 }
@@ -290,7 +318,7 @@ pp_status pp_async_next_round(pp_timeline *timeline, pp_round_times *out) {
       out->iterations = iterations;
   }
   if (timeline->record_stages)
-    PP_TRY(record_round(timeline, out, is_last));
+    PP_TRY(record_round(timeline, round, is_last));
   out->record_count = timeline->record_count;
   out->records = timeline->records;
   pp_int128 device_busy = timeline->early_device_busy - device_rest(timeline, end);

@@ -18,6 +18,8 @@ typedef struct pp_async_device {
   int64_t local_round; /* in hand, or the last one */
   int64_t version;     /* of the model that it began with */
   pp_ns model_arrival; /* of that model */
+  /* Of the first so many all stages are in records; of the rest those that began in earlier rounds. */
+  int64_t recorded_iterations, recorded_rounds;
 } pp_async_device;
 
 struct pp_async {

@@ -233,6 +233,8 @@ PP_MUST_CHECK pp_status pp_records_reserve(pp_timeline *timeline);
 PP_MUST_CHECK pp_status pp_records_make_room(pp_timeline *timeline, int64_t count);
 /* Adds what of an iteration, or of a model's transfer, happened, with ends cut at cut_ns (PP_NS_NEVER: not at all). */
 void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns);
+/* Adds what of an iteration began in [from, to). */
+void pp_records_add_begun(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns from, pp_ns to);
 void pp_records_add_model(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, pp_ns cut_ns);
 void pp_records_add_aggregate(pp_timeline *timeline, pp_span span);
 void pp_records_sort(pp_timeline *timeline);

@@ -84,11 +84,11 @@ static int64_t lower_bound(const finder *of, int64_t list, int64_t time_ns) {
 typedef struct wanted {
   int64_t list, time_ns;
   uint32_t stages;
-  int32_t device, slot, iteration, micro_batch, round;
+  int32_t device, slot, iteration, micro_batch;
 } wanted;
 
 static wanted any_of(int64_t list, int64_t time_ns, uint32_t stages) {
-  return (wanted){list, time_ns, stages, -2, -2, -2, -2, -2};
+  return (wanted){list, time_ns, stages, -2, -2, -2, -2};
 }
 
 static const pp_stage_record *find(const finder *of, wanted what) {
@@ -98,8 +98,7 @@ static const pp_stage_record *find(const finder *of, wanted what) {
     if ((what.stages & bit((pp_stage)record->stage)) != 0 && (what.device == -2 || what.device == record->device) &&
         (what.slot == -2 || what.slot == record->slot) &&
         (what.iteration == -2 || what.iteration == record->iteration) &&
-        (what.micro_batch == -2 || what.micro_batch == record->micro_batch) &&
-        (what.round == -2 || what.round == record->round))
+        (what.micro_batch == -2 || what.micro_batch == record->micro_batch))
       return record;
   }
   return NULL;
@@ -153,17 +152,14 @@ static const pp_stage_record *before_server_stage(const finder *of, const pp_sta
   return held != NULL ? held : find(of, any_of(record->device, record->start_ns, server_stages));
 }
 
-/* Nobody waits for the others: the last of the updates that the aggregate takes, or what slot 0 did before. */
+/* Nobody waits for the others: an update that became complete, or what slot 0 did before. */
 static const pp_stage_record *before_async_aggregate(const finder *of, const pp_stage_record *record) {
-  wanted update = any_of(models_list(of->scenario), record->start_ns, bit(PP_STAGE_MODEL_UPLOAD));
   wanted slot = any_of(slots_list(of->scenario), record->start_ns, server_stages | bit(PP_STAGE_AGGREGATE));
-  update.round = record->round;
-  const pp_stage_record *found = find(of, update);
+  const pp_stage_record *found =
+      find(of, any_of(models_list(of->scenario), record->start_ns, bit(PP_STAGE_MODEL_UPLOAD)));
   slot.slot = 0;
   found = found != NULL ? found : find(of, slot);
-  slot.slot = -2;
-  slot.round = record->round;
-  return found != NULL ? found : find(of, slot);
+  return found != NULL ? found : find(of, any_of(slots_list(of->scenario), record->start_ns, server_stages));
 }
 
 /* Likewise: the aggregate that the model came of, else what completed the device's own update. */

@@ -76,22 +76,36 @@ void pp_records_sort(pp_timeline *timeline) {
   qsort(timeline->records, (size_t)timeline->record_count, sizeof *timeline->records, compare_records);
 }
 
-void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns) {
+/* Of an operation whose span has just been added. */
+static void name_last(pp_timeline *timeline, int64_t device, int64_t iteration, const pp_program *program, int index) {
   const pp_device_class *class = timeline->plans[timeline->devices[device].plan].class;
+  const pp_span *span = &pp_iteration_spans(timeline, device, iteration)[index];
+  pp_stage_record *record = &timeline->records[timeline->record_count - 1];
+  record->iteration = (int32_t)(timeline->round * class->iterations_per_round + iteration);
+  record->micro_batch = program->schedule->ops[index].micro_batch;
+  if (program->steps[index].resource == PP_RESOURCE_SERVER)
+    record->slot = timeline->slot_of[span - timeline->spans];
+}
+
+void pp_records_add_iteration(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns cut_ns) {
   const pp_program *program = pp_round_program(timeline, device, iteration);
   const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
   for (int index = 0; index < program->count; index++) {
-    const pp_op *op = &program->schedule->ops[index];
     bool on_server = program->steps[index].resource == PP_RESOURCE_SERVER;
-    if (!add_until(timeline, device, op->stage, spans[index], program->steps[index].bytes,
-                   on_server ? PP_NS_NEVER : cut_ns))
-      continue;
-    pp_stage_record *record = &timeline->records[timeline->record_count - 1];
-    record->iteration = (int32_t)(timeline->round * class->iterations_per_round + iteration);
-    record->micro_batch = op->micro_batch;
-    if (on_server)
-      record->slot = timeline->slot_of[&spans[index] - timeline->spans];
+    if (add_until(timeline, device, program->schedule->ops[index].stage, spans[index], program->steps[index].bytes,
+                  on_server ? PP_NS_NEVER : cut_ns))
+      name_last(timeline, device, iteration, program, index);
   }
+}
+
+void pp_records_add_begun(pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns from, pp_ns to) {
+  const pp_program *program = pp_round_program(timeline, device, iteration);
+  const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
+  for (int index = 0; index < program->count; index++)
+    if (from <= spans[index].start_ns && spans[index].start_ns < to) {
+      add(timeline, device, program->schedule->ops[index].stage, spans[index], program->steps[index].bytes);
+      name_last(timeline, device, iteration, program, index);
+    }
 }
 
 void pp_records_fill(pp_timeline *timeline, const pp_span *aggregate) {

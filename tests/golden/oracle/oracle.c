@@ -1233,18 +1233,13 @@ static void report(const simulation *sim, oracle_result *result) {
   report_rounds(sim, result);
 }
 
-/* From now on a stage's round is that of the aggregate which took its device's update. */
+/* From now on a stage's round is that in which it began: between the ends of two aggregates. */
 static void number_rounds(const simulation *sim) {
   for (int stage = 0; stage < sim->stage_count; stage++) {
-    oracle_stage *at = &sim->stages[stage];
-    if (at->kind == ORACLE_AGGREGATE)
-      continue;
-    bool is_last_model =
-        at->kind == ORACLE_MODEL_DOWNLOAD && at->round + 1 == rounds_of(&sim->scenario->devices[at->device]);
-    int update = 0;
-    while (sim->updates[update].device != at->device || sim->updates[update].local_round != at->round)
-      update++;
-    at->round = is_last_model ? sim->aggregate_count - 1 : update / sim->scenario->buffer;
+    int round = 0;
+    while (round + 1 < sim->aggregate_count && sim->stages[sim->aggregates[round]].end <= sim->stages[stage].start)
+      round++;
+    sim->stages[stage].round = round;
   }
 }
 
