@@ -118,7 +118,8 @@ typedef struct pp_round_times {
   int64_t end_ns;
   bool is_last;           /* of the run, which may be over early when nobody is left */
   int64_t member_count;   /* devices whose models were averaged */
-  const int32_t *members; /* (member_count) rising; NULL: all devices. Valid as records are */
+  const int32_t *members; /* (member_count) rising; NULL: all devices, or those of updates. Valid as records
+                             are */
   int64_t update_count;
   const pp_update *updates; /* (update_count) that the round's aggregate takes, in the order in which they were
                                complete; empty where all devices wait for each other */

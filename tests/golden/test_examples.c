@@ -233,6 +233,45 @@ START_TEST(example_s_an_aggregate_takes_two_updates) {
 }
 END_TEST
 
+START_TEST(example_t_an_aggregate_goes_before_waiting_micro_batches) {
+  example e;
+  example_init(&e, PP_METHOD_PIPAR, 2, 2);
+  e.groups[1].cost.table.forward_ns = example_ns(1.2);
+  e.groups[0].cost.table.aggregate_ns = e.groups[1].cost.table.aggregate_ns = example_ns(2.5);
+  e.config.training.epochs = 2;
+  e.config.aggregate = (pp_aggregate_config){.mode = PP_AGGREGATE_ASYNC, .buffer = 1};
+  pp_experiment *experiment = run_example(&e, source(_i, "example_t.yaml"));
+  static const double aggregates[] = {9.9, 12.4, 22.7, 25.2};
+  static const int64_t versions[] = {0, 0, 1, 1};
+  ck_assert_int_eq(o.round_count, 4);
+  for (int round = 0; round < 4; round++) {
+    ck_assert_int_eq(o.rounds[round].updates[0].device, round % 2);
+    ck_assert_int_eq(o.rounds[round].updates[0].version, versions[round]);
+    if (round < 3)
+      ck_assert_int_eq(o.rounds[round].end_ns, example_ns(aggregates[round] + 2.5));
+  }
+  expect_stage(&o, PP_STAGE_AGGREGATE, -1, -1, -1, 9.9, 12.4);
+  for (int device = 0; device < 2; device++)
+    expect_stage(&o, PP_STAGE_MODEL_DOWNLOAD, device, -1, -1, 12.4, 12.45);
+  expect_stage(&o, PP_STAGE_UPLOAD, 0, 1, 0, 13.55, 14.55);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 1, 0, 14.9, 15.4);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 1, 0, 16.4, 16.9);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 0, 1, 1, 17.9, 18.4);
+  expect_stage(&o, PP_STAGE_SERVER_FORWARD, 1, 1, 1, 19.65, 20.15);
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(27.85));
+  expect_times(&o.totals.devices[0], 13, 14.85,
+               (seconds_by_cause){.aggregation = 7.5,
+                                  .server_compute = 3.8,
+                                  .download = 2.1,
+                                  .latency = 1,
+                                  .server_queue = 0.25,
+                                  .upload = 0.2});
+  expect_times(&o.totals.slots[0], 23, 4.85,
+               (seconds_by_cause){.device_compute = 3.2, .upload = 1.2, .latency = 0.3, .drain = 0.15});
+  end_example(experiment);
+}
+END_TEST
+
 /* With nobody to wait for there is no difference, but that a round ends with its aggregate. */
 START_TEST(one_device_alone_takes_as_long_with_and_without_waiting) {
   static pp_timeline_totals sync;
@@ -636,6 +675,7 @@ int main(void) {
   tcase_add_loop_test(tests, example_q_a_device_arrives_during_a_round, 0, 2);
   tcase_add_loop_test(tests, example_r_devices_share_the_server_s_link, 0, 2);
   tcase_add_loop_test(tests, example_s_an_aggregate_takes_two_updates, 0, 2);
+  tcase_add_loop_test(tests, example_t_an_aggregate_goes_before_waiting_micro_batches, 0, 2);
   tcase_add_test(tests, one_device_alone_takes_as_long_with_and_without_waiting);
   tcase_add_test(tests, a_server_s_link_wide_enough_for_all_changes_nothing);
   tcase_add_test(tests, devices_drop_out_as_often_as_told_and_differ_by_seed_and_round);
