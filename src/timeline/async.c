@@ -134,6 +134,7 @@ static void send_model(pp_timeline *timeline, int64_t device, pp_ns now, int64_t
   timeline->overflow = timeline->overflow || down.end_ns == PP_NS_NEVER;
   local_round->down = timeline->model_down[device] = down;
   local_round->source = source;
+  at->is_touched = true;
   times->bytes_down = pp_later(timeline, times->bytes_down, bytes);
   timeline->stage_count++;
   at->version = async->ended;
@@ -246,30 +247,38 @@ static int64_t count_unrecorded(const pp_timeline *timeline, int64_t device) {
          2 * (at->local_round + 1 - at->recorded_rounds);
 }
 
-/* The device's iteration has no stage that begins at `from` or later. */
-static bool has_begun(const pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns from) {
+/* Whether a stage of the device's iteration begins in [from, to). */
+static bool begins(const pp_timeline *timeline, int64_t device, int64_t iteration, pp_ns from, pp_ns to) {
   const pp_program *program = pp_round_program(timeline, device, iteration);
   const pp_span *spans = pp_iteration_spans(timeline, device, iteration);
   for (int index = 0; index < program->count; index++)
-    if (spans[index].start_ns >= from)
-      return false;
-  return true;
+    if (from <= spans[index].start_ns && spans[index].start_ns < to)
+      return true;
+  return false;
+}
+
+static void record_model(pp_timeline *timeline, int64_t device, pp_stage stage, pp_span span, pp_ns from, pp_ns to) {
+  if (from <= span.start_ns && span.start_ns < to)
+    pp_records_add_model(timeline, device, stage, span, PP_NS_NEVER);
+  else if (to <= span.start_ns && span.start_ns < PP_NS_NEVER)
+    pp_async_touch(timeline, device);
 }
 
 /* What of the device began in the round, which lasted [from, to). */
 static void record_device(pp_timeline *timeline, int64_t device, pp_ns from, pp_ns to) {
   pp_async_device *at = &timeline->async->devices[device];
+  at->is_touched = false;
   for (int64_t iteration = at->recorded_iterations; iteration <= timeline->devices[device].iteration; iteration++) {
     pp_records_add_begun(timeline, device, iteration, from, to);
-    if (iteration == at->recorded_iterations && has_begun(timeline, device, iteration, to))
+    if (begins(timeline, device, iteration, to, PP_NS_NEVER))
+      at->is_touched = true; /* a slot will get to it */
+    else if (iteration == at->recorded_iterations && iteration < timeline->devices[device].iteration)
       at->recorded_iterations++;
   }
   for (int64_t round = at->recorded_rounds; round <= at->local_round; round++) {
     const pp_local_round *local_round = &timeline->async->local_rounds[at->first + round];
-    if (from <= local_round->up.start_ns && local_round->up.start_ns < to)
-      pp_records_add_model(timeline, device, PP_STAGE_MODEL_UPLOAD, local_round->up, PP_NS_NEVER);
-    if (from <= local_round->down.start_ns && local_round->down.start_ns < to)
-      pp_records_add_model(timeline, device, PP_STAGE_MODEL_DOWNLOAD, local_round->down, PP_NS_NEVER);
+    record_model(timeline, device, PP_STAGE_MODEL_UPLOAD, local_round->up, from, to);
+    record_model(timeline, device, PP_STAGE_MODEL_DOWNLOAD, local_round->down, from, to);
     if (round == at->recorded_rounds && local_round->down.start_ns < to)
       at->recorded_rounds++;
   }
@@ -281,11 +290,12 @@ static pp_status record_round(pp_timeline *timeline, int64_t round, bool is_last
   pp_ns to = is_last ? PP_NS_NEVER : async->aggregates[round].end_ns;
   int64_t count = 1;
   for (int64_t device = 0; device < timeline->device_count; device++)
-    count += count_unrecorded(timeline, device);
+    count += async->devices[device].is_touched ? count_unrecorded(timeline, device) : 0;
   PP_TRY(pp_records_make_room(timeline, count));
   timeline->record_count = 0;
   for (int64_t device = 0; device < timeline->device_count; device++)
-    record_device(timeline, device, from, to);
+    if (async->devices[device].is_touched)
+      record_device(timeline, device, from, to);
   pp_records_add_aggregate(timeline, async->aggregates[round]);
   for (int64_t row = 0; row < timeline->record_count; row++)
     timeline->records[row].round = (int32_t)round;

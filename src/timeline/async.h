@@ -20,6 +20,7 @@ typedef struct pp_async_device {
   pp_ns model_arrival; /* of that model */
   /* Of the first so many all stages are in records; of the rest those that began in earlier rounds. */
   int64_t recorded_iterations, recorded_rounds;
+  bool is_touched; /* something may have begun that is not recorded */
 } pp_async_device;
 
 struct pp_async {
@@ -51,6 +52,12 @@ bool pp_async_settle(pp_timeline *timeline, pp_ns now);
 void pp_async_hold(pp_timeline *timeline);
 /* The device's iteration in hand ends at its compute_free. */
 void pp_async_end_iteration(pp_timeline *timeline, int64_t device, const pp_program *program);
+
+/* Something of the device may begin. */
+static inline void pp_async_touch(pp_timeline *timeline, int64_t device) {
+  if (timeline->async != NULL)
+    timeline->async->devices[device].is_touched = true;
+}
 
 PP_MUST_CHECK pp_status pp_async_next_round(pp_timeline *timeline, pp_round_times *out);
 

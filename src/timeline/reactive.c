@@ -191,6 +191,7 @@ void pp_reactive_begin_round(pp_timeline *timeline, int64_t device) {
 void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now) {
   if (timeline->lanes[device].wake != now)
     return; /* overtaken by an earlier one */
+  pp_async_touch(timeline, device);
   choose_compute(timeline, device, now);
   pp_view view = view_of(timeline, device);
   choose_transfers(timeline, &view, now);
@@ -206,6 +207,7 @@ void pp_reactive_wake(pp_timeline *timeline, int64_t device, pp_ns now) {
 void pp_reactive_dispatch(pp_timeline *timeline, int64_t device) {
   pp_view view = view_of(timeline, device);
   view.lanes->waits_for_slot = false;
+  pp_async_touch(timeline, device);
   view.state->replica_free = timeline->now;
   int index = head(&view, PP_LANE_SERVER);
   do {
