@@ -58,6 +58,37 @@ static pp_status is_same_text(const pp_results *a, const pp_results *b, const ch
   return status;
 }
 
+static pp_status has_inputs(const pp_results *file, bool *out) {
+  htri_t there = 0;
+  PP_TRY_H5(PP_CODE_INPUT, "read", pp_results_path(file),
+            there = H5Lexists(pp_results_file(file), "/inputs", H5P_DEFAULT));
+  *out = there > 0;
+  return NULL;
+}
+
+/* Files that were read count by their text: their names are as seen from where `pipar run` was called. */
+static pp_status compare_inputs(const pp_results *a, const pp_results *b) {
+  pp_results_inputs inputs_a = {0}, inputs_b = {0};
+  bool in_a = false, in_b = false;
+  PP_TRY(has_inputs(a, &in_a));
+  PP_TRY(has_inputs(b, &in_b));
+  if (!in_a || !in_b)
+    return NULL;
+  PP_TRY(pp_results_read_inputs(a, &inputs_a));
+  pp_status status = pp_results_read_inputs(b, &inputs_b);
+  for (int file = 0; status == NULL && (file < inputs_a.file_count || file < inputs_b.file_count); file++) {
+    const pp_input_file *first = file < inputs_a.file_count ? &inputs_a.files[file] : NULL;
+    const pp_input_file *second = file < inputs_b.file_count ? &inputs_b.files[file] : NULL;
+    if (first == NULL || second == NULL || first->length != second->length ||
+        memcmp(first->text, second->text, (size_t)first->length) != 0)
+      status = pp_fail(PP_CODE_INPUT, "%s and %s were not loaded from the same files: %s differs", pp_results_path(a),
+                       pp_results_path(b), first != NULL ? first->path : second->path);
+  }
+  pp_results_inputs_fini(&inputs_a);
+  pp_results_inputs_fini(&inputs_b);
+  return status;
+}
+
 static pp_status compare_file(const merger *of, int file, FILE *log) {
   const pp_results *first = of->files[0], *other = of->files[file];
   int64_t runs = 0;
@@ -68,6 +99,7 @@ static pp_status compare_file(const merger *of, int file, FILE *log) {
   if (!same)
     return pp_fail(PP_CODE_INPUT, "%s and %s are not of the same experiment: its text or --set differ",
                    pp_results_path(first), pp_results_path(other));
+  PP_TRY(compare_inputs(first, other));
   for (size_t place = 0; place < sizeof same_places / sizeof same_places[0]; place++) {
     PP_TRY(is_same_text(first, other, same_places[place], &same));
     if (same)
@@ -174,6 +206,11 @@ static pp_status write_file(merger *of) {
   PP_TRY_H5(PP_CODE_RUN, "create", of->path, H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
   PP_TRY_H5(PP_CODE_RUN, "create", of->path, of->out = H5Fcreate(of->path, H5F_ACC_TRUNC, H5P_DEFAULT, access));
   PP_TRY(copy_attributes(of));
+  bool has = false;
+  PP_TRY(has_inputs(of->files[0], &has));
+  if (has)
+    PP_TRY_H5(PP_CODE_INPUT, "copy the inputs from", pp_results_path(of->files[0]),
+              H5Ocopy(pp_results_file(of->files[0]), "/inputs", of->out, "inputs", H5P_DEFAULT, H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_RUN, "write", of->path, runs = H5Gcreate2(of->out, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
   for (int run = 0; run < of->run_count; run++) {
     char name[32];

@@ -40,6 +40,9 @@ pipar("diff", "all.h5", "merged.h5")
 for form in ([], ["--csv"], ["--json"]):
     one, other = (pipar("report", name, *form).stdout.replace(name, "X") for name in ("all.h5", "merged.h5"))
     assert one == other, form
+# What the runs were loaded from is there too.
+one, other = (pipar("report", "--why", name, "--run", "5").stdout.replace(name, "X") for name in ("all.h5", "merged.h5"))
+assert one == other and "critical path" in one, (one, other)
 # A part keeps its run's number and is the same run; merged parts can be merged again.
 assert pipar("diff", "3.h5", "4.h5", code=1).stdout == "/runs/3: only in 3.h5\n"
 assert "run 3 only" in pipar("report", "3.h5").stdout or " 3 " in pipar("report", "3.h5").stdout
@@ -56,6 +59,12 @@ run(1, name="other.h5")
 with open("exp.yaml", "w") as file:
     file.write(EXPERIMENT)
 run(1, "--set", "training.epochs=3", name="set.h5")
+with open("traced.yaml", "w") as file:
+    file.write(EXPERIMENT.replace("network: code-10-25", "network: {up_trace: up.txt, down_mbps: 25, latency_ms: 1}"))
+for number, rate in ((0, 10), (1, 20)):
+    with open("up.txt", "w") as file:
+        file.write(f"0 {rate}\n")
+    pipar("run", "traced.yaml", "--run", str(number), "-o", f"traced{number}.h5", "-q")
 os.mkdir("there")
 before = open("all.h5", "rb").read()
 for arguments, code, message in [
@@ -69,6 +78,7 @@ for arguments, code, message in [
     (["0.h5", "11.h5", "-o", "x.h5"], 2, "10 of the sweep's 12 runs are in none of the files, the first is run 1"),
     (["0.h5", "other.h5", "-o", "x.h5"], 2, "0.h5 and other.h5 are not of the same experiment"),
     (["0.h5", "set.h5", "-o", "x.h5"], 2, "0.h5 and set.h5 are not of the same experiment"),
+    (["traced0.h5", "traced1.h5", "-o", "x.h5"], 2, "traced0.h5 and traced1.h5 were not loaded from the same files: up.txt"),
     (["0.h5", "none.h5", "-o", "x.h5"], 2, "cannot open none.h5"),
     (["0.h5", "exp.yaml", "-o", "x.h5"], 2, "exp.yaml is not an HDF5 file"),
 ]:
