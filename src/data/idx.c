@@ -100,10 +100,5 @@ static pp_status load_subset(const pp_dataset_config *config, const char *direct
 
 pp_status pp_idx_load(const pp_dataset_config *config, uint64_t seed, pp_dataset *dataset) {
   (void)seed;
-  char directory[PATH_MAX];
-  PP_TRY(pp_input_directory(dataset->source, config->path, directory));
-  for (int subset = 0; subset < PP_SUBSET_COUNT; subset++)
-    if (pp_subset_wanted(config, (pp_subset)subset) > 0)
-      PP_TRY(load_subset(config, directory, (pp_subset)subset, dataset));
-  return NULL;
+  return pp_input_load_subsets(config, dataset, load_subset);
 }

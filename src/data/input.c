@@ -77,6 +77,15 @@ pp_status pp_input_find(const pp_source *source, const char *directory, const ch
                  names[0], source->advice);
 }
 
+pp_status pp_input_load_subsets(const pp_dataset_config *config, pp_dataset *dataset, pp_subset_loader load) {
+  char directory[PATH_MAX];
+  PP_TRY(pp_input_directory(dataset->source, config->path, directory));
+  for (int subset = 0; subset < PP_SUBSET_COUNT; subset++)
+    if (pp_subset_wanted(config, (pp_subset)subset) > 0)
+      PP_TRY(load(config, directory, (pp_subset)subset, dataset));
+  return NULL;
+}
+
 pp_status pp_input_open(pp_input *input, const char *path) {
   memset(input, 0, sizeof *input);
   snprintf(input->path, sizeof input->path, "%s", path);

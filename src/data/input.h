@@ -21,6 +21,12 @@ bool pp_input_is_directory(const char *path);
 PP_MUST_CHECK pp_status pp_input_find(const pp_source *source, const char *directory, const char *const *names,
                                       char *path);
 
+/* Loads what the experiment wants of each subset from the data set's directory. */
+typedef pp_status (*pp_subset_loader)(const pp_dataset_config *config, const char *directory, pp_subset subset,
+                                      pp_dataset *dataset);
+PP_MUST_CHECK pp_status pp_input_load_subsets(const pp_dataset_config *config, pp_dataset *dataset,
+                                              pp_subset_loader load);
+
 /* directory/name into path (PATH_MAX). */
 PP_MUST_CHECK pp_status pp_input_join(const char *directory, const char *name, char *path);
 
