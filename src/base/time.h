@@ -10,7 +10,7 @@ typedef int64_t pp_ns;
 
 /* "No such time": later than every time that can occur. */
 #define PP_NS_NEVER INT64_MAX
-/* Longest length accepted from an experiment: 100 years leave room for sums of many. */
+/* Longest length accepted from an experiment: 100 years. Sums of several are checked where they are made. */
 #define PP_NS_LONGEST INT64_C(3155760000000000000)
 
 /* Rounds seconds to the nearest nanosecond. `what` names the value in the error (not finite, negative, or longer than

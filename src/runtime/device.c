@@ -479,9 +479,10 @@ pp_status pp_device_rank_drain(pp_device_rank *rank, int64_t rounds) {
 pp_status pp_device_rank_send_models(pp_device_rank *rank) {
   for (int i = 0; i < rank->count; i++) {
     const device_role *role = &rank->roles[i];
+    if (!pp_job_is_member(rank->job, role->device))
+      continue;
     pp_privacy_update(rank->job, role->device, role->round, &role->weights, 0, 0);
-    if (pp_job_is_member(rank->job, rank->roles[i].device))
-      PP_TRY(pp_weights_send(rank->job->comm, 0, role->device, &role->weights));
+    PP_TRY(pp_weights_send(rank->job->comm, 0, role->device, &role->weights));
   }
   return NULL;
 }
