@@ -13,7 +13,14 @@
 /* Settings that cannot change a result. */
 static const char *const ignored_settings[] = {"name", "dataset.path", "checkpoint.every_rounds", "training.threads"};
 
-enum { BLOCK_BYTES = 1 << 22, MOST_AXES = 8, MOST_COLUMNS = 64, WHERE_ROOM = 256, VALUE_ROOM = 512 };
+enum {
+  BLOCK_BYTES = 1 << 22,
+  MOST_AXES = 8,
+  MOST_COLUMNS = 64,
+  WHERE_ROOM = 256,
+  VALUE_ROOM = 512,
+  SHAPE_ROOM = MOST_AXES * (20 + 3) + 1, /* digits of 2^64, and " x " */
+};
 
 typedef struct side {
   const char *path; /* as given to the user */
@@ -187,12 +194,11 @@ static pp_status get_shape(const side *of, hid_t *space, shape *out) {
   return NULL;
 }
 
-static void print_shape(char *out, size_t room, const shape *of) {
+static void print_shape(char out[SHAPE_ROOM], const shape *of) {
   size_t used = 0;
-  out[0] = '\0';
   for (int axis = 0; axis < of->rank; axis++)
-    used +=
-        (size_t)snprintf(out + used, room - used, "%s%llu", axis == 0 ? "" : " x ", (unsigned long long)of->axes[axis]);
+    used += (size_t)snprintf(out + used, SHAPE_ROOM - used, "%s%llu", axis == 0 ? "" : " x ",
+                             (unsigned long long)of->axes[axis]);
 }
 
 /* Rows `first` on of both sides: elements with their first index there. */
@@ -273,9 +279,9 @@ static pp_status compare_datasets(comparison *of, const char *where, const side 
   shape shape_a, shape_b;
   PP_TRY(get_shape(a, &space_a, &shape_a));
   PP_TRY(get_shape(b, &space_b, &shape_b));
-  char text_a[128], text_b[128];
-  print_shape(text_a, sizeof text_a, &shape_a);
-  print_shape(text_b, sizeof text_b, &shape_b);
+  char text_a[SHAPE_ROOM], text_b[SHAPE_ROOM];
+  print_shape(text_a, &shape_a);
+  print_shape(text_b, &shape_b);
   bool table = shape_a.rank == 1 && shape_b.rank == 1 && H5Tget_class(type) == H5T_COMPOUND;
   bool same_shape = strcmp(text_a, text_b) == 0;
   if (!table && !same_shape) {
@@ -304,6 +310,15 @@ done:
   return status;
 }
 
+/* There is room for one value. */
+static pp_status check_single(const char *place, const side *of, hid_t attribute) {
+  PP_H5_AUTO space = H5I_INVALID_HID;
+  PP_TRY_H5(PP_CODE_INPUT, "read", of->path, space = H5Aget_space(attribute));
+  if (H5Sget_simple_extent_npoints(space) != 1)
+    return pp_fail(PP_CODE_INPUT, "%s: %s has several values; one can be compared", of->path, place);
+  return NULL;
+}
+
 static pp_status compare_attribute(comparison *of, const char *where, const side *a, const side *b, const char *name) {
   PP_H5_AUTO attribute_a = H5I_INVALID_HID;
   PP_H5_AUTO attribute_b = H5I_INVALID_HID;
@@ -316,6 +331,8 @@ static pp_status compare_attribute(comparison *of, const char *where, const side
   PP_TRY_H5(PP_CODE_INPUT, "read", b->path, attribute_b = H5Aopen(b->id, name, H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_INPUT, "read", a->path, type_a = H5Aget_type(attribute_a));
   PP_TRY_H5(PP_CODE_INPUT, "read", b->path, type_b = H5Aget_type(attribute_b));
+  PP_TRY(check_single(place, a, attribute_a));
+  PP_TRY(check_single(place, b, attribute_b));
   if (H5Tget_class(type_a) == H5T_STRING && H5Tget_class(type_b) == H5T_STRING) {
     char *text_a = NULL, *text_b = NULL;
     PP_TRY(pp_h5_attribute_get_text(a->id, a->path, name, &text_a));

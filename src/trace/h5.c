@@ -236,6 +236,18 @@ pp_status pp_h5_attribute_get_real(hid_t location, const char *path, const char 
   return NULL;
 }
 
+pp_status pp_h5_attribute_get_bool(hid_t location, const char *path, const char *name, bool *out) {
+  PP_H5_AUTO attribute = H5I_INVALID_HID;
+  PP_H5_AUTO type = H5I_INVALID_HID;
+  int8_t value = 0;
+  PP_TRY(open_scalar(location, path, name, H5T_ENUM, &type, &attribute));
+  if (H5Tget_size(type) != sizeof value)
+    return pp_fail(PP_CODE_INPUT, "%s is not a results file of pipar: attribute `%s` has another type", path, name);
+  PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Aread(attribute, type, &value));
+  *out = value != 0;
+  return NULL;
+}
+
 /* What the operating system says of the file, and whether it begins as HDF5 does. *swmr: it is marked as written by a
  * SWMR writer, which may have been killed. */
 static pp_status look_at_file(const char *path, bool *swmr) {

@@ -58,6 +58,7 @@ PP_MUST_CHECK pp_status pp_h5_attribute_set_real(hid_t location, const char *pat
 PP_MUST_CHECK pp_status pp_h5_attribute_get_text(hid_t location, const char *path, const char *name, char **out);
 PP_MUST_CHECK pp_status pp_h5_attribute_get_integer(hid_t location, const char *path, const char *name, int64_t *out);
 PP_MUST_CHECK pp_status pp_h5_attribute_get_real(hid_t location, const char *path, const char *name, double *out);
+PP_MUST_CHECK pp_status pp_h5_attribute_get_bool(hid_t location, const char *path, const char *name, bool *out);
 
 /* Opens for reading: a finished file plainly, one that is being written or whose writer was killed as a SWMR reader.
  * Errors (PP_CODE_INPUT): missing, not HDF5, cut short. */

@@ -44,10 +44,16 @@ static pp_status read_file(hid_t group, const char *path, int number, pp_input_f
   PP_H5_AUTO space = H5I_INVALID_HID;
   char name[16], *text = NULL, *file = NULL;
   hsize_t length = 0;
+  enum { most_bytes = 1 << 30 };
   snprintf(name, sizeof name, "%d", number);
   PP_TRY_H5(PP_CODE_INPUT, "read", path, dataset = H5Dopen2(group, name, H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, space = H5Dget_space(dataset));
-  PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Sget_simple_extent_dims(space, &length, NULL));
+  if (H5Sget_simple_extent_ndims(space) == 1)
+    PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Sget_simple_extent_dims(space, &length, NULL));
+  else
+    length = most_bytes + 1;
+  if (length > most_bytes)
+    return pp_fail(PP_CODE_INPUT, "%s: holds inputs that cannot be: input %d is no text", path, number);
   PP_TRY(pp_h5_attribute_get_text(dataset, path, "path", &file));
   out->path = file;
   PP_TRY(pp_alloc((size_t)length + 1, 1, "an input", &text));

@@ -194,14 +194,14 @@ static pp_status count_complete_stages(const pp_results *results, hid_t group, i
     return NULL;
   int32_t last_round = -1;
   if (rounds > 0) {
-    pp_round_row row;
+    pp_round_row row = {0};
     PP_TRY(read_rows(results, group, PP_TABLE_ROUNDS, rounds - 1, 1, &row));
     last_round = row.round;
   }
   int64_t complete = 0, end = *stages;
   while (complete < end) {
     int64_t middle = complete + (end - complete) / 2;
-    pp_stage_record row;
+    pp_stage_record row = {0};
     PP_TRY(read_rows(results, group, PP_TABLE_STAGES, middle, 1, &row));
     if (row.round <= last_round)
       complete = middle + 1;
@@ -269,7 +269,7 @@ static pp_status visit_attribute(hid_t group, const char *name, const visit *of)
   PP_TRY_H5(PP_CODE_INPUT, "read", of->path, type = H5Aget_type(attribute));
   pp_setting setting = {.key = name};
   char *text = NULL;
-  int8_t truth = 0;
+  bool truth = false;
   switch (H5Tget_class(type)) {
   case H5T_INTEGER:
     setting.type = PP_SETTING_INT;
@@ -280,10 +280,8 @@ static pp_status visit_attribute(hid_t group, const char *name, const visit *of)
     PP_TRY(pp_h5_attribute_get_real(group, of->path, name, &setting.real));
     break;
   case H5T_ENUM:
-    if (H5Tget_size(type) != sizeof truth)
-      return NULL;
     setting.type = PP_SETTING_BOOL;
-    PP_TRY_H5(PP_CODE_INPUT, "read", of->path, H5Aread(attribute, type, &truth));
+    PP_TRY(pp_h5_attribute_get_bool(group, of->path, name, &truth));
     setting.integer = truth;
     break;
   case H5T_STRING:
