@@ -206,14 +206,13 @@ int pp_experiment_run_count(const pp_experiment *experiment);
 const pp_config *pp_experiment_run(const pp_experiment *experiment, int run);
 
 int pp_config_device_count(const pp_config *config);
-/* The group of a device: 0 <= device < device count. */
-int pp_config_group_of(const pp_config *config, int device);
+/* Where the initial weights are: `init` is FILE.h5[:GROUP], from `directory` (NULL: the current one). *path is the
+ * caller's to free and holds *group, "/" unless given. A name with a colon is a file's where there is such a file. */
+PP_MUST_CHECK pp_status pp_init_find(const char *directory, const char *init, char **path, const char **group);
 
 /* The names as the file writes them. */
 const char *pp_method_name(pp_method method);
 const char *pp_policy_name(pp_policy policy);
-const char *pp_clock_name(pp_clock clock);
-const char *pp_compute_name(pp_compute compute);
 const char *pp_cost_kind_name(pp_cost_kind kind);
 const char *pp_mechanism_name(pp_mechanism mechanism);
 

@@ -65,16 +65,12 @@ typedef struct pp_provenance {
  * flushed survives a kill. pp_results_commit gives it its name. */
 typedef struct pp_results_writer pp_results_writer;
 
-/* Creates PATH.part with the tables of every run of the experiment, so that rows can be
- * appended while others read. Errors: PATH or PATH.part exists and not `force` (PP_CODE_USAGE), not writable
- * (PP_CODE_RUN). */
-PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
+/* Creates PATH.part with the tables of every run of the experiment, or of the run `only` alone (-1: all) under its
+ * number in the experiment, so that rows can be appended while others read. Errors: PATH or PATH.part exists and not
+ * `force` (PP_CODE_USAGE), not writable (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
                                           const pp_provenance *provenance, int provenance_count,
                                           pp_results_writer **out);
-/* As pp_results_create, a file that holds the run `only` alone, under its number in the experiment. */
-PP_MUST_CHECK pp_status pp_results_create_one(const char *path, bool force, const pp_experiment *experiment, int only,
-                                              const pp_provenance *provenance, int provenance_count,
-                                              pp_results_writer **out);
 /* Rows of the run; each append is one write. */
 PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows,
                                                  int64_t count);

@@ -172,8 +172,8 @@ static pp_status open_output(session *s, int argc, char **argv) {
   PP_ASSERT(provenance.count < PP_APP_PROVENANCE_MAX);
   provenance.entries[provenance.count++] = (pp_provenance){"overrides", s->overrides};
   int only = s->options->only == NULL ? -1 : s->first;
-  return pp_results_create_one(s->path, s->options->force, s->experiment, only, provenance.entries, provenance.count,
-                               &s->writer);
+  return pp_results_create(s->path, s->options->force, s->experiment, only, provenance.entries, provenance.count,
+                           &s->writer);
 }
 
 static pp_status in_run(const session *s, int run, pp_status status) {

@@ -1,7 +1,6 @@
 #include "app/json.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,20 +91,6 @@ static void number(pp_json *json, const char *text) { check(json, yajl_gen_numbe
 void pp_json_integer(pp_json *json, int64_t value) {
   char text[32];
   snprintf(text, sizeof text, "%" PRId64, value);
-  number(json, text);
-}
-
-void pp_json_real(pp_json *json, double value) {
-  char text[40];
-  if (!isfinite(value)) {
-    check(json, yajl_gen_null(json->gen));
-    return;
-  }
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtod(text, NULL) == value)
-      break;
-  }
   number(json, text);
 }
 

@@ -26,8 +26,6 @@ void pp_json_key(pp_json *json, const char *key);
 /* Bytes that are not UTF-8 make every byte beyond ASCII a question mark. */
 void pp_json_text(pp_json *json, const char *text);
 void pp_json_integer(pp_json *json, int64_t value);
-/* The shortest number that reads back the same; null where it is not finite. */
-void pp_json_real(pp_json *json, double value);
 /* Nanoseconds as microseconds, to the nanosecond: 1234 is 1.234. */
 void pp_json_microseconds(pp_json *json, int64_t value_ns);
 /* A line break between two values, for the eye. */

@@ -438,8 +438,6 @@ static const char *name_of(const pp_field *fields, const char *section, const ch
 
 const char *pp_method_name(pp_method method) { return name_of(pp_experiment_fields, NULL, "method", (int)method); }
 const char *pp_policy_name(pp_policy policy) { return name_of(pp_experiment_fields, "server", "policy", (int)policy); }
-const char *pp_clock_name(pp_clock clock) { return name_of(pp_experiment_fields, NULL, "clock", (int)clock); }
-const char *pp_compute_name(pp_compute compute) { return name_of(pp_experiment_fields, NULL, "compute", (int)compute); }
 const char *pp_mechanism_name(pp_mechanism mechanism) {
   return name_of(pp_experiment_fields, "privacy", "mechanism", (int)mechanism);
 }

@@ -192,22 +192,33 @@ static pp_status read_sweep(loader *l, const pp_node *tree) {
   return NULL;
 }
 
+pp_status pp_init_find(const char *directory, const char *init, char **path, const char **group) {
+  bool relative = directory != NULL && init[0] != '/';
+  if (asprintf(path, "%s%s%s", relative ? directory : "", relative ? "/" : "", init) < 0)
+    return pp_fail_memory("a file name", strlen(init));
+  *group = "/";
+  char *colon = strrchr(*path, ':');
+  if (colon == NULL || access(*path, F_OK) == 0)
+    return NULL;
+  *colon = '\0';
+  if (colon[1] != '\0')
+    *group = colon + 1;
+  return NULL;
+}
+
 /* The file of the initial weights can be opened; what it holds is looked at when its run begins. */
-static pp_status check_init(pp_arena *arena, const pp_config *config, const pp_node *root) {
+static pp_status check_init(const pp_config *config, const pp_node *root) {
   if (strcmp(config->init, "random") == 0)
     return NULL;
   char shown[PP_SHOWN_VALUE], *path = NULL;
-  bool relative = config->directory != NULL && config->init[0] != '/';
-  size_t room = strlen(config->init) + (relative ? strlen(config->directory) : 0) + 2;
-  PP_TRY(pp_arena_alloc(arena, room, 1, &path));
-  snprintf(path, room, "%s%s%s", relative ? config->directory : "", relative ? "/" : "", config->init);
-  char *colon = strrchr(path, ':');
-  if (colon != NULL)
-    *colon = '\0';
-  if (access(path, R_OK) == 0)
+  const char *group = NULL;
+  PP_TRY(pp_init_find(config->directory, config->init, &path, &group));
+  int failed = access(path, R_OK) == 0 ? 0 : errno;
+  free(path);
+  if (failed == 0)
     return NULL;
   return pp_fail_at(pp_node_nearest(root, "init"), "init", "%s cannot be read: %s",
-                    pp_escape(shown, sizeof shown, false, config->init), strerror(errno));
+                    pp_escape(shown, sizeof shown, false, config->init), strerror(failed));
 }
 
 /* Each file once, whatever the number of runs. */
@@ -241,7 +252,7 @@ static pp_status load_run(loader *l, int run, pp_arena *scratch) {
   PP_TRY(pp_config_parse(&l->experiment->arena, &l->presets, directory, root, config));
   PP_TRY(pp_config_check(config, root));
   config->directory = directory;
-  PP_TRY(check_init(&l->experiment->arena, config, root));
+  PP_TRY(check_init(config, root));
   if (pp_architecture_is_file(config->model))
     PP_TRY(read_architecture(l, directory, root, config));
   return pp_config_read_profiles(&l->experiment->arena, &l->profiles, directory, root, config);
@@ -384,12 +395,4 @@ int pp_config_device_count(const pp_config *config) {
   for (int group = 0; group < config->group_count; group++)
     devices += config->groups[group].count;
   return devices;
-}
-
-int pp_config_group_of(const pp_config *config, int device) {
-  int group = 0;
-  for (; group < config->group_count && device >= config->groups[group].count; group++)
-    device -= config->groups[group].count;
-  PP_ASSERT(device >= 0 && group < config->group_count);
-  return group;
 }

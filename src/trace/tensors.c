@@ -8,11 +8,14 @@
 #include "pipar/results.h"
 #include "trace/h5.h"
 
-/* "2 x 3"; out: (64). */
-static const char *print_shape(int rank, const int64_t *shape, char *out) {
-  int length = snprintf(out, 64, "%s", rank == 0 ? "a single value" : "");
+enum { MOST_AXES = 4, SHAPE_ROOM = MOST_AXES * (20 + 3) + 1 /* digits of 2^63, and " x " */ };
+
+/* "2 x 3"; rank <= MOST_AXES. */
+static const char *print_shape(int rank, const int64_t *shape, char out[SHAPE_ROOM]) {
+  int length = snprintf(out, SHAPE_ROOM, "%s", rank == 0 ? "a single value" : "");
   for (int axis = 0; axis < rank; axis++)
-    length += snprintf(out + length, 64 - (size_t)length, "%s%lld", axis > 0 ? " x " : "", (long long)shape[axis]);
+    length +=
+        snprintf(out + length, SHAPE_ROOM - (size_t)length, "%s%lld", axis > 0 ? " x " : "", (long long)shape[axis]);
   return out;
 }
 
@@ -20,9 +23,9 @@ static pp_status read_tensor(hid_t group, const char *path, const pp_tensor_info
   PP_H5_AUTO dataset = H5I_INVALID_HID;
   PP_H5_AUTO space = H5I_INVALID_HID;
   PP_H5_AUTO type = H5I_INVALID_HID;
-  char found_text[64], wanted_text[64];
+  char found_text[SHAPE_ROOM], wanted_text[SHAPE_ROOM];
   hsize_t dimensions[H5S_MAX_RANK] = {0};
-  int64_t found[4] = {0};
+  int64_t found[MOST_AXES] = {0};
   htri_t exists = H5Lexists(group, tensor->name, H5P_DEFAULT);
   if (exists <= 0)
     return pp_fail(PP_CODE_INPUT, "init: %s has no tensor %s", path, tensor->name);
@@ -74,15 +77,8 @@ pp_status pp_results_read_tensors(const char *directory, const char *source, con
                                   float *stats) {
   pp_h5_begin();
   char *path = NULL;
-  bool relative = directory != NULL && source[0] != '/';
-  if (asprintf(&path, "%s%s%s", relative ? directory : "", relative ? "/" : "", source) < 0)
-    return pp_fail_memory("a file name", strlen(source));
-  char *colon = strrchr(path, ':');
-  const char *group = "/";
-  if (colon != NULL && colon[1] != '\0') {
-    *colon = '\0';
-    group = colon + 1;
-  }
+  const char *group = NULL;
+  PP_TRY(pp_init_find(directory, source, &path, &group));
   pp_status status = read_group(path, group, model, params, stats);
   free(path);
   return status;

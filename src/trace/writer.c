@@ -302,13 +302,8 @@ static pp_status check_name(const char *path, bool force) {
   return force ? NULL : pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
 }
 
-pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment,
+pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
                             const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
-  return pp_results_create_one(path, force, experiment, -1, provenance, provenance_count, out);
-}
-
-pp_status pp_results_create_one(const char *path, bool force, const pp_experiment *experiment, int only,
-                                const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
   PP_TRY(check_name(path, force));
   pp_h5_begin();
   pp_results_writer *writer = NULL;

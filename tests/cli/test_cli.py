@@ -820,6 +820,16 @@ class Initial(CliTest):
                     change = abs(model[name][...].astype(float) - first["runs/0/model"][name][...])
                     self.assertLess(change.max(), 1e-25, name)  # the learning rate is 1e-30
 
+    def test_a_colon_in_a_name_is_part_of_it_where_there_is_such_a_file(self):
+        os.mkdir(self.folder / "12:30")
+        with h5py.File(self.folder / "first.h5") as first, h5py.File(self.folder / "12:30" / "own.h5", "w") as own:
+            for name, tensor in first["runs/0/model"].items():
+                own[name] = tensor[...]
+        for init in ("12:30/own.h5", "12:30/own.h5:/"):
+            with self.subTest(init=init):
+                done = self.again(f'"{init}"')
+                self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_the_group_is_the_root_unless_given_and_double_precision_will_do(self):
         with h5py.File(self.folder / "first.h5") as first, h5py.File(self.folder / "own.h5", "w") as own:
             for name, tensor in first["runs/0/model"].items():
@@ -850,13 +860,19 @@ class Initial(CliTest):
             del own["block0.conv.bias"]
             own["block0.conv.bias"] = "none"
 
+        def huge(own):
+            del own["block0.conv.weight"]
+            own.create_dataset("block0.conv.weight", (2**61,) * 4, "f4", chunks=(1, 1, 1, 1))
+
         copy("short.h5", lambda own: own.pop("block3.linear.bias"))
         copy("nan.h5", not_a_number)
         copy("shape.h5", reshaped)
         copy("text.h5", text)
+        copy("huge.h5", huge)
         self.write("no.h5", "not HDF5")
         for init, words in (("short.h5", "has no tensor block3.linear.bias"), ("nan.h5", "allowed are finite numbers"),
                             ("shape.h5", "is 2 x 1 x 3 x 3; the network's is 32 x 1 x 3 x 3"),
+                            ("huge.h5", "is 2305843009213693952 x 2305843009213693952 x 2305843009213693952 x 2305843009213693952;"),
                             ("text.h5", "holds no numbers"), ("no.h5", "no.h5"), ("absent.h5", "cannot be read"),
                             ("first.h5:/runs/7/model", "has no group /runs/7/model"), (".", "cannot open")):
             with self.subTest(init=init):

@@ -73,7 +73,7 @@ static void write_run(pp_results_writer *writer, int run, const sample_run *of) 
 void sample_write(const char *path, int run_count, const sample_run *runs) {
   pp_experiment *experiment = create_experiment(run_count, runs);
   pp_results_writer *writer = NULL;
-  ok(pp_results_create(path, true, experiment, NULL, 0, &writer));
+  ok(pp_results_create(path, true, experiment, -1, NULL, 0, &writer));
   bool running = false;
   for (int run = 0; run < run_count; run++) {
     write_run(writer, run, &runs[run]);

@@ -185,9 +185,6 @@ START_TEST(groups_merge_pipeline_and_cost_key_by_key_over_the_experiments) {
   ck_assert_int_eq(run->groups[1].cost.table.backward_ns, 2000000000);
   ck_assert_int_eq(run->groups[1].cost.table.iterations, 10);
   ck_assert_int_eq(pp_config_device_count(run), 5);
-  const int group_of[] = {0, 0, 1, 1, 1};
-  for (int device = 0; device < 5; device++)
-    ck_assert_int_eq(pp_config_group_of(run, device), group_of[device]);
   pp_experiment_destroy(experiment);
 }
 END_TEST
@@ -197,7 +194,6 @@ START_TEST(ten_million_devices_load) {
                                         "devices: [{count: 9999999, device: raspberry-pi-4b, network: uk-4g},\n"
                                         "          {device: raspberry-pi-4b, network: uk-5g}]\n");
   ck_assert_int_eq(pp_config_device_count(only_run(experiment)), 10000000);
-  ck_assert_int_eq(pp_config_group_of(only_run(experiment), 9999999), 1);
   pp_experiment_destroy(experiment);
 }
 END_TEST

@@ -174,8 +174,6 @@ START_TEST(names_are_those_of_the_file) {
   ck_assert_str_eq(pp_method_name(PP_METHOD_1F1B), "1f1b");
   ck_assert_str_eq(pp_method_name(PP_METHOD_BW_SPLIT), "bw-split");
   ck_assert_str_eq(pp_policy_name(PP_POLICY_SPACE_SHARE), "space-share");
-  ck_assert_str_eq(pp_clock_name(PP_CLOCK_WALL), "wall");
-  ck_assert_str_eq(pp_compute_name(PP_COMPUTE_NONE), "none");
   ck_assert_str_eq(pp_cost_kind_name(PP_COST_TABLE), "table");
 }
 END_TEST

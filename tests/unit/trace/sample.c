@@ -20,7 +20,7 @@ static pp_status write_file(const char *path, bool running, pp_experiment *exper
   const float params[6] = {0, 1, 2, 3, 4, 5}, stats[2] = {6, 7};
   const pp_provenance provenance[] = {{"host", "localhost"}};
   pp_results_writer *writer = NULL;
-  PP_TRY(pp_results_create(path, true, experiment, provenance, 1, &writer));
+  PP_TRY(pp_results_create(path, true, experiment, -1, provenance, 1, &writer));
   PP_TRY(pp_results_append_plan(writer, 0, plan, 2));
   PP_TRY(pp_results_append_stages(writer, 0, stages, 3));
   PP_TRY(pp_results_append_round(writer, 0, &round));

@@ -52,7 +52,7 @@ static void write_file(const char *path, const variant *of) {
   }
   const pp_provenance provenance = {"host", of->host};
   pp_results_writer *writer = NULL;
-  ok(pp_results_create(path, true, experiment, &provenance, 1, &writer));
+  ok(pp_results_create(path, true, experiment, -1, &provenance, 1, &writer));
   for (int run = 0; run < of->runs; run++) {
     const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1, 0}, {0, 2, 4, NAN, 0, 0}};
     ok(pp_results_append_plan(writer, run, plan, 2));
@@ -233,6 +233,63 @@ START_TEST(no_bit_of_a_table_is_left_out) {
 }
 END_TEST
 
+/* Files that no pipar wrote: what they hold must fit nowhere by chance. */
+static void add_attribute(const char *path, const char *name, hsize_t count) {
+  int64_t values[64] = {1, 2, 3};
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), run = H5Gopen2(file, "/runs/0", H5P_DEFAULT);
+  hid_t space = H5Screate_simple(1, &count, NULL);
+  hid_t attribute = H5Acreate2(run, name, H5T_NATIVE_INT64, space, H5P_DEFAULT, H5P_DEFAULT);
+  ck_assert_int_ge(H5Awrite(attribute, H5T_NATIVE_INT64, values), 0);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Gclose(run);
+  H5Fclose(file);
+}
+
+START_TEST(an_attribute_of_many_values_is_an_error) {
+  write_file(path_a, &plain);
+  write_file(path_b, &plain);
+  add_attribute(path_a, "training.many", 64);
+  add_attribute(path_b, "training.many", 64);
+  bool same = true;
+  pp_status status = pp_results_diff(path_a, path_b, stdout, &same);
+  ck_assert_int_eq(pp_error_code(status), PP_CODE_INPUT);
+  ck_assert_ptr_nonnull(strstr(pp_error_message(status), "/runs/0 attribute training.many has several values"));
+  pp_error_free(status);
+}
+END_TEST
+
+/* 8 dimensions of 2^56 and more; nothing of it is ever on disk. */
+static void add_dataset(const char *path, hsize_t length) {
+  hsize_t shape[8], chunk[8];
+  for (int axis = 0; axis < 8; axis++) {
+    shape[axis] = length;
+    chunk[axis] = 1;
+  }
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), run = H5Gopen2(file, "/runs/0", H5P_DEFAULT);
+  hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(8, shape, NULL);
+  ck_assert_int_ge(H5Pset_chunk(properties, 8, chunk), 0);
+  hid_t dataset = H5Dcreate2(run, "extra", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+  ck_assert_int_ge(dataset, 0);
+  H5Dclose(dataset);
+  H5Sclose(space);
+  H5Pclose(properties);
+  H5Gclose(run);
+  H5Fclose(file);
+}
+
+START_TEST(shapes_of_large_numbers_are_told_whole) {
+  char line[512];
+  write_file(path_a, &plain);
+  write_file(path_b, &plain);
+  add_dataset(path_a, 1152921504606846976);
+  add_dataset(path_b, 1152921504606846975);
+  compare(line);
+  ck_assert_ptr_nonnull(strstr(line, "/runs/0/extra: is 1152921504606846976 x "));
+  ck_assert_ptr_nonnull(strstr(line, "x 1152921504606846975 in "));
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_is_an_error) {
   write_file(path_a, &plain);
   bool same = true;
@@ -252,6 +309,8 @@ int main(void) {
   tcase_add_test(tests, settings_runs_rows_and_tensors_that_one_lacks_are_named);
   tcase_add_test(tests, a_single_flipped_bit_is_found_and_named);
   tcase_add_test(tests, no_bit_of_a_table_is_left_out);
+  tcase_add_test(tests, an_attribute_of_many_values_is_an_error);
+  tcase_add_test(tests, shapes_of_large_numbers_are_told_whole);
   tcase_add_test(tests, a_file_that_cannot_be_read_is_an_error);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);

@@ -67,7 +67,7 @@ enum { ROWS_PER_ROUND = 300 };
 static pp_results_writer *begin(bool force) {
   pp_results_writer *writer = NULL;
   const pp_provenance provenance[] = {{"host", "here"}, {"command", ""}};
-  ok(pp_results_create(path, force, experiment, provenance, 2, &writer));
+  ok(pp_results_create(path, force, experiment, -1, provenance, 2, &writer));
   return writer;
 }
 
@@ -249,7 +249,7 @@ START_TEST(an_existing_output_is_refused_without_force_and_kept_until_the_new_on
   struct stat before, after;
   ck_assert_int_eq(stat(path, &before), 0);
   pp_results_writer *writer = NULL;
-  fails(pp_results_create(path, false, experiment, NULL, 0, &writer), PP_CODE_USAGE, "exists: --force replaces it");
+  fails(pp_results_create(path, false, experiment, -1, NULL, 0, &writer), PP_CODE_USAGE, "exists: --force replaces it");
   ck_assert_ptr_null(writer);
   writer = begin(true);
   ck_assert_int_eq(stat(path, &after), 0);
@@ -386,13 +386,13 @@ END_TEST
 START_TEST(a_left_part_is_replaced_by_force_but_not_one_in_use) {
   pp_results_writer *writer = begin(false);
   pp_results_writer *second = NULL;
-  fails(pp_results_create(path, true, experiment, NULL, 0, &second), PP_CODE_RUN, "another process is writing it");
+  fails(pp_results_create(path, true, experiment, -1, NULL, 0, &second), PP_CODE_RUN, "another process is writing it");
   ck_assert_ptr_null(second);
   write_round(writer, 0, 0);
   pp_results_abandon(writer);
   ck_assert_int_eq(access(part, F_OK), 0);
   ck_assert_int_ne(access(path, F_OK), 0);
-  fails(pp_results_create(path, false, experiment, NULL, 0, &second), PP_CODE_USAGE,
+  fails(pp_results_create(path, false, experiment, -1, NULL, 0, &second), PP_CODE_USAGE,
         "holds what a run left that did not end: --force replaces it");
   ck_assert_int_eq(access(part, F_OK), 0);
   write_file(true);
@@ -423,14 +423,14 @@ END_TEST
 
 START_TEST(places_that_cannot_be_written_are_named) {
   pp_results_writer *writer = NULL;
-  fails(pp_results_create("no-such-directory/out.h5", false, experiment, NULL, 0, &writer), PP_CODE_RUN,
+  fails(pp_results_create("no-such-directory/out.h5", false, experiment, -1, NULL, 0, &writer), PP_CODE_RUN,
         "cannot create no-such-directory/out.h5.part: No such file or directory");
   if (geteuid() != 0) { /* root may write anywhere */
     chmod(directory, 0500);
-    fails(pp_results_create(path, false, experiment, NULL, 0, &writer), PP_CODE_RUN, "Permission denied");
+    fails(pp_results_create(path, false, experiment, -1, NULL, 0, &writer), PP_CODE_RUN, "Permission denied");
   }
   ck_assert_int_eq(mkdir(part, 0700), 0);
-  fails(pp_results_create(path, false, experiment, NULL, 0, &writer), PP_CODE_RUN, "Is a directory");
+  fails(pp_results_create(path, false, experiment, -1, NULL, 0, &writer), PP_CODE_RUN, "Is a directory");
 }
 END_TEST
 
@@ -575,12 +575,65 @@ START_TEST(large_rounds_are_read_back) {
 }
 END_TEST
 
+static pp_status ignore_setting(const pp_setting *setting, void *context) {
+  (void)setting;
+  (void)context;
+  return NULL;
+}
+
+/* As no pipar writes them, but a file may be anybody's. */
+START_TEST(a_setting_of_many_values_is_an_error) {
+  write_file(false);
+  const int8_t values[64] = {1};
+  const int8_t no = 0, yes = 1;
+  hsize_t count = 64;
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), run = H5Gopen2(file, "/runs/0", H5P_DEFAULT);
+  hid_t type = H5Tenum_create(H5T_NATIVE_INT8), space = H5Screate_simple(1, &count, NULL);
+  H5Tenum_insert(type, "FALSE", &no);
+  H5Tenum_insert(type, "TRUE", &yes);
+  hid_t attribute = H5Acreate2(run, "record.many", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  ck_assert_int_ge(H5Awrite(attribute, type, values), 0);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Gclose(run);
+  H5Fclose(file);
+  pp_results *results = NULL;
+  ok(pp_results_open(path, &results));
+  fails(pp_results_visit_settings(results, 0, ignore_setting, NULL), PP_CODE_INPUT, "record.many");
+  pp_results_close(results);
+}
+END_TEST
+
+START_TEST(an_input_of_several_dimensions_is_an_error) {
+  write_file(false);
+  hsize_t shape[8] = {2, 2, 2, 2, 2, 2, 2, 2};
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), inputs = H5Gopen2(file, "/inputs", H5P_DEFAULT);
+  hid_t space = H5Screate_simple(8, shape, NULL);
+  ck_assert_int_ge(inputs, 0);
+  H5Ldelete(inputs, "0", H5P_DEFAULT);
+  hid_t dataset = H5Dcreate2(inputs, "0", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  H5Sclose(space);
+  ck_assert_int_ge(dataset, 0);
+  H5Dclose(dataset);
+  H5Gclose(inputs);
+  H5Fclose(file);
+  pp_results *results = NULL;
+  pp_results_inputs read;
+  ok(pp_results_open(path, &results));
+  fails(pp_results_read_inputs(results, &read), PP_CODE_INPUT, "input 0 is no text");
+  pp_results_close(results);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("results");
   TCase *tests = tcase_create("results");
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, what_is_written_is_read_back);
+  tcase_add_test(tests, a_setting_of_many_values_is_an_error);
+  tcase_add_test(tests, an_input_of_several_dimensions_is_an_error);
   tcase_add_test(tests, settings_keep_their_order_types_and_values);
   tcase_add_test(tests, long_texts_of_experiments_and_settings_are_kept);
   tcase_add_test(tests, an_existing_output_is_refused_without_force_and_kept_until_the_new_one_is_complete);
