@@ -83,13 +83,10 @@ static void print_unused(const pp_experiment *experiment) {
     if (config->aggregate.mode == PP_AGGREGATE_SYNC && config->aggregate.buffer > 0)
       printf("run %d: aggregate.buffer is unused in mode sync: an aggregate takes every device's model\n", number);
     const pp_privacy_config *privacy = &config->privacy;
-    bool laplace = privacy->mechanism == PP_PRIVACY_ACTIVATION && privacy->noise == PP_NOISE_LAPLACE;
     if (privacy->mechanism == PP_PRIVACY_NONE && (privacy->clip > 0 || privacy->noise_multiplier > 0))
       printf("run %d: the keys of privacy are unused: its mechanism is none\n", number);
     if (privacy->mechanism == PP_PRIVACY_DP_FEDAVG && (privacy->epsilon > 0 || privacy->noise == PP_NOISE_LAPLACE))
       printf("run %d: privacy.noise and privacy.epsilon are unused in dp-fedavg: its noise is Gaussian\n", number);
-    if (laplace)
-      printf("run %d: privacy.delta is unused with Laplace noise: it is 0\n", number);
     if (config->compute == PP_COMPUTE_NONE && config->record_model)
       printf("run %d: record.model is unused with compute: none: there is no model\n", number);
   }

@@ -568,7 +568,7 @@ static const pp_field privacy_fields[] = {
      .max = 1,
      .above_min = true,
      .below_max = true,
-     .help = "of the (epsilon, delta) that results report with Gaussian noise"},
+     .help = "of the (epsilon, delta) that results report"},
     {.key = "noise",
      .type = PP_FIELD_CHOICE,
      AT(pp_privacy_config, noise),

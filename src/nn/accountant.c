@@ -4,20 +4,28 @@
 
 double pp_rdp_gaussian(double order, double multiplier) { return order / (2 * multiplier * multiplier); }
 
+/* log(A e^x + B e^-y) / (a - 1) of the formula, with e^x drawn out and A = 1 - B. */
+double pp_rdp_laplace(double order, double epsilon) {
+  double weight = (order - 1) / (2 * order - 1);
+  double divergence = epsilon + log1p(weight * expm1(-(2 * order - 1) * epsilon)) / (order - 1);
+  return divergence > 0 ? divergence : 0;
+}
+
 double pp_rdp_epsilon(double order, double divergence, double delta) {
   double epsilon = divergence + log1p(-1 / order) - log(delta * order) / (order - 1);
   return epsilon > 0 ? epsilon : 0;
 }
 
 typedef struct question {
-  double multiplier, delta;
+  double (*divergence)(double order, double noise);
+  double noise, delta;
   int64_t releases;
 } question;
 
 /* order = 1 + e^t */
 static double epsilon_at(const question *asked, double t) {
   double order = 1 + exp(t);
-  return pp_rdp_epsilon(order, (double)asked->releases * pp_rdp_gaussian(order, asked->multiplier), asked->delta);
+  return pp_rdp_epsilon(order, (double)asked->releases * asked->divergence(order, asked->noise), asked->delta);
 }
 
 /* Every order gives a bound that holds, so how well the least one is found matters for its size alone. */
@@ -44,14 +52,22 @@ double pp_epsilon_gaussian(double multiplier, int64_t releases, double delta) {
     return 0;
   if (multiplier <= 0)
     return (double)INFINITY;
-  question asked = {multiplier, delta, releases};
+  question asked = {pp_rdp_gaussian, multiplier, delta, releases};
   return least_epsilon(&asked);
+}
+
+double pp_epsilon_laplace(double epsilon, int64_t releases, double delta) {
+  if (releases == 0)
+    return 0;
+  question asked = {pp_rdp_laplace, epsilon, delta, releases};
+  double sum = (double)releases * epsilon, least = least_epsilon(&asked);
+  return least < sum ? least : sum;
 }
 
 double pp_privacy_epsilon(const pp_privacy_config *privacy, int64_t releases) {
   if (privacy->mechanism == PP_PRIVACY_NONE)
     return (double)NAN;
   if (privacy->mechanism == PP_PRIVACY_ACTIVATION && privacy->noise == PP_NOISE_LAPLACE)
-    return (double)releases * privacy->epsilon;
+    return pp_epsilon_laplace(privacy->epsilon, releases, privacy->delta);
   return pp_epsilon_gaussian(privacy->noise_multiplier, releases, privacy->delta);
 }
