@@ -221,6 +221,7 @@ pp_status pp_plot_all(const pp_report *report, const char *directory, bool as_pu
   PP_TRY(pp_plot_network(&plot));
   PP_TRY(pp_plot_accuracy(&plot));
   PP_TRY(pp_plot_loss(&plot));
+  PP_TRY(pp_plot_privacy(&plot));
   PP_TRY(pp_plot_gantt(&plot));
   if (plot.figure_count == 0)
     return pp_fail(PP_CODE_INPUT, "there is nothing to plot yet: no run is complete and none has stages");

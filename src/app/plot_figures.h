@@ -26,6 +26,7 @@ PP_MUST_CHECK pp_status pp_plot_scale(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_map(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_bounds(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_network(pp_plot *plot);
+PP_MUST_CHECK pp_status pp_plot_privacy(pp_plot *plot);
 
 /* The drawing in both forms: `draw` writes what comes between the terminal's setting and the next one. */
 typedef void (*pp_plot_drawing)(FILE *script, const char *csv, void *context);

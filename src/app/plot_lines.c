@@ -34,6 +34,7 @@ typedef struct line_chart {
   const quantity *quantity;
   bool points; /* no run has more than one: an axis of time would show points alone */
   bool cut;    /* there are more runs than lines */
+  bool spread; /* the longest run takes several times as long as the shortest: an axis of logarithms */
   int line_count;
   line lines[MOST_LINES];
 } line_chart;
@@ -165,10 +166,12 @@ static void draw_lines(FILE *script, const char *csv, void *context) {
                                         PP_COLOUR_ORANGE, PP_COLOUR_SKY,        PP_COLOUR_BLACK};
   enum { colour_count = sizeof colours / sizeof colours[0] };
   fprintf(script,
-          "set xlabel 'emulated time [s]'\nset ylabel '%s'\nset offsets graph 0.04, graph 0.04, 0, 0\nset yrange "
-          "[0<*:*%s]\nset xrange [0:*]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\n"
+          "set xlabel 'emulated time [s]'\nset ylabel '%s'\n%s\nset yrange "
+          "[0<*:*%s]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\n"
           "set key outside right center vertical Left reverse samplen 3.4 spacing 1.25\nplot ",
-          chart->quantity->unit, chart->quantity == &accuracy ? "<100" : "");
+          chart->quantity->unit,
+          chart->spread ? "set logscale x" : "set offsets graph 0.04, graph 0.04, 0, 0\nset xrange [0:*]",
+          chart->quantity == &accuracy ? "<100" : "");
   for (int index = 0; index < chart->line_count; index++) {
     const line *of = &chart->lines[index];
     if (of->band)
@@ -195,6 +198,18 @@ static int chart_width(const line_chart *chart) {
   return frame_and_tics + letter * (int)longest;
 }
 
+/* On an axis from 0 the short runs would be crowded into a corner. */
+static bool is_spread(const line_chart *chart) {
+  const pp_report *report = chart->plot->report;
+  double least = INFINITY, most = 0;
+  for (int index = 0; index < chart->line_count; index++) {
+    double last = report->runs[report->groups[chart->lines[index].group].runs[0]].last_round_s;
+    least = fmin(least, last);
+    most = fmax(most, last);
+  }
+  return most > 5 * least;
+}
+
 static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   bool any = false;
   for (int run = 0; run < plot->report->run_count && !any; run++) {
@@ -217,6 +232,7 @@ static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   fprintf(csv, "# end_s,%s,half_width_95,round,method,label\n", of->column);
   status = write_lines(plot->report, csv, chart);
   status = pp_status_first(status, pp_plot_close_csv(plot, of->name, csv));
+  chart->spread = is_spread(chart);
   chart->points = true;
   for (int index = 0; index < chart->line_count; index++)
     chart->points = chart->points && chart->lines[index].points == 1;

@@ -291,7 +291,7 @@ START_TEST(the_project_s_experiments_load) {
     const char *name;
     int runs;
   } files[] = {{"01_quickstart", 3},     {"02_small_devices", 84},     {"03_gpu_server", 84}, {"04_accuracy", 12},
-               {"05_heterogeneous", 24}, {"06_changing_bandwidth", 2}, {"07_privacy", 10},    {"08_aps", 48},
+               {"05_heterogeneous", 24}, {"06_changing_bandwidth", 2}, {"07_privacy", 36},    {"08_aps", 48},
                {"09_scale", 21},         {"10_heat_map", 110},         {"11_beyond", 16},     {"12_sensitivity", 48},
                {"13_as_published", 24},  {"worked_example", 1}};
   for (size_t file = 0; file < sizeof files / sizeof files[0]; file++) {
