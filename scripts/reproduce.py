@@ -2,17 +2,19 @@
 from `pipar report --json`, that is, from the results files."""
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 # Published for the paper's own testbed, whose hardware is not known to us (arXiv 2302.12803, abstract).
 PUBLISHED_IDLE, PUBLISHED_SPEEDUP = 64.1, 34.6
-RANKS = 2
+RANKS = 2  # real training is no faster with more on two cores
 
 # Experiment, what its figures show, further arguments of `pipar plot`.
 TIMED = [
@@ -30,7 +32,7 @@ TIMED = [
 ]
 TRAINED = [
     ("04_accuracy", "accuracy and loss against emulated time, three seeds", []),
-    ("07_privacy", "differential privacy: accuracy, epsilon and time", []),
+    ("07_privacy", "differential privacy: accuracy over epsilon, and time, three seeds", []),
 ]
 WALL = "14_wall_clock"  # 01_quickstart, shortened, under both clocks
 
@@ -47,10 +49,13 @@ def parse():
     parser.add_argument("-o", metavar="DIR", dest="output", default="results/reproduce",
                         help="where results and figures go (default: results/reproduce)")
     parser.add_argument("--train", action="store_true",
-                        help="also those that really train networks: about ten minutes more on two cores")
+                        help="also those that really train networks: half an hour more on two cores; what an earlier call "
+                        "finished is kept")
     parser.add_argument("--only", metavar="NAME", action="append",
                         choices=[name for name, _, _ in TIMED + TRAINED] + [WALL],
                         help="this experiment alone; may be repeated: %(choices)s")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
+                        help="passed on to every `pipar run`: smaller runs, other data")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)  # the arguments alone
     parser.add_argument("--pipar", default="build/src/app/pipar", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -63,10 +68,17 @@ def parse():
 
 
 def call(command, **options):
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, **options)
-    if done.returncode != 0:
-        fail(f"{' '.join(str(word) for word in command)} ended with {done.returncode}")
-    return done
+    """Gives what the command printed to a pipe. Whatever interrupts it, the command ends too."""
+    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, **options)
+    try:
+        printed, _ = process.communicate()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if process.returncode != 0:
+        fail(f"{' '.join(str(word) for word in command)} ended with {process.returncode}")
+    return printed
 
 
 def launcher(ranks):
@@ -74,15 +86,28 @@ def launcher(ranks):
     return ["mpirun", "--oversubscribe", "-n", str(ranks)] if shutil.which("mpirun") else []
 
 
-def run(pipar, name, output, ranks, *settings):
-    """Runs experiments/NAME.yaml into OUTPUT/NAME.h5 and returns its report."""
-    results = output / f"{name}.h5"
-    call([*launcher(ranks), pipar, "run", f"experiments/{name}.yaml", "-o", results, "--force", "-q", *settings])
-    return results, report(pipar, results)
+def run(pipar, name, output, settings, keep):
+    """Runs experiments/NAME.yaml into OUTPUT/NAME.h5 and returns its report, and whether the results were there already. They
+    are kept where the same program made them from the same experiment and settings: OUTPUT/NAME.key is written last."""
+    results, key = output / f"{name}.h5", output / f"{name}.key"
+    experiment = pathlib.Path("experiments", f"{name}.yaml")
+    now = hashlib.sha256(b"\0".join([pathlib.Path(pipar).read_bytes(), experiment.read_bytes(),
+                                     *(word.encode() for word in settings)])).hexdigest()
+    kept = keep and results.exists() and key.exists() and key.read_text() == now
+    if not kept:
+        key.unlink(missing_ok=True)
+        call([*launcher(RANKS), pipar, "run", experiment, "-o", results, "--force", "-q", *settings])
+        if keep:
+            key.write_text(now)
+    return results, report(pipar, results), kept
 
 
 def report(pipar, *results):
-    return json.loads(call([pipar, "report", "--json", *results], stdout=subprocess.PIPE).stdout)
+    return json.loads(call([pipar, "report", "--json", *results], stdout=subprocess.PIPE))
+
+
+def arguments_of(settings):
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def cell_of(run_, report_):
@@ -95,6 +120,11 @@ def largest(reports, key, method="pipar"):
     found = [(run_[key], name, cell_of(run_, of), run_) for name, of in reports for run_ in of["runs"]
              if run_["method"] == method and run_[key] is not None]
     return max(found, key=lambda entry: entry[0]) if found else None
+
+
+def throughput(run_):
+    """Bytes a second over all links."""
+    return (run_["bytes_up"] + run_["bytes_down"]) / run_["makespan_s"]
 
 
 def describe(report_):
@@ -115,6 +145,10 @@ def print_headline(reports):
             best = largest([(name, of)], key)
             if best:
                 print(f"    {text:27} {best[0]:8.1f}x   {best[2]}")
+        rates = [(throughput(run_) / throughput(of["runs"][run_["reference"]]), cell_of(run_, of)) for run_ in of["runs"]
+                 if run_["method"] == "pipar" and run_["reference"] is not None]
+        if rates:
+            print(f"    {'network throughput more by':27} {max(rates)[0]:8.1f}x   {max(rates)[1]}")
     print("Nothing is tuned towards the published ratios: docs/reproduction.md says which inputs they depend on.")
 
 
@@ -125,14 +159,14 @@ def draw(pipar, results, folder, figures, *options):
         fail(done.stderr.strip())
 
 
-def run_both_clocks(pipar, output, figures):
+def run_both_clocks(pipar, output, settings, figures):
     """The quickstart, really paced by the wall clock on five ranks, beside the same under the virtual clock."""
     files = []
     for clock in ("virtual", "wall"):
         path = output / f"{WALL}_{clock}.h5"
         call([*launcher(5), pipar, "run", "experiments/01_quickstart.yaml", "-o", path, "--force", "-q",
               "--set", f"clock={clock}", "--set", "dataset.train_samples=2000", "--set", "dataset.test_samples=1000",
-              "--set", "pipeline={split: 2, micro_batches: 5}", "--set", "devices.0.network=code-50-50"])
+              "--set", "pipeline={split: 2, micro_batches: 5}", "--set", "devices.0.network=code-50-50", *settings])
         files.append(path)
     draw(pipar, files, output / WALL, figures)
     print(f"{WALL}: idle time under the wall clock, five ranks on this machine, beside the virtual clock's: overrun "
@@ -170,22 +204,34 @@ def main():
         print("gnuplot is not here: no figures, but their data.", file=sys.stderr)
     trained = [entry[0] for entry in TRAINED]
     headline = []
+    settings = arguments_of(args.settings)
     for name, shows, options in TIMED + TRAINED:
         if not (name in args.only if args.only else args.train or name not in trained):
             continue
-        results, of = run(args.pipar, name, output, 5 if name in trained else RANKS)
+        begun = time.monotonic()
+        results, of, kept = run(args.pipar, name, output, settings, keep=name in trained)
         draw(args.pipar, [results], output / name, figures, *options)
-        print(f"{name}: {shows}: {len(of['runs'])} runs", flush=True)
+        took = f", {time.monotonic() - begun:.0f} s" if name in trained else ""
+        print(f"{name}: {shows}: {len(of['runs'])} runs{', kept from before' if kept else took}", flush=True)
         if name in ("02_small_devices", "03_gpu_server"):
             headline.append((name, of))
         if name == "12_sensitivity":
             (output / "sensitivity.md").write_text(sensitivity(of))
     if WALL in args.only if args.only else args.train:
-        run_both_clocks(args.pipar, output, figures)
+        run_both_clocks(args.pipar, output, settings, figures)
     if headline:
         print_headline(headline)
     print(f"\nFigures as SVG and PNG, their data as CSV beside them, in {output}/. Took {time.monotonic() - started:.0f} s.")
 
 
+def interrupt(_signal, _frame):
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("reproduce: interrupted; experiments that finished training are kept: the same call goes on.", file=sys.stderr)
+        sys.exit(130)

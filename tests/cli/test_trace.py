@@ -194,5 +194,16 @@ for arguments, code, message in [
     assert message in done.stderr, (arguments, done.stderr)
 with open("t.json", encoding="utf-8") as file:
     assert file.read() == before
+
+# Whole a trace of more than 100 MB, about 220 bytes a stage: a warning and the trace. A window of it: none.
+pipar("run", "exp.yaml", "--set", "sweep.method=[pipar]", "--set", "training.batch_size=100", "--set", "pipeline.micro_batches=100",
+      "--set", "cost.iterations=80", "--set", "training.epochs=10", "-o", "many.h5", "-q")
+done = pipar("trace", "many.h5", "-o", "many.json")
+megabytes = os.path.getsize("many.json") // 1000000
+assert megabytes >= 100, megabytes
+assert done.stderr == f"pipar: warning: many.json has {megabytes} MB, browsers are slow beyond 100: --from, --to, --devices\n", done
+assert pipar("trace", "many.h5", "-o", "many.json", "--to", "100").stderr == ""
+os.remove("many.h5")
+os.remove("many.json")
 left = sorted(os.listdir("."))
 assert left == ["bare.h5", "exp.yaml", "out.h5", "t.json", "text.h5", "there"], left

@@ -1,13 +1,13 @@
 #!/bin/bash
-# test.sh PIPAR RUN_SBATCH SWEEP_SBATCH
+# test.sh PIPAR RUN_SBATCH SWEEP_SBATCH REPRODUCE_SBATCH
 # An experiment that really trains, submitted with RUN_SBATCH to a real Slurm cluster of three nodes on this machine,
 # gives the results of a run without any launcher, to the bit: once with srun, once with mpirun; and so does SWEEP_SBATCH, which makes
-# each of its runs a job and merges them.
+# each of its runs a job and merges them. REPRODUCE_SBATCH makes the figures that ./reproduce makes.
 set -u
-pipar=$(readlink -f "$1") run_sbatch=$(readlink -f "$2") sweep_sbatch=$(readlink -f "$3")
+pipar=$(readlink -f "$1") run_sbatch=$(readlink -f "$2") sweep_sbatch=$(readlink -f "$3") reproduce_sbatch=$(readlink -f "$4")
 here=$(dirname "$(readlink -f "$0")")
 
-if [ "${4-}" != inside ]; then
+if [ "${5-}" != inside ]; then
   skip() { echo "$*"; exit 77; }
   [ "$(id -u)" = 0 ] || skip "slurmd needs root to start jobs"
   for tool in munged slurmctld slurmd srun sbatch ip unshare mpirun; do
@@ -21,7 +21,7 @@ if [ "${4-}" != inside ]; then
   child=
   trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; wait; rmdir "$dir"' EXIT
   trap 'exit 1' INT TERM HUP
-  "${namespaces[@]}" "$0" "$pipar" "$run_sbatch" "$sweep_sbatch" inside "$dir" &
+  "${namespaces[@]}" "$0" "$pipar" "$run_sbatch" "$sweep_sbatch" "$reproduce_sbatch" inside "$dir" &
   child=$!
   wait "$child"
   code=$?
@@ -29,7 +29,7 @@ if [ "${4-}" != inside ]; then
   exit "$code"
 fi
 
-dir=$5
+dir=$6
 mount -t tmpfs -o mode=0755 tmpfs "$dir" && mount -t tmpfs tmpfs /dev/shm && mount -t proc proc /proc || exit 1
 # shellcheck source=tests/real/slurm/cluster.sh
 . "$here/cluster.sh"
@@ -119,6 +119,33 @@ else
 fi
 "$sweep_sbatch" exp.yaml 2>/dev/null && fail "sweep.sbatch took a sweep without -o"
 "$sweep_sbatch" exp.yaml -o swept.h5 2>/dev/null && fail "sweep.sbatch took an output that exists"
+
+# ./reproduce as a job, in a tree whose program is built: figures, and the results of a run by hand. What it refuses fails the job.
+if command -v gnuplot >/dev/null; then
+  source=$(dirname "$(dirname "$reproduce_sbatch")")
+  mkdir -p "$dir/paper/slurm" "$dir/paper/build/src/app"
+  cp -r "$source/reproduce" "$source/scripts" "$source/experiments" "$dir/paper/"
+  cp "$reproduce_sbatch" "$dir/paper/slurm/"
+  ln -s "$pipar" "$dir/paper/build/src/app/pipar"
+  printf 'build nothing: phony\ndefault nothing\n' >"$dir/paper/build/build.ninja"
+  small=(--set training.epochs=1 --set dataset.train_samples=800)
+  "$pipar" run "$source/experiments/11_beyond.yaml" "${small[@]}" -o beyond.h5 -q || fail "11_beyond did not run"
+  if id=$(sbatch --parsable -o paper.log "$dir/paper/slurm/reproduce.sbatch" -o "$dir/work/paper" --only 11_beyond "${small[@]}"); then
+    wait_for "$id"
+    [ "$job_state" = COMPLETED ] || { fail "reproduce.sbatch ended as $job_state:"; cat paper.log; }
+    "$pipar" diff beyond.h5 paper/11_beyond.h5 || fail "the results of reproduce.sbatch differ from those of a run by hand"
+    [ -s paper/11_beyond/time.svg ] || fail "reproduce.sbatch made no figure"
+    grep -q '^11_beyond: ' paper.log || fail "reproduce.sbatch did not say what it made"
+  else
+    fail "sbatch refused reproduce.sbatch"
+  fi
+  if id=$(sbatch --parsable -o paper.log "$dir/paper/slurm/reproduce.sbatch" --only 99_none); then
+    wait_for "$id"
+    [ "$job_state" = FAILED ] || fail "reproduce.sbatch with an unknown experiment ended as $job_state"
+  fi
+else
+  echo "gnuplot is not here: reproduce.sbatch is not tested"
+fi
 
 # The program's exit code is the job's.
 unset PIPAR_LAUNCHER
