@@ -175,13 +175,44 @@ static double method_lines(const pp_plot_bars *bars) {
   return is_crowded(bars) ? 0.9 + 0.37 * (double)longest_label(bars) : 1.1;
 }
 
-/* Keys that label the cells of a panel. */
-static int cell_keys(const pp_report *report, const pp_plot_bars *bars) {
-  return bars->cell_count < 2 ? 0 : report->varying_count - (bars->panel_key != NULL) - compares_planners(report);
+/* Whether a number with its key before it is too long for a line. */
+static bool is_long(const pp_report *report, const char *key) {
+  enum { most_letters = 17 };
+  char label[48];
+  pp_report_label(key, sizeof label, label);
+  for (int run = 0; run < report->run_count; run++) {
+    const char *text = pp_report_setting_text(&report->runs[run], key);
+    char *end = NULL;
+    (void)strtod(text, &end);
+    if (text[0] != '\0' && *end == '\0' && strlen(label) + 1 + strlen(text) > most_letters)
+      return true;
+  }
+  return false;
+}
+
+/* Such a key takes a line a word, and one for the number. */
+static int lines_of(const pp_report *report, const char *key) {
+  int lines = 1;
+  if (!is_long(report, key))
+    return lines;
+  char label[48];
+  pp_report_label(key, sizeof label, label);
+  for (const char *letter = label; *letter != '\0'; letter++)
+    lines += *letter == '_';
+  return lines + 1;
+}
+
+/* Lines that label the cells of a panel. */
+static int cell_lines(const pp_report *report, const pp_plot_bars *bars) {
+  int lines = 0;
+  for (int key = 0; key < report->varying_count; key++)
+    if (report->varying[key] != bars->panel_key && !is_compared(report->varying[key]))
+      lines += lines_of(report, report->varying[key]);
+  return bars->cell_count < 2 ? 0 : lines;
 }
 
 double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bars) {
-  return method_lines(bars) + cell_keys(report, bars);
+  return method_lines(bars) + cell_lines(report, bars);
 }
 
 double pp_plot_tic_step(double highest) {
@@ -210,8 +241,17 @@ static void print_cell_label(FILE *script, const pp_report *report, const pp_plo
     (void)strtod(text, &end);
     bool number = text[0] != '\0' && *end == '\0';
     pp_report_label(report->varying[key], sizeof label, label);
-    snprintf(line, sizeof line, number ? "%s %.60s" : "%.0s%.60s", label, text);
     fputs(first ? "" : ".\"\\n\".", script);
+    if (number && is_long(report, report->varying[key])) {
+      for (char *rest = label, *word; (word = strtok_r(rest, "_", &rest)) != NULL;) {
+        pp_plot_quote(script, word);
+        fputs(".\"\\n\".", script);
+      }
+      pp_plot_quote(script, text);
+      first = false;
+      continue;
+    }
+    snprintf(line, sizeof line, number ? "%s %.60s" : "%.0s%.60s", label, text);
     pp_plot_quote(script, line);
     first = false;
   }
@@ -230,7 +270,7 @@ void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars
     fprintf(script, " %.4g", bars->bars[bar].x);
   }
   fputs(")\nunset label\n", script);
-  for (int first = start; first < stop && cell_keys(report, bars) > 0;) {
+  for (int first = start; first < stop && cell_lines(report, bars) > 0;) {
     int end = first;
     while (end < stop && bars->bars[end].cell == bars->bars[first].cell)
       end++;

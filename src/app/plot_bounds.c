@@ -7,7 +7,7 @@
 #include "app/plot_figures.h"
 #include "app/report.h"
 
-enum { MOST_BARS = 40, BAR_PIXELS = 58, NARROWEST = 620 };
+enum { MOST_BARS = 40, BAR_PIXELS = 68, NARROWEST = 620 };
 
 typedef struct bounds_chart {
   const pp_plot *plot;

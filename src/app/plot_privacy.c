@@ -143,14 +143,17 @@ static void draw_privacy(FILE *script, const char *csv, void *context) {
           "samplen "
           "3.4 spacing 1.25 opaque\nplot ",
           fmin(chart->least, pow(10, first)) / 1.5, beside(chart, NONE + 1));
+  /* Intervals of one place side by side. */
+  double apart = pow(10 * chart->most / chart->least, 0.006);
   for (int line = 0; line < chart->line_count; line++) {
-    fprintf(script, "%s'%s' index %d using 1:2 with linespoints ", line == 0 ? "" : ", \\\n  ", csv, line);
+    double factor = pow(apart, 2.0 * line - chart->line_count + 1);
+    fprintf(script,
+            "%s'%s' index %d using ($1*%.6g):2:(valid(3)?$3:0) with yerrorbars linecolor '#333333' linewidth 0.8 "
+            "pointtype 0 notitle, \\\n  '' index %d using ($1*%.6g):2 with linespoints ",
+            line == 0 ? "" : ", \\\n  ", csv, line, factor, line, factor);
     pp_plot_line_style(script, line);
     fputs(" title ", script);
     pp_plot_quote(script, chart->labels[line]);
-    fprintf(script,
-            ", \\\n  '%s' index %d using 1:2:(valid(3)?$3:0) with yerrorbars linecolor '#333333' pointsize 0 notitle",
-            csv, line);
   }
   fputc('\n', script);
 }
