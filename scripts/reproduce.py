@@ -152,6 +152,19 @@ def print_headline(reports):
     print("Nothing is tuned towards the published ratios: docs/reproduction.md says which inputs they depend on.")
 
 
+def print_trained(of):
+    """Accuracy after the last round, mean and 95 % interval over the seeds."""
+    for group in of["groups"]:
+        run_ = of["runs"][group["runs"][0]]
+        accuracy, loss = group["test_accuracy"], group["train_loss"]
+        band = f" +- {100 * accuracy['half_width_95']:.2f}" if accuracy["half_width_95"] is not None else ""
+        private = run_["settings"].get("privacy.mechanism", "none") != "none"
+        epsilon = "infinite" if run_["epsilon"] is None else f"{run_['epsilon']:.3g}"
+        print(f"  {run_['method']:6}{group['makespan_s']['mean']:9.2f} s emulated   accuracy {100 * accuracy['mean']:.2f}{band} %   "
+              f"loss {loss['mean']:.4f}" + (f"   z {run_['settings']['privacy.noise_multiplier']:g}, epsilon {epsilon}"
+                                            if private else ""))
+
+
 def draw(pipar, results, folder, figures, *options):
     done = subprocess.run([pipar, "plot", *results, "-o", folder, *options], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True)
@@ -213,6 +226,8 @@ def main():
         draw(args.pipar, [results], output / name, figures, *options)
         took = f", {time.monotonic() - begun:.0f} s" if name in trained else ""
         print(f"{name}: {shows}: {len(of['runs'])} runs{', kept from before' if kept else took}", flush=True)
+        if name in trained:
+            print_trained(of)
         if name in ("02_small_devices", "03_gpu_server"):
             headline.append((name, of))
         if name == "12_sensitivity":
