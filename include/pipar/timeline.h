@@ -86,6 +86,10 @@ PP_MUST_CHECK pp_status pp_scenario_create(const pp_config *config, const pp_mod
 void pp_scenario_destroy(pp_scenario *scenario);
 /* How often the device sends its model. */
 int64_t pp_class_rounds(const pp_device_class *class);
+/* The iterations [*first, *end) of the whole run that the device does in its round; past its last round none. */
+void pp_class_round_iterations(const pp_device_class *class, int64_t round, int64_t *first, int64_t *end);
+/* How often all devices send their models, together. */
+int64_t pp_scenario_update_count(const pp_scenario *scenario);
 /* Whether iteration number `iteration` of the whole run ends a round of the class. */
 bool pp_class_closes_round(const pp_device_class *class, int64_t iteration);
 /* The schedule of a device's iteration number `iteration` of the whole run. */

@@ -17,10 +17,7 @@ void pp_job_round_iterations(const pp_job *job, int device, int64_t round, int64
   const pp_device_class *class = pp_job_class(job, device);
   if (job->local_rounds != NULL)
     round = job->local_rounds[device];
-  *first = round * class->iterations_per_round;
-  *end = *first + class->iterations_per_round;
-  if (*end > class->iterations)
-    *end = class->iterations;
+  pp_class_round_iterations(class, round, first, end);
   if (*first > *end)
     *first = *end;
 }

@@ -69,9 +69,8 @@ static int64_t passes_until(const pp_job *job, int64_t round) {
   int64_t most = 0;
   for (int index = 0; index < job->scenario->class_count; index++) {
     const pp_device_class *class = &job->scenario->classes[index];
-    int64_t iterations = (round + 1) * class->iterations_per_round;
-    if (iterations > class->iterations)
-      iterations = class->iterations;
+    int64_t first = 0, iterations = 0;
+    pp_class_round_iterations(class, round, &first, &iterations);
     int64_t passes = (iterations + class->iterations_per_epoch - 1) / class->iterations_per_epoch;
     most = passes > most ? passes : most;
   }

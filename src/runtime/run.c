@@ -36,7 +36,7 @@ struct pp_run {
   pp_timeline *timeline;
   pp_replan *replan;       /* NULL: plans hold for the whole run */
   pp_score *scores;        /* (device_count) */
-  pp_score *totals;        /* (device_count) of a round in which a device may have several updates */
+  pp_score *totals;        /* (device_count) of a round in which a device may have several updates; NULL in others */
   bool *members;           /* (device_count + 1) of the round in hand, then whether it is the last */
   pp_round_times times;    /* of the round in hand, where they come first */
   pp_round_row row;        /* of the last round: under the wall clock it waits for its last model to arrive */
@@ -228,7 +228,7 @@ static pp_status prepare(pp_run *run) {
   }
   size_t devices = (size_t)run->scenario->device_count;
   pp_status status = pp_alloc(devices + 1, sizeof *run->members, "the members of a round", &run->members);
-  if (status == NULL)
+  if (status == NULL && run->job.updates != NULL)
     status = pp_alloc(devices, sizeof *run->totals, "scores", &run->totals);
   if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);

@@ -33,9 +33,7 @@ static void count_versions(pp_updates *updates) {
 
 static pp_status create(pp_updates *updates) {
   const pp_scenario *scenario = updates->scenario;
-  int64_t count = 0;
-  for (int device = 0; device < scenario->device_count; device++)
-    count += pp_class_rounds(&scenario->classes[scenario->class_of[device]]);
+  int64_t count = pp_scenario_update_count(scenario);
   size_t devices = (size_t)scenario->device_count;
   updates->version_count = scenario->rounds;
   PP_TRY(pp_alloc((size_t)count, sizeof *updates->updates, "the updates", &updates->updates));

@@ -34,10 +34,7 @@ static pp_status create_local_rounds(pp_timeline *timeline) {
 
 void pp_async_iterations(const pp_timeline *timeline, int64_t device, int64_t local_round, int64_t *first,
                          int64_t *end) {
-  const pp_device_class *class = timeline->plans[timeline->devices[device].plan].class;
-  *first = local_round * class->iterations_per_round;
-  *end = *first + class->iterations_per_round < class->iterations ? *first + class->iterations_per_round
-                                                                  : class->iterations;
+  pp_class_round_iterations(timeline->plans[timeline->devices[device].plan].class, local_round, first, end);
 }
 
 /* What the device computes in its local round in hand. */

@@ -205,9 +205,9 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
 void pp_engine_reset_round(pp_timeline *timeline) {
   const pp_scenario *scenario = timeline->scenario;
   for (int index = 0; index < scenario->class_count; index++) {
-    const pp_device_class *class = &scenario->classes[index];
-    int64_t left = class->iterations - timeline->round * class->iterations_per_round;
-    timeline->round_iterations[index] = left < class->iterations_per_round ? left : class->iterations_per_round;
+    int64_t first = 0, end = 0;
+    pp_class_round_iterations(&scenario->classes[index], timeline->round, &first, &end);
+    timeline->round_iterations[index] = end - first;
   }
   timeline->unfinished = timeline->device_count;
   timeline->last_arrival = -1;

@@ -36,10 +36,9 @@ static const pp_program *program_of(const pp_timeline *timeline, int64_t round, 
 }
 
 static int64_t iterations_of(const pp_timeline *timeline, int64_t round, int64_t device) {
-  const pp_device_class *class = timeline->plans[timeline->devices[device].plan].class;
-  int64_t left = class->iterations - round * class->iterations_per_round;
-  left = left < class->iterations_per_round ? left : class->iterations_per_round;
-  return left > 0 ? left : 0;
+  int64_t first = 0, end = 0;
+  pp_class_round_iterations(timeline->plans[timeline->devices[device].plan].class, round, &first, &end);
+  return end - first;
 }
 
 static pp_status take(pp_timeline *timeline, int64_t round, const pp_stage_record *length) {

@@ -325,9 +325,7 @@ static void take_presence(const pp_config *config, int64_t horizon, pp_scenario 
 static void take_buffer(const pp_config *config, int64_t horizon, pp_scenario *scenario) {
   if (horizon > 0 || config->aggregate.mode != PP_AGGREGATE_ASYNC)
     return;
-  int64_t updates = 0;
-  for (int device = 0; device < scenario->device_count; device++)
-    updates += pp_class_rounds(&scenario->classes[scenario->class_of[device]]);
+  int64_t updates = pp_scenario_update_count(scenario);
   scenario->buffer = config->aggregate.buffer < updates ? config->aggregate.buffer : updates;
   scenario->rounds = pp_async_rounds(updates, scenario->buffer);
 }
@@ -526,6 +524,22 @@ void pp_scenario_destroy(pp_scenario *scenario) {
 
 int64_t pp_class_rounds(const pp_device_class *class) {
   return (class->iterations + class->iterations_per_round - 1) / class->iterations_per_round;
+}
+
+void pp_class_round_iterations(const pp_device_class *class, int64_t round, int64_t *first, int64_t *end) {
+  *first = round * class->iterations_per_round;
+  *end = *first + class->iterations_per_round;
+  if (*first > class->iterations)
+    *first = class->iterations;
+  if (*end > class->iterations)
+    *end = class->iterations;
+}
+
+int64_t pp_scenario_update_count(const pp_scenario *scenario) {
+  int64_t updates = 0;
+  for (int device = 0; device < scenario->device_count; device++)
+    updates += pp_class_rounds(&scenario->classes[scenario->class_of[device]]);
+  return updates;
 }
 
 bool pp_class_closes_round(const pp_device_class *class, int64_t iteration) {
