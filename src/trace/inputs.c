@@ -45,14 +45,14 @@ static pp_status read_file(hid_t group, const char *path, int number, pp_input_f
   char name[16], *text = NULL, *file = NULL;
   hsize_t length = 0;
   enum { most_bytes = 1 << 30 };
+  bool is_row = false;
   snprintf(name, sizeof name, "%d", number);
   PP_TRY_H5(PP_CODE_INPUT, "read", path, dataset = H5Dopen2(group, name, H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, space = H5Dget_space(dataset));
-  if (H5Sget_simple_extent_ndims(space) == 1)
+  is_row = H5Sget_simple_extent_ndims(space) == 1;
+  if (is_row)
     PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Sget_simple_extent_dims(space, &length, NULL));
-  else
-    length = most_bytes + 1;
-  if (length > most_bytes)
+  if (!is_row || length > most_bytes)
     return pp_fail(PP_CODE_INPUT, "%s: holds inputs that cannot be: input %d is no text", path, number);
   PP_TRY(pp_h5_attribute_get_text(dataset, path, "path", &file));
   out->path = file;
