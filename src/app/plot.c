@@ -122,6 +122,16 @@ void pp_plot_line_style(FILE *script, int line) {
           line % 4 + 1, points[line % styles]);
 }
 
+void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
+                        char *out) {
+  size_t used = (size_t)snprintf(out, room, "%s", run->info.method);
+  for (int key = 0; key < report->varying_count && used < room; key++) {
+    const char *text = pp_report_setting_text(run, report->varying[key]);
+    if (!skips(report->varying[key]) && text[0] != '\0')
+      used += (size_t)snprintf(out + used, room - used, ", %.24s", text);
+  }
+}
+
 static pp_status make_directory(const char *path) {
   char *partial = strdup(path);
   if (partial == NULL)

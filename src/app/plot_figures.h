@@ -55,6 +55,9 @@ void pp_plot_facts(const pp_plot *plot, size_t room, char *out);
 
 /* Colour, dash and point of the line with this number, as gnuplot's `with` takes them; told apart in grey too. */
 void pp_plot_line_style(FILE *script, int line);
+/* The run's method and what else tells its line from others: settings that vary, but those that `skips`. */
+void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
+                        char *out);
 
 /* A place for a group of runs (equal but for the seed) in a bar chart. */
 typedef struct pp_plot_bar {

@@ -28,15 +28,12 @@ typedef struct privacy_chart {
 
 static const char *mechanism_of(const pp_report_run *run) { return pp_report_setting_text(run, "privacy.mechanism"); }
 
+static bool is_privacy(const char *key) { return strncmp(key, "privacy.", 8) == 0; }
+
 static void label_of(const privacy_chart *chart, const pp_report_run *run, size_t room, char *out) {
-  const pp_report *report = chart->plot->report;
-  size_t used = (size_t)snprintf(out, room, "%s", run->info.method);
-  for (int key = 0; key < report->varying_count && used < room; key++) {
-    const char *text = pp_report_setting_text(run, report->varying[key]);
-    if (strncmp(report->varying[key], "privacy.", 8) != 0 && text[0] != '\0')
-      used += (size_t)snprintf(out + used, room - used, ", %.24s", text);
-  }
-  if (chart->mechanisms_differ && used < room)
+  pp_plot_line_label(chart->plot->report, run, is_privacy, room, out);
+  size_t used = strlen(out);
+  if (chart->mechanisms_differ)
     snprintf(out + used, room - used, ", %s %s", mechanism_of(run), pp_report_setting_text(run, "privacy.noise"));
 }
 
@@ -140,8 +137,8 @@ static void draw_privacy(FILE *script, const char *csv, void *context) {
           ")\nset xlabel 'epsilon (smaller is more private)'\nset ylabel 'accuracy [%%]'\nset xrange [%.6g:%.6g]\nset "
           "yrange "
           "[0:100]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\nset key bottom right vertical Left reverse "
-          "samplen "
-          "3.4 spacing 1.25 opaque\nplot ",
+          "samplen 3.4 "
+          "spacing 1.25 opaque\nplot ",
           fmin(chart->least, pow(10, first)) / 1.5, beside(chart, NONE + 1));
   /* Intervals of one place side by side. */
   double apart = pow(10 * chart->most / chart->least, 0.006);

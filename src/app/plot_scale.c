@@ -32,13 +32,6 @@ static bool is_count(const char *key) {
   return strncmp(key, "devices.", 8) == 0 && length > 6 && strcmp(key + length - 6, ".count") == 0;
 }
 
-static void label_of(const pp_report *report, const pp_report_run *run, size_t room, char *out) {
-  size_t used = (size_t)snprintf(out, room, "%s", run->info.method);
-  for (int key = 0; key < report->varying_count && used < room; key++)
-    if (!is_count(report->varying[key]))
-      used += (size_t)snprintf(out + used, room - used, ", %.24s", pp_report_setting_text(run, report->varying[key]));
-}
-
 static int compare_runs(const void *a, const void *b) {
   const pp_report_run *left = *(const pp_report_run *const *)a, *right = *(const pp_report_run *const *)b;
   return (left->info.device_count > right->info.device_count) - (left->info.device_count < right->info.device_count);
@@ -50,7 +43,7 @@ static void write_csv(FILE *csv, scale_chart *chart, const pp_report_run **runs)
   fputs("# devices,makespan_s,server_idle_s,device_idle_s,server_idle_share,method,label\n", csv);
   for (int run = 0; run < report->run_count; run++) {
     char label[96];
-    label_of(report, &report->runs[run], sizeof label, label);
+    pp_plot_line_label(report, &report->runs[run], is_count, sizeof label, label);
     bool again = !pp_report_is_complete(&report->runs[run]) || chart->line_count == MOST_LINES;
     for (int line = 0; line < chart->line_count && !again; line++)
       again = strcmp(chart->labels[line], label) == 0;
@@ -59,7 +52,7 @@ static void write_csv(FILE *csv, scale_chart *chart, const pp_report_run **runs)
     int count = 0;
     for (int other = 0; other < report->run_count; other++) {
       char of_other[96];
-      label_of(report, &report->runs[other], sizeof of_other, of_other);
+      pp_plot_line_label(report, &report->runs[other], is_count, sizeof of_other, of_other);
       if (pp_report_is_complete(&report->runs[other]) && strcmp(of_other, label) == 0)
         runs[count++] = &report->runs[other];
     }
