@@ -1,5 +1,7 @@
 #include "oracle_case.h"
 
+#include <math.h>
+
 #include <inttypes.h>
 
 uint64_t case_rng_next(case_rng *rng) {
@@ -313,4 +315,52 @@ void case_print(const oracle_case *c, FILE *stream) {
     if (at->slowdown.count > 0)
       print_trace("slowdown (millionths)", &at->slowdown, 0, stream);
   }
+}
+
+int64_t case_seconds(double seconds) { return (int64_t)llround(seconds * 1000) * 1000000; }
+
+case_trace case_constant(int64_t rate) { return (case_trace){.count = 1, .rates = {{0, rate}}}; }
+
+/* The examples' device with its mini-batch in `micro_batches` micro-batches. */
+static case_class example_class(int micro_batches) {
+  case_class class = {.iterations_per_epoch = 1,
+                      .iterations_per_round = 1,
+                      .in_flight = micro_batches,
+                      .model_upload_bytes = 125000,
+                      .model_download_bytes = 125000,
+                      .up = case_constant(10000000),
+                      .down = case_constant(20000000),
+                      .up_latency = case_seconds(0.1),
+                      .down_latency = case_seconds(0.1)};
+  class.full.micro_batch_count = micro_batches;
+  class.full.device_update = case_seconds(0.5);
+  class.full.server_update = case_seconds(0.25);
+  for (int micro_batch = 0; micro_batch < micro_batches; micro_batch++)
+    class.full.micro_batches[micro_batch] = (oracle_micro_batch){.forward = case_seconds(1),
+                                                                 .backward = case_seconds(2),
+                                                                 .server_forward = case_seconds(0.5),
+                                                                 .server_backward = case_seconds(1),
+                                                                 .upload_bytes = 1250000,
+                                                                 .download_bytes = 1250000};
+  return class;
+}
+
+oracle_case case_example(oracle_method method, int devices, int micro_batches) {
+  oracle_case c = {.method = method,
+                   .slots = 1,
+                   .epochs = 1,
+                   .aggregate = case_seconds(0.05),
+                   .device_count = devices,
+                   .class_count = devices};
+  for (int device = 0; device < devices; device++) {
+    c.class_of[device] = device;
+    c.classes[device] = example_class(micro_batches);
+  }
+  return c;
+}
+
+oracle_result case_run(const oracle_case *c) {
+  case_scenario expanded;
+  case_expand(c, &expanded);
+  return oracle_run(&expanded.scenario);
 }

@@ -61,6 +61,14 @@ typedef struct case_scenario {
 bool case_ends(const oracle_case *c);
 void case_expand(const oracle_case *from, case_scenario *out);
 
+/* Seconds of at most three decimals as nanoseconds. */
+int64_t case_seconds(double seconds);
+case_trace case_constant(int64_t rate);
+/* The worked examples' devices, each with its mini-batch in `micro_batches` micro-batches. */
+oracle_case case_example(oracle_method method, int devices, int micro_batches);
+/* The caller releases the result. */
+oracle_result case_run(const oracle_case *c);
+
 /* A random number generator of our own (SplitMix64: Steele, Lea and Flood, OOPSLA 2014). */
 typedef struct case_rng {
   uint64_t state;

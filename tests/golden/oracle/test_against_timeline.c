@@ -348,9 +348,7 @@ static verdict examine(const oracle_case *from, int64_t *stage_count) {
   const oracle_case *c = &drawn;
   draw_silences(&drawn);
   verdict v = {.text = ""};
-  case_scenario expanded;
-  case_expand(c, &expanded);
-  oracle_result result = oracle_run(&expanded.scenario);
+  oracle_result result = case_run(c);
   *stage_count += result.stage_count;
   library_case library;
   pp_status status = make_library_case(c, &library);
