@@ -38,6 +38,18 @@ void example_init(example *e, pp_method method, int groups, int micro_batches) {
   }
 }
 
+void example_init_fl(example *e) {
+  example_init(e, PP_METHOD_FL, 2, 1);
+  for (int group = 0; group < 2; group++) {
+    pp_cost_table *table = &e->groups[group].cost.table;
+    table->iterations = 2;
+    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
+    table->backward_ns = example_ns(6);
+    table->update_ns = example_ns(0.75);
+    table->model_upload_bytes = table->model_download_bytes = 500000;
+  }
+}
+
 void example_finish(example *e) {
   e->config.groups = e->groups;
   for (int group = 0; group < e->config.group_count; group++) {

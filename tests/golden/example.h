@@ -19,6 +19,8 @@ int64_t example_ns(double seconds);
 
 /* Groups of one device each as in the examples: N micro-batches, table costs. */
 void example_init(example *e, pp_method method, int groups, int micro_batches);
+/* Example E's two devices, of two mini-batches each. */
+void example_init_fl(example *e);
 /* Links the struct's pointers; call it after all changes. */
 void example_finish(example *e);
 

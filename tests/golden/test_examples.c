@@ -162,16 +162,8 @@ END_TEST
 
 START_TEST(example_e_fl_aggregates_every_two_iterations) {
   example e;
-  example_init(&e, PP_METHOD_FL, 2, 1);
+  example_init_fl(&e);
   e.config.training.aggregate_every = 2;
-  for (int group = 0; group < 2; group++) {
-    pp_cost_table *table = &e.groups[group].cost.table;
-    table->iterations = 2;
-    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
-    table->backward_ns = example_ns(6);
-    table->update_ns = example_ns(0.75);
-    table->model_upload_bytes = table->model_download_bytes = 500000;
-  }
   pp_experiment *experiment = run_example(&e, source(_i, "example_e.yaml"));
   expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 0, -1, -1, 19.5, 19.9);
   expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 1, -1, -1, 21.5, 21.9);
@@ -189,17 +181,9 @@ END_TEST
 
 START_TEST(example_s_an_aggregate_takes_two_updates) {
   example e;
-  example_init(&e, PP_METHOD_FL, 2, 1);
+  example_init_fl(&e);
   e.config.training.aggregate_every = 1;
   e.config.aggregate = (pp_aggregate_config){.mode = PP_AGGREGATE_ASYNC, .buffer = 2, .staleness_exponent = 0.5};
-  for (int group = 0; group < 2; group++) {
-    pp_cost_table *table = &e.groups[group].cost.table;
-    table->iterations = 2;
-    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
-    table->backward_ns = example_ns(6);
-    table->update_ns = example_ns(0.75);
-    table->model_upload_bytes = table->model_download_bytes = 500000;
-  }
   pp_experiment *experiment = run_example(&e, source(_i, "example_s.yaml"));
   /* The first of each stage, then of the second local rounds. */
   expect_stage(&o, PP_STAGE_MODEL_UPLOAD, 0, -1, -1, 9.75, 10.15);

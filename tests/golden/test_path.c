@@ -120,17 +120,9 @@ START_TEST(without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_
   example e;
   pp_scenario *scenario = NULL;
   pp_path path;
-  example_init(&e, PP_METHOD_FL, 2, 1);
+  example_init_fl(&e);
   e.config.training.aggregate_every = 1;
   e.config.aggregate = (pp_aggregate_config){.mode = PP_AGGREGATE_ASYNC, .buffer = 2};
-  for (int group = 0; group < 2; group++) {
-    pp_cost_table *table = &e.groups[group].cost.table;
-    table->iterations = 2;
-    table->forward_ns = group == 0 ? example_ns(3) : example_ns(4);
-    table->backward_ns = example_ns(6);
-    table->update_ns = example_ns(0.75);
-    table->model_upload_bytes = table->model_download_bytes = 500000;
-  }
   example_finish(&e);
   expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
   expect_ok(pp_path_of_scenario(scenario, &path));

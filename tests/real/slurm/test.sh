@@ -130,7 +130,7 @@ if command -v gnuplot >/dev/null; then
   printf 'build nothing: phony\ndefault nothing\n' >"$dir/paper/build/build.ninja"
   small=(--set training.epochs=1 --set dataset.train_samples=800)
   "$pipar" run "$source/experiments/11_beyond.yaml" "${small[@]}" -o beyond.h5 -q || fail "11_beyond did not run"
-  if id=$(sbatch --parsable -o paper.log "$dir/paper/slurm/reproduce.sbatch" -o "$dir/work/paper" --only 11_beyond "${small[@]}"); then
+  if id=$(sbatch --parsable -o paper.log "$dir/paper/slurm/reproduce.sbatch" -o "$PWD/paper" --only 11_beyond "${small[@]}"); then
     wait_for "$id"
     [ "$job_state" = COMPLETED ] || { fail "reproduce.sbatch ended as $job_state:"; cat paper.log; }
     "$pipar" diff beyond.h5 paper/11_beyond.h5 || fail "the results of reproduce.sbatch differ from those of a run by hand"

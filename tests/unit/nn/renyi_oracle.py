@@ -14,17 +14,23 @@ def divergence(order, z):
     return log(total) / (order - 1)
 
 
-def least_epsilon(z, releases, delta):
-    def epsilon(order):
-        return releases * order / (2 * z * z) + log(1 - 1 / order) - log(delta * order) / (order - 1)
+def least_over_orders(divergence, delta, highest):
+    """The least epsilon of orders 1 + e^t, -12 <= t <= highest."""
 
-    low, high = mpf(-12), mpf(12)  # order = 1 + e^t
+    def epsilon(order):
+        return divergence(order) + log(1 - 1 / order) - log(delta * order) / (order - 1)
+
+    low, high = mpf(-12), mpf(highest)
     for _ in range(60):
         points = [low + (high - low) * i / 40 for i in range(41)]
         values = [epsilon(1 + exp(t)) for t in points]
         best = values.index(min(values))
         low, high = points[max(best - 1, 0)], points[min(best + 1, 40)]
     return epsilon(1 + exp((low + high) / 2))
+
+
+def least_epsilon(z, releases, delta):
+    return least_over_orders(lambda order: releases * order / (2 * z * z), delta, 12)
 
 
 def exact_epsilon(z, releases, delta):
@@ -52,17 +58,11 @@ def laplace_divergence(order, e):
 
 
 def least_laplace(e, releases, delta):
-    def epsilon(order):
-        divergence = log(order / (2 * order - 1) * exp((order - 1) * e) + (order - 1) / (2 * order - 1) * exp(-order * e)) / (order - 1)
-        return releases * divergence + log(1 - 1 / order) - log(delta * order) / (order - 1)
+    def divergence(order):
+        first = order / (2 * order - 1) * exp((order - 1) * e)
+        return releases * log(first + (order - 1) / (2 * order - 1) * exp(-order * e)) / (order - 1)
 
-    low, high = mpf(-12), mpf(18)
-    for _ in range(60):
-        points = [low + (high - low) * i / 40 for i in range(41)]
-        values = [epsilon(1 + exp(t)) for t in points]
-        best = values.index(min(values))
-        low, high = points[max(best - 1, 0)], points[min(best + 1, 40)]
-    return epsilon(1 + exp((low + high) / 2))
+    return least_over_orders(divergence, delta, 18)
 
 
 def exact_laplace(e, releases, delta):
