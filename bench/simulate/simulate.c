@@ -1,9 +1,12 @@
 /* How many stages a second the timeline works out: `compute: none`, pipar, 10 micro-batches, one slot, one core.
- *   simulate [DEVICES ...]      default: 4 1000 131072
+ *   simulate [--csv FILE] [DEVICES ...]      default: 1000 8192 131072 1048576, ascending
  * Beside it a loop written by hand for this one schedule, without records of stages or causes: what an interpreter
- * could at best approach. */
+ * could at best approach. Processor time, the best of some turns, so that other load matters less. FILE is what
+ * bench/simulate/scale.gnuplot draws. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -25,7 +28,7 @@ static const pp_cost_table costs = {.forward_ns = 1000003,
 
 static double now_s(void) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -174,31 +177,105 @@ static figures run_by_hand(int device_count, int iterations) {
   return f;
 }
 
-int main(int argc, char **argv) {
-  const char *defaults[] = {"", "4", "1000", "131072"};
-  int count = argc > 1 ? argc : 4;
-  double smallest = 0;
-  printf("%9s %10s %12s %12s %10s %10s %10s %8s\n", "devices", "iterations", "stages", "stages/s", "of smallest",
-         "by hand/s", "of by hand", "RSS MB");
-  for (int place = 1; place < count; place++) {
-    int devices = atoi(argc > 1 ? argv[place] : defaults[place]);
-    int iterations = devices >= 100000 ? 2 : 4000000 / (devices * stages_per_iteration) + 1;
-    setup s;
-    prepare(&s, devices, iterations, false);
-    figures f = run_timeline(&s.config);
-    figures hand = run_by_hand(devices, iterations);
-    if (hand.makespan_ns != f.makespan_ns || hand.stages != f.stages) {
+typedef struct result {
+  int devices, iterations;
+  figures timeline, by_hand;
+  double memory_mib; /* the process's peak: sizes ascend */
+} result;
+
+static result measure(int devices) {
+  enum { turns = 5, turns_of_large = 2, large = 1000000 };
+  result r = {.devices = devices, .iterations = devices >= 100000 ? 2 : 4000000 / (devices * stages_per_iteration) + 1};
+  setup s;
+  prepare(&s, devices, r.iterations, false);
+  for (int turn = 0; turn < (devices >= large ? turns_of_large : turns); turn++) {
+    figures timeline = run_timeline(&s.config), by_hand = run_by_hand(devices, r.iterations);
+    if (by_hand.makespan_ns != timeline.makespan_ns || by_hand.stages != timeline.stages) {
       fprintf(stderr, "simulate: %d devices: the timeline ends at %lld ns, the loop by hand at %lld ns\n", devices,
-              (long long)f.makespan_ns, (long long)hand.makespan_ns);
+              (long long)timeline.makespan_ns, (long long)by_hand.makespan_ns);
+      exit(EXIT_FAILURE);
+    }
+    if (turn == 0 || timeline.seconds < r.timeline.seconds)
+      r.timeline = timeline;
+    if (turn == 0 || by_hand.seconds < r.by_hand.seconds)
+      r.by_hand = by_hand;
+  }
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  r.memory_mib = (double)usage.ru_maxrss / 1024;
+  return r;
+}
+
+static double rate_of(figures f) { return (double)f.stages / f.seconds; }
+
+/* What the project asks of a size. */
+static void print_marks(const result *r, double cost, double log_ratio) {
+  const char *const words[] = {"no", "yes"};
+  if (r->devices == 1000)
+    printf("  1000 devices: at least 5 M stages/s: %s\n", words[rate_of(r->timeline) >= 5e6]);
+  if (r->devices == 131072)
+    printf("  131072 devices: within 10 s: %s, within 1 GiB: %s\n", words[r->timeline.seconds <= 10],
+           words[r->memory_mib <= 1024]);
+  if (r->devices == 1048576)
+    printf("  1048576 devices: within 120 s: %s, within 8 GiB: %s\n", words[r->timeline.seconds <= 120],
+           words[r->memory_mib <= 8192]);
+  if (log_ratio > 1)
+    printf("  %d devices: cost per stage grows no faster than the logarithm: %s (%.2f, log %.2f)\n", r->devices,
+           words[cost <= log_ratio], cost, log_ratio);
+}
+
+static void write_csv(const char *path, const result *results, int count) {
+  FILE *file = fopen(path, "w");
+  if (file == NULL) {
+    fprintf(stderr, "simulate: %s: cannot be written\n", path);
+    exit(EXIT_FAILURE);
+  }
+  fprintf(file, "devices,stages,cpu_s,ns_per_stage,log_ns_per_stage,by_hand_ns_per_stage,peak_mib\n");
+  for (int place = 0; place < count; place++) {
+    const result *r = &results[place];
+    double log_cost = 1e9 / rate_of(results[0].timeline) * log(r->devices) / log(results[0].devices);
+    fprintf(file, "%d,%lld,%.4f,%.3f,%.3f,%.3f,%.0f\n", r->devices, (long long)r->timeline.stages, r->timeline.seconds,
+            1e9 / rate_of(r->timeline), log_cost, 1e9 / rate_of(r->by_hand), r->memory_mib);
+  }
+  fclose(file);
+}
+
+int main(int argc, char **argv) {
+  enum { most = 32 };
+  const char *csv = NULL;
+  int sizes[most] = {1000, 8192, 131072, 1048576}, count = 0;
+  for (int place = 1; place < argc; place++) {
+    if (strcmp(argv[place], "--csv") == 0 && place + 1 < argc) {
+      csv = argv[++place];
+      continue;
+    }
+    int devices = atoi(argv[place]);
+    if (devices < 2 || devices > 4194304 || count == most || (count > 0 && devices <= sizes[count - 1])) {
+      fprintf(stderr, "simulate: %s: allowed are --csv FILE and up to %d ascending numbers of devices, 2 to 4194304\n",
+              argv[place], most);
       return EXIT_FAILURE;
     }
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    double rate = (double)f.stages / f.seconds, hand_rate = (double)hand.stages / hand.seconds;
-    if (place == 1)
-      smallest = rate;
-    printf("%9d %10d %12lld %12.3g %10.2f %10.3g %10.3f %8.0f\n", devices, iterations, (long long)f.stages, rate,
-           rate / smallest, hand_rate, rate / hand_rate, (double)usage.ru_maxrss / 1024);
+    sizes[count++] = devices;
   }
+  if (count == 0)
+    count = 4;
+  result results[most];
+  printf("%9s %10s %12s %9s %10s %8s %8s %12s %10s %9s\n", "devices", "iterations", "stages", "CPU s", "stages/s",
+         "cost", "log", "by hand/s", "of by hand", "peak MiB");
+  for (int place = 0; place < count; place++) {
+    results[place] = measure(sizes[place]);
+    const result *r = &results[place];
+    printf("%9d %10d %12lld %9.2f %10.3g %8.2f %8.2f %12.3g %10.2f %9.0f\n", r->devices, r->iterations,
+           (long long)r->timeline.stages, r->timeline.seconds, rate_of(r->timeline),
+           rate_of(results[0].timeline) / rate_of(r->timeline), log(r->devices) / log(sizes[0]), rate_of(r->by_hand),
+           rate_of(r->timeline) / rate_of(r->by_hand), r->memory_mib);
+    fflush(stdout);
+  }
+  printf("marks\n");
+  for (int place = 0; place < count; place++)
+    print_marks(&results[place], rate_of(results[0].timeline) / rate_of(results[place].timeline),
+                log(sizes[place]) / log(sizes[0]));
+  if (csv != NULL)
+    write_csv(csv, results, count);
   return 0;
 }

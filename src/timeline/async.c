@@ -39,12 +39,12 @@ void pp_async_iterations(const pp_timeline *timeline, int64_t device, int64_t lo
 
 /* What the device computes in its local round in hand. */
 static void count_work(pp_timeline *timeline, int64_t device) {
-  pp_device_state *state = &timeline->devices[device];
   int64_t first = 0, end = 0;
   pp_async_iterations(timeline, device, timeline->async->devices[device].local_round, &first, &end);
-  state->left_ns = 0;
+  timeline->left_ns[device] = 0;
   for (int64_t iteration = first; iteration < end; iteration++)
-    state->left_ns = pp_later(timeline, state->left_ns, pp_round_program(timeline, device, iteration)->device_work_ns);
+    timeline->left_ns[device] =
+        pp_later(timeline, timeline->left_ns[device], pp_round_program(timeline, device, iteration)->device_work_ns);
 }
 
 pp_status pp_async_create(pp_timeline *timeline) {

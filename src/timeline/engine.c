@@ -23,7 +23,7 @@ void pp_engine_count_iteration(pp_timeline *timeline, int64_t device, const pp_p
   times->bytes_up = pp_later(timeline, times->bytes_up, program->bytes_up);
   times->bytes_down = pp_later(timeline, times->bytes_down, program->bytes_down);
   timeline->device_busy += busy;
-  timeline->devices[device].left_ns -= program->device_work_ns;
+  timeline->left_ns[device] -= program->device_work_ns;
   timeline->stage_count += program->count;
 }
 
@@ -31,7 +31,8 @@ void pp_engine_enqueue(pp_timeline *timeline, int64_t device, int index) {
   const pp_device_state *state = &timeline->devices[device];
   pp_ns key = state->arrival;
   if (timeline->scenario->policy == PP_POLICY_PRIORITY)
-    key = pp_round_program(timeline, device, state->iteration)->steps[index].device_before_ns - state->left_ns;
+    key =
+        pp_round_program(timeline, device, state->iteration)->steps[index].device_before_ns - timeline->left_ns[device];
   pp_queue_push(&timeline->waiting, key, device);
 }
 
@@ -226,7 +227,7 @@ void pp_engine_begin_work(pp_timeline *timeline, int64_t device) {
   pp_device_state *state = &timeline->devices[device];
   state->iteration = 0;
   if (timeline->scenario->policy == PP_POLICY_PRIORITY)
-    state->left_ns = round_work(timeline, device);
+    timeline->left_ns[device] = round_work(timeline, device);
   if (timeline->plans[state->plan].event_driven)
     pp_reactive_begin_round(timeline, device);
   else

@@ -16,16 +16,17 @@ typedef struct pp_span {
   pp_ns start_ns, end_ns;
 } pp_span;
 
+/* One cache line: of many devices every visit misses the caches. */
 typedef struct pp_device_state {
   pp_ns compute_free, up_free, down_free; /* down_free is not used where the link is shared */
   pp_ns replica_free;
   pp_ns arrival;     /* of the upload that the replica takes next */
-  pp_ns left_ns;     /* what the device computes from the iteration in hand to the end of the round */
   int64_t base;      /* its first span of the round */
   int32_t iteration; /* in the round */
   int32_t next;      /* operation of the iteration, for devices whose order is static */
   int32_t plan;
 } pp_device_state;
+_Static_assert(sizeof(pp_device_state) <= 64, "a device's state fits a cache line");
 
 /* Of a device that is woken to choose. */
 typedef struct pp_device_lanes {
@@ -48,6 +49,7 @@ struct pp_timeline {
   bool has_own_slots;   /* slot k serves device k alone */
   pp_class_plan *plans; /* (class_count) */
   pp_device_state *devices;
+  pp_ns *left_ns;         /* (device_count) what a device computes from the iteration in hand to the end of the round */
   pp_device_lanes *lanes; /* (device_count), NULL where no device is woken */
 
   pp_presence *presence; /* presence.c; NULL where all devices are always there and waited for */

@@ -235,7 +235,7 @@ void pp_presence_end_iteration(pp_timeline *timeline, int64_t device, const pp_p
   pp_device_state *state = &timeline->devices[device];
   pp_attendance *at = &timeline->presence->devices[device];
   const pp_class_plan *plan = &timeline->plans[state->plan];
-  state->left_ns -= program->device_work_ns;
+  timeline->left_ns[device] -= program->device_work_ns;
   if (at->silent_at == state->iteration + 1)
     post(timeline, EVENT_SILENCE, device, state->compute_free);
   if (state->iteration + 1 < timeline->round_iterations[state->plan])

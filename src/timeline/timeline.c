@@ -71,6 +71,7 @@ static pp_status lay_out(pp_timeline *timeline, int64_t *instants) {
 static pp_status create_devices(pp_timeline *timeline, int64_t *instants) {
   size_t count = (size_t)timeline->device_count;
   PP_TRY(pp_alloc(count, sizeof *timeline->devices, "the timeline's devices", &timeline->devices));
+  PP_TRY(pp_alloc(count, sizeof *timeline->left_ns, "the timeline's devices", &timeline->left_ns));
   PP_TRY(pp_alloc(count, sizeof *timeline->device_times, "the timeline's devices", &timeline->device_times));
   PP_TRY(pp_alloc(count, sizeof *timeline->model_up, "the timeline's devices", &timeline->model_up));
   PP_TRY(pp_alloc(count, sizeof *timeline->model_down, "the timeline's devices", &timeline->model_down));
@@ -151,6 +152,7 @@ void pp_timeline_destroy(pp_timeline *timeline) {
   free(timeline->plans);
   free(timeline->round_iterations);
   free(timeline->devices);
+  free(timeline->left_ns);
   free(timeline->device_times);
   free(timeline->lanes);
   free(timeline->device_chain);
