@@ -1,5 +1,5 @@
 # Cost per stage over the number of devices. From the repository's root:
-#   build/bench/simulate/simulate --csv docs/scale.csv && gnuplot bench/simulate/scale.gnuplot
+#   build/bench/simulate/simulate --csv docs/scale.csv 1000 8192 32768 131072 1048576 && gnuplot bench/simulate/scale.gnuplot
 # writes docs/scale.svg and docs/scale.png.
 set datafile separator ','
 set logscale x

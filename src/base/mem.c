@@ -5,9 +5,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Arrays of many devices are visited in the order of time, here and there: with small pages most visits would miss the
- * TLB. Blocks of at least so many pages ask for large ones; a kernel that has none ignores it. */
-enum { LARGE_PAGE = 2 << 20, LARGE_BLOCK = 2 * LARGE_PAGE };
+/* Arrays of many devices are visited in the order of time, here and there: with small pages most visits miss the TLB.
+ * Large blocks ask for large pages in what lies between two borders of such pages; a kernel that has none ignores it.
+ */
+static void ask_for_large_pages(void *memory, size_t bytes) {
+  const size_t page = (size_t)2 << 20, least = 8 * page;
+  if (bytes < least)
+    return;
+  size_t before = (page - (uintptr_t)memory % page) % page;
+  (void)madvise((char *)memory + before, (bytes - before) / page * page, MADV_HUGEPAGE);
+}
 
 pp_status pp_alloc(size_t count, size_t size, const char *what, void *out) {
   size_t bytes = 0;
@@ -16,12 +23,10 @@ pp_status pp_alloc(size_t count, size_t size, const char *what, void *out) {
   bytes = (bytes + PP_ALIGNMENT - 1) / PP_ALIGNMENT * PP_ALIGNMENT;
   if (bytes == 0)
     bytes = PP_ALIGNMENT;
-  bool is_large = bytes >= LARGE_BLOCK && bytes <= SIZE_MAX - LARGE_PAGE;
-  void *memory = aligned_alloc(is_large ? LARGE_PAGE : PP_ALIGNMENT, bytes);
+  void *memory = aligned_alloc(PP_ALIGNMENT, bytes);
   if (memory == NULL)
     return pp_fail_memory(what, bytes);
-  if (is_large)
-    (void)madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+  ask_for_large_pages(memory, bytes);
   memset(memory, 0, bytes);
   memcpy(out, &memory, sizeof memory);
   return NULL;
