@@ -23,10 +23,10 @@ static void take(pp_walk *walk, pp_cause cause, pp_ns since) {
 }
 
 /* As take, for a stage that by the model ends length_ns after its start: what is later is overrun. */
-static void take_stage(pp_walk *walk, pp_cause cause, pp_span span, pp_ns length_ns) {
-  if (walk->timeline->due != NULL && span.end_ns - span.start_ns > length_ns)
-    take(walk, PP_CAUSE_OVERRUN, span.start_ns + length_ns);
-  take(walk, cause, span.start_ns);
+static void take_stage(pp_walk *walk, pp_cause cause, const pp_span *span, pp_ns length_ns) {
+  if (walk->timeline->due != NULL && span->end_ns - span->start_ns > length_ns)
+    take(walk, PP_CAUSE_OVERRUN, span->start_ns + length_ns);
+  take(walk, cause, span->start_ns);
 }
 
 /* Where a walk stands: an operation of an iteration of a device. */
@@ -106,7 +106,7 @@ static int over_transfers(pp_walk *walk, const pp_place *place, int index) {
       const pp_link *link = step->resource == PP_RESOURCE_UPLINK ? &place->plan->up : &place->plan->down;
       length = pp_transfer_end(walk->timeline, link, step, span->start_ns) - span->start_ns;
     }
-    take_stage(walk, transfer_cause(step), *span, length);
+    take_stage(walk, transfer_cause(step), span, length);
     pp_ns ready = place->spans[step->source].end_ns;
     int holder = span->start_ns > ready ? before(place, index) : -1;
     if (timeline->due != NULL)
@@ -125,7 +125,7 @@ static void over_model(pp_walk *walk, pp_cause cause, const pp_link *link, pp_ns
   if (observed)
     take(walk, PP_CAUSE_OVERRUN, span.end_ns + latency_ns);
   take(walk, PP_CAUSE_LATENCY, span.end_ns);
-  take_stage(walk, cause, span, observed ? pp_link_finish(link, span.start_ns, bytes) - span.start_ns : 0);
+  take_stage(walk, cause, &span, observed ? pp_link_finish(link, span.start_ns, bytes) - span.start_ns : 0);
   if (observed)
     take(walk, PP_CAUSE_OVERRUN, ready);
 }
@@ -180,46 +180,46 @@ static int before_iteration(pp_walk *walk, pp_place *place) {
 }
 
 /* From the start of an operation (walk->time) back to where the gap began, or to the beginning of the round. */
-static void walk_back(pp_walk *walk, pp_place place, int index) {
+static void walk_back(pp_walk *walk, pp_place *place, int index) {
   const pp_timeline *timeline = walk->timeline;
   while (walk->time > walk->from) {
-    const pp_step *step = &place.program->steps[index];
+    const pp_step *step = &place->program->steps[index];
     if (step->resource == PP_RESOURCE_SERVER) {
       if (timeline->due != NULL)
-        take(walk, PP_CAUSE_OVERRUN, timeline->due[&place.spans[index] - timeline->spans]);
+        take(walk, PP_CAUSE_OVERRUN, timeline->due[&place->spans[index] - timeline->spans]);
       if (step->starts_piece) {
-        take(walk, PP_CAUSE_SERVER_QUEUE, arrival_of(timeline, &place, step->source));
-        index = over_transfers(walk, &place, step->source);
+        take(walk, PP_CAUSE_SERVER_QUEUE, arrival_of(timeline, place, step->source));
+        index = over_transfers(walk, place, step->source);
       } else {
         index = step->previous;
       }
     } else {
       if (timeline->due != NULL)
-        take(walk, PP_CAUSE_OVERRUN, timeline->due[&place.spans[index] - timeline->spans]);
-      pp_ns data = step->source >= 0 ? arrival_of(timeline, &place, step->source) : -1;
+        take(walk, PP_CAUSE_OVERRUN, timeline->due[&place->spans[index] - timeline->spans]);
+      pp_ns data = step->source >= 0 ? arrival_of(timeline, place, step->source) : -1;
       if (data >= 0 && data >= walk->time) {
-        index = over_transfers(walk, &place, step->source);
+        index = over_transfers(walk, place, step->source);
       } else {
-        index = before(&place, index);
+        index = before(place, index);
         if (index < 0 && timeline->async != NULL) {
-          index = before_iteration(walk, &place);
+          index = before_iteration(walk, place);
           if (index < 0)
             return;
         }
-        if (index < 0 && place.iteration == 0) {
+        if (index < 0 && place->iteration == 0) {
           if (timeline->round > 0 || timeline->round_start > 0)
-            over_model_download(walk, place.device, timeline->round_start);
+            over_model_download(walk, place->device, timeline->round_start);
           return;
         }
         if (index < 0) {
-          place = place_of(timeline, place.device, place.iteration - 1);
-          index = place.program->last_device_step;
+          *place = place_of(timeline, place->device, place->iteration - 1);
+          index = place->program->last_device_step;
         }
       }
     }
     pp_cause cause =
-        place.program->steps[index].resource == PP_RESOURCE_DEVICE ? PP_CAUSE_DEVICE_COMPUTE : PP_CAUSE_SERVER_COMPUTE;
-    take_stage(walk, cause, place.spans[index], place.program->steps[index].length_ns);
+        place->program->steps[index].resource == PP_RESOURCE_DEVICE ? PP_CAUSE_DEVICE_COMPUTE : PP_CAUSE_SERVER_COMPUTE;
+    take_stage(walk, cause, &place->spans[index], place->program->steps[index].length_ns);
   }
 }
 
@@ -234,7 +234,8 @@ void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iterati
   if (timeline->overflow)
     return; /* the run is over */
   pp_walk walk = {timeline, timeline->device_times[device].cause_ns, from, start};
-  walk_back(&walk, place_of(timeline, device, iteration), index);
+  pp_place place = place_of(timeline, device, iteration);
+  walk_back(&walk, &place, index);
   end_walk(&walk);
 }
 
@@ -247,7 +248,8 @@ void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t
   pp_ns *causes = timeline->slot_times[slot].cause_ns;
   pp_ns free = timeline->slot_free[slot];
   pp_walk walk = {timeline, causes, free > timeline->round_start ? free : timeline->round_start, start};
-  walk_back(&walk, place_of(timeline, device, iteration), index);
+  pp_place place = place_of(timeline, device, iteration);
+  walk_back(&walk, &place, index);
   end_walk(&walk);
   if (free >= timeline->round_start)
     return;
@@ -270,7 +272,7 @@ static pp_ns model_arrival(const pp_timeline *timeline, int64_t device) {
 
 /* Over the aggregate itself; under the wall clock what is later than the model says is overrun. */
 static void over_aggregate(pp_walk *walk, pp_span aggregate, pp_ns due) {
-  take_stage(walk, PP_CAUSE_AGGREGATION, aggregate, walk->timeline->scenario->aggregate_ns);
+  take_stage(walk, PP_CAUSE_AGGREGATION, &aggregate, walk->timeline->scenario->aggregate_ns);
   if (walk->timeline->due != NULL)
     take(walk, PP_CAUSE_OVERRUN, due);
 }
@@ -301,8 +303,8 @@ static void walk_back_from_aggregate(pp_walk *walk, pp_ns due) {
   over_model_upload(walk, device);
   pp_place place = place_of(timeline, device, timeline->round_iterations[timeline->devices[device].plan] - 1);
   int index = place.program->last_device_step;
-  take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
-  walk_back(walk, place, index);
+  take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, &place.spans[index], place.program->steps[index].length_ns);
+  walk_back(walk, &place, index);
   end_walk(walk);
 }
 
@@ -354,8 +356,8 @@ void pp_causes_async_aggregate(pp_timeline *timeline, int64_t aggregate) {
   const pp_update *last = pp_async_last_update(timeline, aggregate);
   pp_place place = {0};
   int index = over_update(&walk, last->device, last->local_round, &place);
-  take_stage(&walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
-  walk_back(&walk, place, index);
+  take_stage(&walk, PP_CAUSE_DEVICE_COMPUTE, &place.spans[index], place.program->steps[index].length_ns);
+  walk_back(&walk, &place, index);
   end_walk(&walk);
 }
 
@@ -368,8 +370,8 @@ static void walk_turn(pp_walk *walk, int64_t device, int64_t next) {
     return;
   pp_place place = place_of(timeline, device, timeline->round_iterations[timeline->devices[device].plan] - 1);
   int index = place.program->last_device_step;
-  take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, place.spans[index], place.program->steps[index].length_ns);
-  walk_back(walk, place, index);
+  take_stage(walk, PP_CAUSE_DEVICE_COMPUTE, &place.spans[index], place.program->steps[index].length_ns);
+  walk_back(walk, &place, index);
 }
 
 void pp_causes_turn(pp_timeline *timeline, int64_t device, int64_t next, pp_ns start) {

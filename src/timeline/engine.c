@@ -128,8 +128,28 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
   pp_engine_finish_device(timeline, device);
 }
 
+/* Of many devices each visit misses the caches: what the next ones will touch is fetched ahead, of the first in the
+ * queue all, of those that may follow it where to find that. */
+static void look_ahead(const pp_timeline *timeline) {
+  const pp_queue *waiting = &timeline->waiting;
+  if (waiting->count == 0 || timeline->presence != NULL)
+    return; /* who is cut may stand anywhere */
+  int64_t device = waiting->entries[0].id;
+  const pp_device_state *state = &timeline->devices[device];
+  const pp_span *spans = timeline->spans + state->base + state->iteration * timeline->plans[state->plan].stride;
+  const pp_step *step = &pp_round_program(timeline, device, state->iteration)->steps[state->next];
+  __builtin_prefetch(spans + step->source + 2, 0);
+  __builtin_prefetch(spans + state->next, 1);
+  __builtin_prefetch(spans + state->next + 3, 1);
+  __builtin_prefetch(&timeline->device_times[device], 1);
+  __builtin_prefetch((const char *)(&timeline->device_times[device] + 1) - 1, 1);
+  for (int64_t place = 1; place < 5 && place < waiting->count; place++)
+    __builtin_prefetch(&timeline->devices[waiting->entries[place].id], 1);
+}
+
 static void dispatch(pp_timeline *timeline) {
   int64_t device = pp_queue_pop(&timeline->waiting).id;
+  look_ahead(timeline);
   if (timeline->presence != NULL && pp_presence_is_cut(timeline, device))
     return; /* dropped */
   if (timeline->has_own_slots && timeline->async != NULL && timeline->slot_free[device] > timeline->now) {

@@ -20,7 +20,7 @@ PP_MUST_CHECK pp_status pp_queue_init(pp_queue *queue, int64_t room, const char 
 void pp_queue_fini(pp_queue *queue);
 
 static inline bool pp_queue_before(pp_queue_entry a, pp_queue_entry b) {
-  return a.key < b.key || (a.key == b.key && a.id < b.id);
+  return (a.key < b.key) | ((a.key == b.key) & (a.id < b.id));
 }
 
 static inline void pp_queue_push(pp_queue *queue, pp_ns key, int64_t id) {
@@ -40,8 +40,11 @@ static inline void pp_queue_push(pp_queue *queue, pp_ns key, int64_t id) {
 /* Removes the first entry; the queue must not be empty. */
 static inline pp_queue_entry pp_queue_pop(pp_queue *queue) {
   pp_queue_entry *entries = queue->entries;
-  pp_queue_entry first = entries[0], last = entries[--queue->count];
-  int64_t hole = 0, count = queue->count;
+  const pp_queue_entry first = entries[0];
+  const int64_t count = --queue->count;
+  /* By halves: an entry that has just been written so cannot be read whole before it is in the cache. */
+  const pp_queue_entry last = {*(volatile pp_ns *)&entries[count].key, *(volatile int64_t *)&entries[count].id};
+  int64_t hole = 0;
   for (;;) {
     int64_t child = 4 * hole + 1;
     if (child >= count)
