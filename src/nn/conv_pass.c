@@ -6,6 +6,8 @@
  *   in the second-level cache for everything that is done with it.
  * - On small images most taps would read padding. There every position is a class of its own, of the taps that fall
  *   inside the image, and its pixels are that position in all samples, which are one group.
+ * 3x3 taps of stride 1 on larger images are transformed instead (winograd.h): each of 16 places is one class of all
+ * tiles, with one tap.
  *
  * Pooling happens before the normalisation, which then runs on a quarter of the values; backward, no gradient of z is
  * ever written but for the groups at hand. In training the bias cancels in the batch norm: it enters the running mean
@@ -14,6 +16,7 @@
  * Threads share out groups, or where there are few the output channels, and of the weights' gradient the weights: every
  * value is one sum in the order of the groups, so it is the same bits however it is shared. */
 #include "nn/norm.h"
+#include "nn/winograd.h"
 
 #include <string.h>
 
@@ -24,6 +27,8 @@ enum {
 };
 
 static bool is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pixels(layer->middle) <= SMALL_PIXELS; }
+
+static bool is_transformed(const pp_layer *layer) { return pp_winograd_suits(layer) && !is_small(layer); }
 
 /* Samples of one group. */
 static int64_t group_of(const pp_layer *layer, int64_t samples) {
@@ -41,7 +46,7 @@ static int64_t bordered_elements(bordered b) { return b.channels * b.height * b.
 
 /* The input as forward reads it. */
 static bordered bordered_x(const pp_layer *layer) {
-  int64_t pad = is_small(layer) ? 0 : layer->padding;
+  int64_t pad = is_small(layer) || is_transformed(layer) ? 0 : layer->padding;
   return (bordered){layer->input.channels, layer->input.height + 2 * pad, layer->input.width + 2 * pad, pad, pad};
 }
 
@@ -55,7 +60,7 @@ static int64_t rows_after(const pp_layer *layer, int64_t input, int64_t middle) 
 }
 static bordered bordered_dz(const pp_layer *layer) {
   pp_shape in = layer->input, mid = layer->middle;
-  if (is_small(layer))
+  if (is_small(layer) || is_transformed(layer))
     return (bordered){mid.channels, mid.height, mid.width, 0, 0};
   int64_t before = rows_before(layer);
   return (bordered){mid.channels, before + mid.height + rows_after(layer, in.height, mid.height),
@@ -76,10 +81,13 @@ typedef struct conv_pass {
   pp_norm norm;
   float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
   float *dweights; /* packed as forward's */
-  float *x, *dz;   /* (buffers) groups, with borders of zeros */
+  float *x, *dz;   /* (buffers) groups, with borders of zeros; x transformed where the product is */
+  /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
+  float *sums, *spread, *patches;
+  float *zeros; /* (channels) */
   /* Where a whole group's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class
    * after class, in the bordered dz and in dx. */
-  int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx;
+  int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx; /* in_x and in_z alone, of tiles, where it is transformed */
   int64_t group, buffers;
   int64_t first_group, groups; /* at hand */
   int64_t cuts;                /* of the channels */
@@ -91,13 +99,23 @@ static int64_t depth_of(const pp_layer *layer, int64_t channels) {
   return (int64_t)layer->kernel * layer->kernel * channels;
 }
 
+/* Rows of a packed panel. */
+static int64_t packed_rows(const pp_layer *layer, int64_t channels) {
+  return is_transformed(layer) ? PP_PLACES * channels : depth_of(layer, channels);
+}
+
 static int64_t packed_elements(const pp_layer *layer, int64_t outputs, int64_t inputs, const pp_kernels *kernels) {
   if (layer->depthwise)
     return depth_of(layer, outputs) + PP_KERNEL_SLACK;
-  return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * depth_of(layer, inputs);
+  return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * packed_rows(layer, inputs);
 }
 
+/* Floats of a transformed group with the channels of that shape. */
+static int64_t tile_elements(const conv_pass *pass, pp_shape shape) { return pp_winograd_elements(shape, pass->group); }
+
 static int64_t x_elements(const conv_pass *pass) {
+  if (is_transformed(pass->run->layer))
+    return tile_elements(pass, pass->run->layer->input);
   return pp_cut_round(pass->group * bordered_elements(bordered_x(pass->run->layer)) + PP_KERNEL_SLACK);
 }
 static int64_t dz_elements(const conv_pass *pass) {
@@ -116,7 +134,10 @@ static conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, 
   pass.buffers = threads == 1 ? 1 : pp_least(groups, WAVE * threads);
   pp_cutter *values = training ? kept : scratch;
   int64_t held = training ? samples : pass.buffers * pass.group;
-  int64_t positions = is_small(layer) ? 1 : pp_pixels(layer->middle),
+  bool transformed = is_transformed(layer);
+  int64_t positions = is_small(layer) ? 1
+                      : transformed   ? pp_winograd_tiles(layer->middle)
+                                      : pp_pixels(layer->middle),
           inputs = is_small(layer) ? 1 : pp_pixels(layer->input);
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
@@ -128,7 +149,14 @@ static conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, 
   pass.dz = pp_cut(scratch, training ? pass.buffers * dz_elements(&pass) : 0);
   pass.in_x = (int32_t *)pp_cut(scratch, pass.group * positions);
   pass.in_z = (int32_t *)pp_cut(scratch, pass.group * positions);
-  if (training) {
+  if (transformed) {
+    int64_t tiles_in = pass.buffers * tile_elements(&pass, layer->input);
+    int64_t tiles_out = pass.buffers * tile_elements(&pass, layer->middle);
+    pass.zeros = pp_cut(scratch, pp_most(in, out));
+    pass.sums = pp_cut(scratch, training ? pp_most(tiles_in, tiles_out) : tiles_out);
+    pass.spread = pp_cut(scratch, training ? tiles_out : 0);
+    pass.patches = pp_cut(scratch, training ? tiles_out : 0);
+  } else if (training) {
     pass.in_dz = (int32_t *)pp_cut(scratch, pass.group * positions);
     pass.back_dz = (int32_t *)pp_cut(scratch, pass.group * inputs);
     pass.back_dx = (int32_t *)pp_cut(scratch, pass.group * inputs);
@@ -188,6 +216,8 @@ static uint64_t live_taps(const pp_layer *layer) {
   return live;
 }
 
+static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
+
 /* A pass over the run's samples, its offsets listed for as much as it needs. */
 static conv_pass pass_of(const pp_layer_run *run, bool backward) {
   const pp_layer *layer = run->layer;
@@ -199,6 +229,14 @@ static conv_pass pass_of(const pp_layer_run *run, bool backward) {
   bordered bz = bordered_dz(layer);
   pass.groups = (run->samples + pass.group - 1) / pass.group;
   pass.live = live_taps(layer);
+  if (is_transformed(layer)) {
+    for (int64_t tile = 0; tile < images * pp_winograd_tiles(mid); tile++) {
+      pass.in_x[tile] = (int32_t)(tile * layer->input.channels);
+      pass.in_z[tile] = (int32_t)(tile * mid.channels);
+    }
+    clear(pass.zeros, pp_most(layer->input.channels, mid.channels));
+    return pass;
+  }
   list_pixels(bordered_x(layer), images, 0, 0, rows, columns, stride, pass.in_x);
   list_pixels(plain(mid), images, 0, 0, rows, columns, 1, pass.in_z);
   if (!backward)
@@ -240,12 +278,17 @@ static void pack(const conv_pass *pass, bool turned, pp_range to) {
         pass->weights[tap * out + c] = weight[c * taps + tap];
     return;
   }
+  int64_t rows = turned ? out : in;
   for (int64_t first = to.first; first < to.end; first += kernels->panel) {
     int64_t width = pp_least(to.end - first, kernels->panel);
+    float *panel = pass->weights + first * packed_rows(layer, rows);
+    float *packed = is_transformed(layer) ? pp_winograd_taps(kernels, panel, rows) : panel;
     if (turned)
-      kernels->pack_turned(weight + first * taps, in, out, taps, pass->live, width, pass->weights + first * out * taps);
+      kernels->pack_turned(weight + first * taps, in, out, taps, pass->live, width, packed);
     else
-      kernels->pack(weight + first * in * taps, in, taps, pass->live, width, pass->weights + first * in * taps);
+      kernels->pack(weight + first * in * taps, in, taps, pass->live, width, packed);
+    if (is_transformed(layer))
+      pp_winograd_weigh(kernels, rows, turned, panel);
   }
 }
 
@@ -261,17 +304,21 @@ static void unpack_add(const conv_pass *pass, pp_range at) {
         dweight[c * taps + tap] += pass->dweights[tap * out + c];
     return;
   }
-  for (int64_t first = at.first; first < at.end; first += kernels->panel)
-    kernels->unpack_add(pass->dweights + first * in * taps, in, taps, pass->live,
-                        pp_least(at.end - first, kernels->panel), dweight + first * in * taps);
+  for (int64_t first = at.first; first < at.end; first += kernels->panel) {
+    float *packed = pass->dweights + first * packed_rows(layer, in);
+    if (is_transformed(layer)) {
+      pp_winograd_unweigh(kernels, in, packed);
+      packed = pp_winograd_taps(kernels, packed, in);
+    }
+    kernels->unpack_add(packed, in, taps, pass->live, pp_least(at.end - first, kernels->panel),
+                        dweight + first * in * taps);
+  }
 }
-
-static void clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
 /* The packed gradients of live taps. */
 static void clear_gradient(const conv_pass *pass, pp_range at) {
   const pp_layer *layer = pass->run->layer;
-  int64_t panel = pass->run->kernels->panel, taps = depth_of(layer, 1), in = layer->input.channels;
+  int64_t panel = pass->run->kernels->panel, taps = packed_rows(layer, 1), in = layer->input.channels;
   if (layer->depthwise) {
     for (int64_t tap = 0; tap < taps; tap++)
       clear(pass->dweights + tap * in + at.first, at.end - at.first);
@@ -290,12 +337,22 @@ static void copy_in(const float *x, pp_shape shape, bordered b, float *to) {
     memcpy(to + ((b.top + y) * b.width + b.left) * b.channels, x, (size_t)row * sizeof *x);
 }
 
+/* An image of a transformed group. */
+static pp_winograd_image transformed(const conv_pass *pass, pp_shape shape) {
+  return (pp_winograd_image){.shape = shape, .plane = tile_elements(pass, shape) / PP_PLACES, .zeros = pass->zeros};
+}
+
 static void read_image(const conv_pass *pass, int64_t group, int64_t image, int64_t buffer) {
   const pp_layer *layer = pass->run->layer;
   bordered b = bordered_x(layer);
-  if (copies_x(layer))
-    copy_in(pass->input + (group * pass->group + image) * pp_shape_elements(layer->input), layer->input, b,
-            pass->x + buffer * x_elements(pass) + image * bordered_elements(b));
+  const float *x = pass->input + (group * pass->group + image) * pp_shape_elements(layer->input);
+  float *to = pass->x + buffer * x_elements(pass);
+  if (is_transformed(layer)) {
+    pp_winograd_image of = transformed(pass, layer->input);
+    pp_winograd_read(pass->run->kernels, &of, x, to + image * pp_winograd_tiles(layer->input) * layer->input.channels);
+  } else if (copies_x(layer)) {
+    copy_in(x, layer->input, b, to + image * bordered_elements(b));
+  }
 }
 
 /* A group's input as the kernels read it. */
@@ -359,10 +416,60 @@ static void weigh(const conv_pass *pass, const pp_window *window, const float *x
                              pass->dweights + o * depth_of(layer, layer->input.channels));
 }
 
-/* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for a group, part of it. */
-static void forward_product(const conv_pass *pass, int64_t images, const float *x, float *z, const float *dz,
+/* Of transformed groups: some channels of `to`, at every place a product over the channels of `from`. */
+static void transformed_product(const conv_pass *pass, int64_t images, pp_shape from, const float *tiles, pp_shape to,
+                                pp_range at, float *sums, float *image) {
+  const pp_kernels *kernels = pass->run->kernels;
+  bool turned = from.channels == pass->run->layer->middle.channels;
+  pp_winograd_image in = transformed(pass, from), out = transformed(pass, to);
+  pp_window window = {.x_offsets = turned ? pass->in_z : pass->in_x,
+                      .y_offsets = turned ? pass->in_x : pass->in_z,
+                      .pixels = images * pp_winograd_tiles(to),
+                      .runs = 1,
+                      .run_length = from.channels};
+  for (int64_t place = 0; place < PP_PLACES; place++)
+    for (int64_t o = at.first; o < at.end; o += kernels->panel)
+      kernels->convolve(&window, tiles + place * in.plane,
+                        pass->weights + (o * PP_PLACES + place * kernels->panel) * from.channels,
+                        pp_least(at.end - o, kernels->panel), sums + place * out.plane + o);
+  for (int64_t g = 0; g < images; g++)
+    pp_winograd_write(kernels, &out, sums + g * pp_winograd_tiles(to) * to.channels, at,
+                      image + g * pp_shape_elements(to));
+}
+
+/* The weights' gradient at some places. */
+static void transformed_gradient(const conv_pass *pass, int64_t images, const float *tiles, const float *spread,
+                                 weight_part part) {
+  const pp_kernels *kernels = pass->run->kernels;
+  pp_shape in = pass->run->layer->input, out = pass->run->layer->middle;
+  pp_window window = {.x_offsets = pass->in_x,
+                      .y_offsets = pass->in_z,
+                      .pixels = images * pp_winograd_tiles(in),
+                      .runs = 1,
+                      .run_length = in.channels};
+  pp_range places = part.ky < 0 ? (pp_range){0, PP_PLACES} : (pp_range){part.ky, part.ky + 1};
+  for (int64_t place = places.first; place < places.end; place++)
+    for (int64_t o = part.at.first; o < part.at.end; o += kernels->panel)
+      kernels->weight_gradient(&window, tiles + place * transformed(pass, in).plane,
+                               spread + place * transformed(pass, out).plane + o,
+                               pp_least(part.at.end - o, kernels->panel),
+                               pass->dweights + (o * PP_PLACES + place * kernels->panel) * in.channels);
+}
+
+/* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for the group of a buffer, part
+ * of it. */
+static void forward_product(const conv_pass *pass, int64_t buffer, int64_t images, const float *x, float *z,
                             weight_part part) {
   const pp_layer *layer = pass->run->layer;
+  const float *dz = pass->dz + buffer * dz_elements(pass);
+  if (is_transformed(layer)) {
+    int64_t tiles = buffer * tile_elements(pass, layer->middle);
+    if (z == NULL)
+      transformed_gradient(pass, images, x, pass->spread + tiles, part);
+    else
+      transformed_product(pass, images, layer->input, x, layer->middle, part.at, pass->sums + tiles, z);
+    return;
+  }
   pp_shape in = layer->input, mid = layer->middle;
   bordered bx = bordered_x(layer);
   pp_window window = {.x_offsets = pass->in_x, .y_offsets = z != NULL ? pass->in_z : pass->in_dz};
@@ -413,10 +520,16 @@ static void add_turned_taps(const pp_layer *layer, bordered b, int64_t y, int64_
     }
 }
 
-/* dx = dz * turned weights, for a group and some of the input's channels. */
-static void input_gradient(const conv_pass *pass, int64_t images, const float *dz, pp_range at, float *dx) {
+/* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
+static void input_gradient(const conv_pass *pass, int64_t buffer, int64_t images, pp_range at, float *dx) {
   const pp_layer *layer = pass->run->layer;
   pp_shape in = layer->input;
+  const float *dz = pass->dz + buffer * dz_elements(pass);
+  if (is_transformed(layer)) {
+    transformed_product(pass, images, layer->middle, pass->patches + buffer * tile_elements(pass, layer->middle), in,
+                        at, pass->sums + buffer * tile_elements(pass, in), dx);
+    return;
+  }
   bordered bz = bordered_dz(layer);
   pp_window window = {.x_offsets = pass->back_dz, .y_offsets = pass->back_dx};
   int64_t depth = depth_of(layer, layer->middle.channels);
@@ -473,7 +586,7 @@ static void forward_part(void *context, int64_t task, int thread) {
   float *m = pass->m + held * pass->group * pp_shape_elements(output);
   for (int64_t image = 0; image < images && pass->cuts == 1; image++)
     read_image(pass, group, image, buffer);
-  forward_product(pass, images, input_of(pass, group, buffer), z, NULL, (weight_part){at, -1, 0, 1});
+  forward_product(pass, buffer, images, input_of(pass, group, buffer), z, (weight_part){at, -1, 0, 1});
   if (run->training && layer->norm)
     pp_norm_add(run, &pass->norm, z, group, images * pp_pixels(middle), at);
   for (int64_t g = 0; g < images && layer->pool; g++)
@@ -556,9 +669,19 @@ static void undo_image(void *context, int64_t task, int thread) {
     run->kernels->undo_pool(dy, z, m, middle.height, middle.width, middle.channels, &affine, pitch, dz);
   else
     run->kernels->undo(dy, z, middle.height, middle.width, middle.channels, &affine, pitch, dz);
+  if (is_transformed(layer)) {
+    pp_winograd_image of = transformed(pass, middle);
+    int64_t tiles = buffer * tile_elements(pass, middle) + image * pp_winograd_tiles(middle) * middle.channels;
+    pp_winograd_spread(run->kernels, &of, dz, pass->spread + tiles);
+    if (pass->dx != NULL)
+      pp_winograd_read(run->kernels, &of, dz, pass->patches + tiles);
+  }
   read_image(pass, group, image, buffer);
   (void)thread;
 }
+
+/* Kernel rows, or places, of the weights' gradient. */
+static int64_t weight_rows(const pp_layer *layer) { return is_transformed(layer) ? PP_PLACES : layer->kernel; }
 
 /* How the gradients of the groups at hand are shared out: first tasks of weights, then tasks of inputs. */
 static int64_t weight_tasks(const conv_pass *pass) {
@@ -566,7 +689,7 @@ static int64_t weight_tasks(const conv_pass *pass) {
   int64_t panels = panels_of(pass, layer->middle.channels);
   return pp_pool_threads(pass->run->pool) == 1 ? 1
          : layer->depthwise                    ? panels
-                                               : panels * layer->kernel * pass->row_cuts;
+                                               : panels * weight_rows(layer) * pass->row_cuts;
 }
 
 static weight_part weights_of(const conv_pass *pass, int64_t task) {
@@ -574,8 +697,9 @@ static weight_part weights_of(const conv_pass *pass, int64_t task) {
   int64_t channels = layer->middle.channels, panel = pass->run->kernels->panel, panels = panels_of(pass, channels);
   if (pp_pool_threads(pass->run->pool) == 1)
     return (weight_part){{0, channels}, -1, 0, 1};
-  return (weight_part){pp_range_part(channels, panel, panels, task % panels), task / panels % layer->kernel,
-                       task / panels / layer->kernel, pass->row_cuts};
+  int64_t rows = weight_rows(layer);
+  return (weight_part){pp_range_part(channels, panel, panels, task % panels), task / panels % rows,
+                       task / panels / rows, pass->row_cuts};
 }
 
 static void gradient_part(void *context, int64_t task, int thread) {
@@ -587,13 +711,12 @@ static void gradient_part(void *context, int64_t task, int thread) {
     weight_part part = weights_of(pass, task);
     for (int64_t buffer = 0; buffer < pass->groups; buffer++) {
       int64_t group = pass->first_group + buffer;
-      forward_product(pass, images_of(pass, group), input_of(pass, group, buffer), NULL,
-                      pass->dz + buffer * dz_elements(pass), part);
+      forward_product(pass, buffer, images_of(pass, group), input_of(pass, group, buffer), NULL, part);
     }
     return;
   }
   int64_t buffer = (task - first) / pass->cuts, group = pass->first_group + buffer;
-  input_gradient(pass, images_of(pass, group), pass->dz + buffer * dz_elements(pass),
+  input_gradient(pass, buffer, images_of(pass, group),
                  pp_range_part(in.channels, run->kernels->panel, pass->cuts, (task - first) % pass->cuts),
                  pass->dx + group * pass->group * pp_shape_elements(in));
   (void)thread;
@@ -618,7 +741,8 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   pp_norm_gradient(run, &pass.norm, dy, pass.m, run->samples * pp_pixels(layer->output));
   pp_pool_run(pp_pool_for(run->pool, 2 * layer->bias + pass.buffers * dz_elements(&pass)), wanted, prepare_backward,
               &pass);
-  pass.row_cuts = is_small(layer) ? 1 : (wanted + panels * layer->kernel - 1) / (panels * layer->kernel);
+  pass.row_cuts =
+      is_small(layer) || is_transformed(layer) ? 1 : (wanted + panels * layer->kernel - 1) / (panels * layer->kernel);
   for (pass.first_group = 0; pass.first_group < groups; pass.first_group += pass.buffers) {
     pass.groups = pp_least(groups - pass.first_group, pass.buffers);
     pass.cuts = pp_least(in_panels, (wanted + pass.groups - 1) / pass.groups);

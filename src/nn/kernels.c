@@ -279,6 +279,80 @@ static void depthwise_gradient(const pp_window *window, const float *x, const fl
   }
 }
 
+/* One axis of a transform: the rows of Lavin and Gray's matrices B^T, A^T, A, G and G^T. */
+INLINE void transform_axis(const pp_transform transform, const vec *in, const int step, vec *out) {
+  vec a = in[0], b = in[step], c = in[2 * step], d = in[3 * step];
+  switch (transform) {
+  case PP_TRANSFORM_READ:
+    out[0] = a - c;
+    out[step] = b + c;
+    out[2 * step] = c - b;
+    out[3 * step] = b - d;
+    break;
+  case PP_TRANSFORM_WRITE:
+    out[0] = a + b + c;
+    out[step] = b - c - d;
+    break;
+  case PP_TRANSFORM_SPREAD:
+    out[0] = a;
+    out[step] = a + b;
+    out[2 * step] = a - b;
+    out[3 * step] = -b;
+    break;
+  case PP_TRANSFORM_WEIGH:
+    out[0] = a;
+    out[step] = (a + c + b) * 0.5F;
+    out[2 * step] = (a + c - b) * 0.5F;
+    out[3 * step] = c;
+    break;
+  case PP_TRANSFORM_UNWEIGH:
+    out[0] = a + (b + c) * 0.5F;
+    out[step] = (b - c) * 0.5F;
+    out[2 * step] = (b + c) * 0.5F + d;
+    break;
+  }
+}
+
+INLINE void transform_as(const pp_transform transform, const int size, const int to_size, const float *const *from,
+                         int64_t count, float *const *to) {
+  for (int64_t channel = 0; channel < count; channel += LANES) {
+    vec in[16] = {0}, half[16] = {0}, out[16]; /* rows of 4 */
+#pragma GCC unroll 16
+    for (int i = 0; i < size * size; i++)
+      in[i / size * 4 + i % size] = load(from[i] + channel);
+#pragma GCC unroll 4
+    for (int row = 0; row < size; row++)
+      transform_axis(transform, in + row * 4, 1, half + row * 4);
+#pragma GCC unroll 4
+    for (int column = 0; column < to_size; column++)
+      transform_axis(transform, half + column, 4, out + column);
+#pragma GCC unroll 16
+    for (int i = 0; i < to_size * to_size; i++)
+      if (to_size != 2 || to[i] != NULL)
+        store(to[i] + channel, out[i / to_size * 4 + i % to_size]);
+  }
+}
+
+static void transform_tile(pp_transform transform, const float *const *from, int64_t count, float *const *to) {
+  switch (transform) {
+  case PP_TRANSFORM_READ:
+    transform_as(PP_TRANSFORM_READ, 4, 4, from, count, to);
+    break;
+  case PP_TRANSFORM_WRITE:
+    transform_as(PP_TRANSFORM_WRITE, 4, 2, from, count, to);
+    break;
+  case PP_TRANSFORM_SPREAD:
+    transform_as(PP_TRANSFORM_SPREAD, 2, 4, from, count, to);
+    break;
+  case PP_TRANSFORM_WEIGH:
+    transform_as(PP_TRANSFORM_WEIGH, 3, 4, from, count, to);
+    break;
+  case PP_TRANSFORM_UNWEIGH:
+    transform_as(PP_TRANSFORM_UNWEIGH, 4, 3, from, count, to);
+    break;
+  }
+}
+
 /* The rest are plain loops over channels, for the compiler to vectorise. */
 
 static void moments(const float *restrict z, int64_t pixels, int64_t channels, int64_t stride, float *restrict mean,
@@ -461,6 +535,7 @@ const pp_kernels PP_KERNELS_TABLE = {
     .weight_gradient = weight_gradient,
     .depthwise = depthwise,
     .depthwise_gradient = depthwise_gradient,
+    .transform = transform_tile,
     .moments = moments,
     .activate = activate,
     .pool = pool,

@@ -25,6 +25,15 @@ typedef struct pp_window {
   int32_t w_run[PP_MAX_RUNS]; /* rows of the weights */
 } pp_window;
 
+/* The transforms of winograd.h. */
+typedef enum pp_transform {
+  PP_TRANSFORM_READ,    /* 4x4 inputs to 16 places */
+  PP_TRANSFORM_WRITE,   /* 16 places to 2x2 outputs, and its transpose: */
+  PP_TRANSFORM_SPREAD,  /* 2x2 gradients to 16 places */
+  PP_TRANSFORM_WEIGH,   /* 3x3 weights to 16 places, and its transpose: */
+  PP_TRANSFORM_UNWEIGH, /* 16 places to 3x3 gradients */
+} pp_transform;
+
 /* What follows a product, after the normalisation. */
 typedef enum pp_activation { PP_ACT_NONE, PP_ACT_RELU, PP_ACT_HARD_SWISH, PP_ACT_HARD_SIGMOID } pp_activation;
 
@@ -52,6 +61,9 @@ typedef struct pp_kernels {
   /* The same where every channel has taps of its own: y (channels) of every pixel. */
   void (*depthwise)(const pp_window *window, const float *x, const float *weights, float *y);
   void (*depthwise_gradient)(const pp_window *window, const float *x, const float *dy, float *dweights);
+  /* Of `count` channels, a multiple of 16: from and to are arrays of pixels, row by row. What a row of `to` has as NULL
+   * is left out. A pixel of `to` may be one of `from`. */
+  void (*transform)(pp_transform transform, const float *const *from, int64_t count, float *const *to);
   /* What follows may take some of the channels: `stride` floats lie between two pixels.
    * mean: (channels) over the pixels; square: (channels) sum of (z - mean)^2. */
   void (*moments)(const float *z, int64_t pixels, int64_t channels, int64_t stride, float *mean, float *square);

@@ -38,7 +38,7 @@ FIXTURES = {  # channels, height, width, classes, samples
     "vgg5": (1, 28, 28, 10, 6),
     "vgg8": (3, 32, 32, 10, 4),
     "vgg11": (1, 28, 28, 10, 6),
-    "vgg16": (1, 28, 28, 10, 6),
+    "vgg16": (1, 28, 28, 10, 4),
     "resnet18": (3, 32, 32, 10, 8),
     "resnet50": (3, 48, 48, 10, 4),
     "mobilenetv3-small": (3, 32, 32, 10, 12),
