@@ -139,4 +139,6 @@ ours = show("pipar run, whole command", short, 1, ours_used_s)
 many = show(f"pipar run, a sweep of {REPEATS} runs", short, REPEATS, many_used_s)
 print(f"pipar to SMPI: {ours / smpi:.0f}, in a sweep {many / smpi:.0f}; "
       f"to actors: {ours / theirs:.0f}, in a sweep {many / theirs:.0f}")
-sys.exit(0 if many >= WANTED * smpi and abs(ours_s - theirs_s) <= 0.01 * theirs_s else 1)
+met = ours >= WANTED * smpi and abs(ours_s - theirs_s) <= 0.01 * theirs_s
+print(f"at least {WANTED} times SMPI's stages a second in a single run, the same makespan as the actors': {'yes' if met else 'no'}")
+sys.exit(0 if met else 1)
