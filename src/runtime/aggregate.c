@@ -87,6 +87,32 @@ pp_status pp_weights_receive(pp_comm *comm, int rank, int device, const pp_weigh
   return receive_values(weights->stats, weights->statistics, chunk, comm, rank, device);
 }
 
+/* The device has the first blocks, so its half ends where the other begins. A message is whole lines, so what goes is
+ * copied from the middle of the momentum first, as what comes is into it. */
+pp_status pp_momentum_move(const pp_job *job, int rank, int device, int64_t before, const float *momentum,
+                           const pp_weights *now) {
+  int64_t kept = before < now->parameters ? before : now->parameters;
+  int64_t gone = before - kept, came = now->parameters - kept;
+  bool is_device = rank == 0;
+  memcpy(now->momentum + (is_device ? 0 : came), momentum + (is_device ? 0 : gone), (size_t)kept * sizeof(float));
+  if (gone == 0 && came == 0)
+    return NULL;
+  float *moved = NULL, *chunk = NULL;
+  pp_status status = NULL;
+  PP_TRY(pp_alloc((size_t)(gone + came), sizeof *moved, "momentum", &moved));
+  PP_TRY_GOTO(status, pp_alloc(PP_CHUNK_ELEMENTS, sizeof *chunk, "a chunk of a model", &chunk), done);
+  if (gone > 0) {
+    memcpy(moved, momentum + (is_device ? kept : 0), (size_t)gone * sizeof *moved);
+    status = send(moved, gone, job->comm, rank, device);
+  } else {
+    status = receive_values(now->momentum + (is_device ? kept : 0), came, chunk, job->comm, rank, device);
+  }
+done:
+  free(chunk);
+  free(moved);
+  return status;
+}
+
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats) {
   int64_t begin_ns = pp_job_cpu_ns(aggregate->job);
   pp_average_finish(params, aggregate->params, aggregate->parameters);

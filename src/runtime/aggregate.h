@@ -31,4 +31,9 @@ PP_MUST_CHECK pp_status pp_weights_receive(pp_comm *comm, int rank, int device, 
 /* Writes the mean and starts over; cpu_ns stays what it all took until the next sum begins. */
 void pp_aggregate_finish(pp_aggregate *aggregate, float *params, float *stats);
 
+/* A device's blocks are others now: its rank and the server, each with its half of the weights as they are now and the
+ * `before` elements of the momentum it had, move momentum along with the blocks. rank: of the other. */
+PP_MUST_CHECK pp_status pp_momentum_move(const pp_job *job, int rank, int device, int64_t before, const float *momentum,
+                                         const pp_weights *now);
+
 #endif

@@ -120,6 +120,29 @@ void pp_device_rank_destroy(pp_device_rank *rank) {
   free(rank);
 }
 
+/* The role's blocks are others now: those that it keeps go on with their momentum, that of the others comes from the
+ * server or goes there. */
+static pp_status adopt(const pp_job *job, device_role *role) {
+  const pp_schedule *full = pp_job_class(job, role->device)->full;
+  if (full->split == role->part.split && full->micro_batches == role->slots)
+    return NULL;
+  float *momentum = role->weights.momentum;
+  int64_t before = role->weights.parameters;
+  role->weights.momentum = NULL;
+  fini_role(role);
+  pp_status status = init_role(role, job, role->device);
+  if (status == NULL)
+    status = pp_momentum_move(job, 0, role->device, before, momentum, &role->weights);
+  free(momentum);
+  return status;
+}
+
+pp_status pp_device_rank_adopt(pp_device_rank *rank) {
+  for (int i = 0; i < rank->count; i++)
+    PP_TRY(adopt(rank->job, &rank->roles[i]));
+  return NULL;
+}
+
 void pp_device_rank_load(pp_device_rank *rank, const float *params, const float *stats) {
   for (int i = 0; i < rank->count; i++) {
     pp_weights *weights = &rank->roles[i].weights;

@@ -10,6 +10,8 @@ typedef struct pp_device_rank pp_device_rank;
 /* Local. All memory of the rank's devices is allocated here. */
 PP_MUST_CHECK pp_status pp_device_rank_create(const pp_job *job, pp_device_rank **out);
 void pp_device_rank_destroy(pp_device_rank *rank);
+/* With the server's pp_server_rank_adopt, between two rounds: job->scenario has other plans now. */
+PP_MUST_CHECK pp_status pp_device_rank_adopt(pp_device_rank *rank);
 /* The rank's devices take over the first elements of the averaged model. */
 void pp_device_rank_load(pp_device_rank *rank, const float *params, const float *stats);
 /* With the server's pp_server_rank_round: the iterations of a round of the rank's devices among [first, end), and what

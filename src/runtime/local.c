@@ -22,7 +22,7 @@ struct pp_local {
   pp_journal lengths; /* with measured costs */
 };
 
-static pp_status init_tools(pp_local *local, int device) {
+static pp_status init_tools_of(pp_local *local, int device) {
   const pp_job *job = local->job;
   class_tools *tools = &local->tools[job->scenario->class_of[device]];
   if (tools->part.net != NULL)
@@ -35,33 +35,53 @@ static pp_status init_tools(pp_local *local, int device) {
                              pp_micro_batch_size(full->batch, full->micro_batches, 0));
 }
 
-pp_status pp_local_create(const pp_job *job, pp_local **out) {
-  pp_local *local = NULL;
-  PP_TRY(pp_alloc(1, sizeof *local, "the local runtime", &local));
-  local->job = job;
-  local->whole = job->config->method == PP_METHOD_FL;
-  size_t devices = (size_t)job->scenario->device_count;
+/* What depends on the plans in force. */
+static pp_status init_tools(pp_local *local) {
+  const pp_job *job = local->job;
   size_t largest = 0, samples = 0;
-  pp_status status = NULL;
-  PP_TRY_GOTO(status, pp_alloc((size_t)job->scenario->class_count, sizeof *local->tools, "device parts", &local->tools),
-              fail);
-  PP_TRY_GOTO(status, pp_alloc(devices, sizeof *local->momentum, "momentum", &local->momentum), fail);
+  PP_TRY(pp_alloc((size_t)job->scenario->class_count, sizeof *local->tools, "device parts", &local->tools));
   for (int device = 0; device < job->scenario->device_count; device++) {
-    PP_TRY_GOTO(status, init_tools(local, device), fail);
-    PP_TRY_GOTO(status, pp_alloc((size_t)job->parameters, sizeof(float), "momentum", &local->momentum[device]), fail);
+    PP_TRY(init_tools_of(local, device));
     const pp_device_class *class = pp_job_class(job, device);
     size_t micro_batch = (size_t)pp_micro_batch_size(class->full->batch, class->full->micro_batches, 0);
     size_t elements = micro_batch * (size_t)pp_job_boundary_elements(job, class->split);
     largest = elements > largest ? elements : largest;
     samples = micro_batch > samples ? micro_batch : samples;
   }
+  if (local->whole)
+    return NULL;
+  PP_TRY(pp_alloc(largest, sizeof(float), "an activation", &local->activation));
+  PP_TRY(pp_alloc(largest, sizeof(float), "its gradient", &local->gradient));
+  return pp_alloc(samples, sizeof(int32_t), "labels", &local->labels);
+}
+
+static void fini_tools(pp_local *local) {
+  for (int class = 0; local->tools != NULL && class < local->job->scenario->class_count; class ++) {
+    pp_device_part_fini(&local->tools[class].part);
+    pp_replica_net_fini(&local->tools[class].replica);
+  }
+  free(local->tools);
+  free(local->activation);
+  free(local->gradient);
+  free(local->labels);
+  local->tools = NULL;
+  local->activation = local->gradient = NULL;
+  local->labels = NULL;
+}
+
+pp_status pp_local_create(const pp_job *job, pp_local **out) {
+  pp_local *local = NULL;
+  PP_TRY(pp_alloc(1, sizeof *local, "the local runtime", &local));
+  local->job = job;
+  local->whole = job->config->method == PP_METHOD_FL;
+  size_t devices = (size_t)job->scenario->device_count;
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, init_tools(local), fail);
+  PP_TRY_GOTO(status, pp_alloc(devices, sizeof *local->momentum, "momentum", &local->momentum), fail);
+  for (int device = 0; device < job->scenario->device_count; device++)
+    PP_TRY_GOTO(status, pp_alloc((size_t)job->parameters, sizeof(float), "momentum", &local->momentum[device]), fail);
   if (job->config->method == PP_METHOD_SL)
     PP_TRY_GOTO(status, pp_alloc((size_t)job->parameters, sizeof(float), "momentum", &local->shared_momentum), fail);
-  if (!local->whole) {
-    PP_TRY_GOTO(status, pp_alloc(largest, sizeof(float), "an activation", &local->activation), fail);
-    PP_TRY_GOTO(status, pp_alloc(largest, sizeof(float), "its gradient", &local->gradient), fail);
-    PP_TRY_GOTO(status, pp_alloc(samples, sizeof(int32_t), "labels", &local->labels), fail);
-  }
   *out = local;
   return NULL;
 fail:
@@ -72,20 +92,18 @@ fail:
 void pp_local_destroy(pp_local *local) {
   if (local == NULL)
     return;
-  for (int class = 0; local->tools != NULL && class < local->job->scenario->class_count; class ++) {
-    pp_device_part_fini(&local->tools[class].part);
-    pp_replica_net_fini(&local->tools[class].replica);
-  }
+  fini_tools(local);
   for (int device = 0; local->momentum != NULL && device < local->job->scenario->device_count; device++)
     free(local->momentum[device]);
-  free(local->tools);
   free(local->momentum);
   free(local->shared_momentum);
-  free(local->activation);
-  free(local->gradient);
-  free(local->labels);
   pp_journal_fini(&local->lengths);
   free(local);
+}
+
+pp_status pp_local_adopt(pp_local *local) {
+  fini_tools(local);
+  return init_tools(local);
 }
 
 pp_journal *pp_local_journal(pp_local *local) { return &local->lengths; }

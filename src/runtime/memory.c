@@ -6,6 +6,7 @@
 #include "runtime/journal.h"
 #include "runtime/message.h"
 #include "runtime/updates.h"
+#include "timeline/scenario.h"
 
 /* What a process takes beside its tensors: code, and the libraries' own. Peaks (VmHWM) of runs with next to no tensors,
  * with OpenBLAS 0.3.21, HDF5 1.10.8 and Open MPI 4.1.4; they do not grow with the number of ranks (2 to 9). */
@@ -30,14 +31,52 @@ typedef struct class_shape {
   bool whole;
 } class_shape;
 
-static class_shape shape_of(const pp_job *job, const pp_device_class *class) {
+static class_shape shape_with(const pp_job *job, const pp_device_class *class, int split, int micro_batches) {
   class_shape shape = {.batch = class->full->batch,
-                       .micro_batch = pp_micro_batch_size(class->full->batch, class->full->micro_batches, 0),
-                       .slots = class->full->micro_batches,
+                       .micro_batch = pp_micro_batch_size(class->full->batch, micro_batches, 0),
+                       .slots = micro_batches,
                        .whole = job->config->method == PP_METHOD_FL};
-  shape.split = shape.whole ? job->blocks : class->split;
+  shape.split = shape.whole ? job->blocks : split;
   shape.elements = shape.whole ? 0 : pp_job_boundary_elements(job, shape.split);
   return shape;
+}
+
+static class_shape shape_of(const pp_job *job, const pp_device_class *class) {
+  return shape_with(job, class, class->split, class->full->micro_batches);
+}
+
+typedef int64_t (*shape_bytes)(const pp_job *job, class_shape shape);
+
+/* The most micro-batches that a plan of the class may come to have. */
+static int most_micro_batches(const pp_job *job, const pp_device_class *class) {
+  const pp_pipeline_config *pipeline = &job->config->groups[class->group].pipeline;
+  bool open = pp_method_pipelines(job->config->method) && pipeline->micro_batches == PP_AUTO;
+  if (!pp_scenario_replans(job->config) || !open)
+    return class->full->micro_batches;
+  int most = class->full->batch / (pipeline->min_micro_batch > 1 ? pipeline->min_micro_batch : 1);
+  return most > class->full->micro_batches ? most : class->full->micro_batches;
+}
+
+/* What a class takes; where plans change, with the plan of its group that takes most. Of all numbers of micro-batches
+ * of one size the largest takes most. */
+static int64_t most_bytes(const pp_job *job, const pp_device_class *class, shape_bytes bytes_of) {
+  int64_t most = bytes_of(job, shape_of(job, class));
+  if (!pp_scenario_replans(job->config))
+    return most;
+  bool open = job->config->groups[class->group].pipeline.split == PP_AUTO;
+  int most_count = most_micro_batches(job, class), least_count = class->full->micro_batches;
+  if (job->config->groups[class->group].pipeline.micro_batches == PP_AUTO)
+    least_count = 1;
+  for (int split = open ? 1 : class->split; split <= (open ? job->blocks : class->split); split++)
+    for (int count = most_count, size = 0; count >= least_count; count--) {
+      class_shape shape = shape_with(job, class, split, count);
+      if (shape.micro_batch == size)
+        continue;
+      size = shape.micro_batch;
+      int64_t bytes = bytes_of(job, shape);
+      most = bytes > most ? bytes : most;
+    }
+  return most;
 }
 
 static int64_t mini_batch_bytes(const pp_job *job, class_shape shape) {
@@ -53,6 +92,18 @@ static int64_t messages_bytes(class_shape shape, int64_t buffers) {
 static int64_t device_bytes(const pp_job *job, class_shape shape) {
   return net_bytes(job, 0, shape.split, shape.micro_batch, shape.slots, PP_NET_TRAIN) + mini_batch_bytes(job, shape) +
          weights_bytes(job, 0, shape.split, 3) + (shape.whole ? 0 : messages_bytes(shape, shape.slots));
+}
+
+/* Alone: what a class has of its own, and a message of it. */
+static int64_t replica_net_bytes(const pp_job *job, class_shape shape);
+static int64_t tools_bytes(const pp_job *job, class_shape shape) {
+  return net_bytes(job, 0, shape.split, shape.micro_batch, 1, PP_NET_TRAIN) + mini_batch_bytes(job, shape) +
+         replica_net_bytes(job, shape);
+}
+
+static int64_t message_bytes(const pp_job *job, class_shape shape) {
+  (void)job;
+  return shape.whole ? 0 : messages_bytes(shape, 1);
 }
 
 static int64_t replica_bytes(const pp_job *job, class_shape shape) {
@@ -84,11 +135,9 @@ static int64_t alone_bytes(const pp_job *job) {
   bytes += job->scenario->device_count * job->parameters * (int64_t)sizeof(float);
   int64_t largest = 0;
   for (int class = 0; class < job->scenario->class_count; class ++) {
-    class_shape shape = shape_of(job, &job->scenario->classes[class]);
-    bytes += net_bytes(job, 0, shape.split, shape.micro_batch, 1, PP_NET_TRAIN) + mini_batch_bytes(job, shape) +
-             replica_net_bytes(job, shape);
-    if (messages_bytes(shape, 1) > largest && !shape.whole)
-      largest = messages_bytes(shape, 1);
+    int64_t message = most_bytes(job, &job->scenario->classes[class], message_bytes);
+    bytes += most_bytes(job, &job->scenario->classes[class], tools_bytes);
+    largest = message > largest ? message : largest;
   }
   return bytes + largest;
 }
@@ -119,13 +168,15 @@ static int64_t timeline_bytes(const pp_job *job) {
     row *= 1.0 + (double)scenario->buffer / scenario->device_count;
   for (int device = 0; device < scenario->device_count; device++) {
     const pp_device_class *class = &scenario->classes[scenario->class_of[device]];
+    double more = (double)most_micro_batches(job, class) / class->full->micro_batches; /* than the plan's operations */
     /* Devices that are woken to choose: their lanes, and their places in the queue of instants. */
     bytes += scenario->has_presence || is_async ? 250.0 + 16.0 * (class->full->micro_batches + 8.0) : 0;
     /* Transfers over the server's link, both ways. */
     bytes += scenario->server_up != NULL ? 160.0 + 32.0 * (class->full->micro_batches + 1.0) : 0;
-    bytes += 250.0 + row * ((double)class->iterations_per_round * class->full->op_count + 2.0);
+    bytes += 250.0 + row * ((double)class->iterations_per_round * more * class->full->op_count + 2.0);
     bytes +=
-        span * ((double)(is_async ? class->iterations : class->iterations_per_round) * class->full->op_count + 2.0);
+        span *
+        ((double)(is_async ? class->iterations : class->iterations_per_round) * more * class->full->op_count + 2.0);
     bytes += is_async ? (double)pp_class_rounds(class) * (double)(sizeof(pp_update) + 64) : 0;
   }
   return bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX / 2;
@@ -133,12 +184,29 @@ static int64_t timeline_bytes(const pp_job *job) {
 
 int64_t pp_memory_of_timed(const pp_job *job) { return TIMED_BYTES + timeline_bytes(job); }
 
+/* Where plans change, a net a group at most. */
+static int64_t changing_nets_bytes(const pp_job *job) {
+  int64_t bytes = 0;
+  for (int group = 0; group < job->config->group_count; group++) {
+    int64_t largest = 0;
+    for (int class = 0; class < job->scenario->class_count; class ++) {
+      const pp_device_class *of = &job->scenario->classes[class];
+      int64_t net = of->group == group ? most_bytes(job, of, replica_net_bytes) : 0;
+      largest = net > largest ? net : largest;
+    }
+    bytes = pp_memory_sum(bytes, largest);
+  }
+  return bytes;
+}
+
 /* A replica a device, and for each split one net, as large as the largest of its classes wants it. */
 static int64_t server_bytes(const pp_job *job) {
   const pp_scenario *scenario = job->scenario;
   int64_t bytes = 0;
   for (int device = 0; device < scenario->device_count; device++)
-    bytes = pp_memory_sum(bytes, replica_bytes(job, shape_of(job, &scenario->classes[scenario->class_of[device]])));
+    bytes = pp_memory_sum(bytes, most_bytes(job, &scenario->classes[scenario->class_of[device]], replica_bytes));
+  if (pp_scenario_replans(job->config))
+    return pp_memory_sum(bytes, changing_nets_bytes(job));
   for (int split = 1; split <= job->blocks; split++) {
     int64_t largest = 0;
     for (int class = 0; class < scenario->class_count; class ++) {
@@ -156,13 +224,15 @@ int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
   int64_t bytes = common_bytes(job);
   if (rank == 0)
     bytes = pp_memory_sum(bytes, aggregate_bytes(job) + timeline_bytes(job));
+  if (ranks > 1 && pp_scenario_replans(job->config)) /* momentum on its way from one cut to another */
+    bytes = pp_memory_sum(bytes, 2 * job->parameters * (int64_t)sizeof(float) + (4 << 20));
   if (ranks == 1)
     return pp_memory_sum(bytes, ALONE_BYTES + alone_bytes(job));
   bytes += rank == 0 ? SERVER_RANK_BYTES : DEVICE_RANK_BYTES;
   if (rank == 0)
     return pp_memory_sum(bytes, server_bytes(job));
   for (int64_t device = rank - 1; device < scenario->device_count; device += ranks - 1)
-    bytes = pp_memory_sum(bytes, device_bytes(job, shape_of(job, &scenario->classes[scenario->class_of[device]])));
+    bytes = pp_memory_sum(bytes, most_bytes(job, &scenario->classes[scenario->class_of[device]], device_bytes));
   return bytes;
 }
 

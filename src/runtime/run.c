@@ -31,6 +31,9 @@ struct pp_run {
   pp_server_rank *server;
   pp_device_rank *devices;
   float *chunk; /* sl: of a model on its way to this device's rank */
+  /* Where plans change: (group_count) those told, and the scenario they make; NULL while the first hold. */
+  pp_group_plan *plans;
+  pp_scenario *replanned;
   /* Rank 0 only. */
   pp_aggregate aggregate;
   pp_timeline *timeline;
@@ -230,6 +233,8 @@ static pp_status prepare(pp_run *run) {
   pp_status status = pp_alloc(devices + 1, sizeof *run->members, "the members of a round", &run->members);
   if (status == NULL && run->job.updates != NULL)
     status = pp_alloc(devices, sizeof *run->totals, "scores", &run->totals);
+  if (is_real(run) && status == NULL && pp_scenario_replans(config))
+    status = pp_alloc((size_t)config->group_count, sizeof *run->plans, "plans", &run->plans);
   if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
     if (status == NULL && config->pipeline.replan > 0 && run->scenario->plan_count > 0)
@@ -274,8 +279,10 @@ void pp_run_destroy(pp_run *run) {
   pp_updates_destroy(run->job.updates);
   pp_partition_destroy(run->partition);
   pp_dataset_destroy(run->dataset);
+  pp_scenario_destroy(run->replanned);
   pp_scenario_destroy(run->scenario);
   pp_model_destroy(run->model);
+  free(run->plans);
   free(run->params);
   free(run->stats);
   free(run->scores);
@@ -639,8 +646,8 @@ static pp_status end_in_file(pp_run *run) {
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->device_count, sizeof *devices, "the devices' table", &devices), done);
   PP_TRY_GOTO(status, pp_alloc((size_t)scenario->slots, sizeof *server, "the server's table", &server), done);
-  if (run->replan != NULL)
-    run->job.scenario = pp_replan_scenario(run->replan); /* the last plans */
+  if (run->replan != NULL && !is_real(run))
+    run->job.scenario = pp_replan_scenario(run->replan); /* the last plans; those who train have them already */
   fill_devices(run, &totals, devices, &summary, &overrun_s);
   fill_server(run, &totals, server, &summary, &overrun_s);
   summary.overrun_s = run->clock.wall ? overrun_s : (double)NAN;
@@ -680,6 +687,42 @@ static pp_status announce_members(pp_run *run, bool *is_last) {
   return NULL;
 }
 
+static bool plans_differ(const pp_run *run) {
+  const pp_scenario *scenario = run->job.scenario;
+  bool pipelines = pp_method_pipelines(run->job.config->method), differ = false;
+  for (int index = 0; index < scenario->class_count; index++) {
+    const pp_device_class *class = &scenario->classes[index];
+    const pp_group_plan *plan = &run->plans[class->group];
+    differ = differ || class->split != plan->split || (pipelines && class->micro_batches != plan->micro_batches);
+  }
+  return differ;
+}
+
+/* Real training, between two rounds: rank 0 tells the plans that the timeline has gone over to, and every rank cuts the
+ * network anew. The models are whole now, and are handed out when the round begins. */
+static pp_status follow_plans(pp_run *run, int64_t round) {
+  const pp_config *config = run->job.config;
+  if (run->plans == NULL || (round + 1) % config->pipeline.replan != 0)
+    return NULL;
+  size_t bytes = (size_t)config->group_count * sizeof *run->plans;
+  PP_ASSERT(!is_first(run) || run->replan != NULL);
+  if (is_first(run))
+    memcpy(run->plans, pp_replan_plans(run->replan), bytes);
+  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->plans, bytes));
+  if (!plans_differ(run))
+    return NULL;
+  pp_scenario *made = NULL, *before = run->replanned;
+  PP_TRY(pp_comm_agree(run->job.comm, pp_scenario_build(pp_scenario_inputs_of(run->scenario), run->plans, 0, &made)));
+  run->job.scenario = run->replanned = made;
+  pp_status status = NULL;
+  if (run->local != NULL)
+    status = pp_local_adopt(run->local);
+  else
+    status = run->server != NULL ? pp_server_rank_adopt(run->server) : pp_device_rank_adopt(run->devices);
+  pp_scenario_destroy(before);
+  return status;
+}
+
 static pp_status run_rounds(pp_run *run, bool *stopped) {
   pp_ns aggregated_ns = 0;
   bool is_last = false;
@@ -709,6 +752,8 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
       PP_TRY(agree_to_stop(run, stopped));
     if (*stopped)
       return NULL;
+    if (!is_last)
+      PP_TRY(follow_plans(run, round));
   }
   return drain(run, aggregated_ns);
 }

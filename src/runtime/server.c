@@ -10,6 +10,7 @@
 /* The server's side of one device. */
 typedef struct replica_role {
   int device;
+  int split, micro_batches;
   int64_t elements; /* per sample of the boundary */
   pp_weights weights;
   pp_replica_net *net; /* shared by replicas of one split */
@@ -100,6 +101,8 @@ static pp_status init_replica(pp_server_rank *rank, replica_role *replica, int d
   const pp_job *job = rank->job;
   const pp_device_class *class = pp_job_class(job, device);
   replica->device = device;
+  replica->split = class->full->split;
+  replica->micro_batches = class->full->micro_batches;
   if (job->config->method == PP_METHOD_FL)
     return NULL;
   int samples = pp_micro_batch_size(class->full->batch, class->full->micro_batches, 0);
@@ -138,19 +141,51 @@ fail:
   return status;
 }
 
+static void fini_replica(replica_role *replica) {
+  pp_weights_fini(&replica->weights);
+  for (int i = 0; i < PP_RECEIVE_WINDOW; i++) {
+    free(replica->inbox[i]);
+    free(replica->outbox[i]);
+  }
+  *replica = (replica_role){0};
+}
+
+static void fini_nets(pp_server_rank *rank) {
+  for (int i = 0; i < rank->net_count; i++)
+    pp_replica_net_fini(&rank->nets[i]);
+  rank->net_count = 0;
+}
+
+/* The other half of a device's change: see device.c. The nets are new for all. */
+static pp_status adopt(pp_server_rank *rank, replica_role *replica, int device) {
+  const pp_job *job = rank->job;
+  const pp_device_class *class = pp_job_class(job, device);
+  if (class->full->split == replica->split && class->full->micro_batches == replica->micro_batches)
+    return net_of(rank, class->split, &replica->net);
+  float *momentum = replica->weights.momentum;
+  int64_t before = replica->weights.parameters;
+  replica->weights.momentum = NULL;
+  fini_replica(replica);
+  pp_status status = init_replica(rank, replica, device);
+  if (status == NULL)
+    status = pp_momentum_move(job, pp_job_rank_of(job, device), device, before, momentum, &replica->weights);
+  free(momentum);
+  return status;
+}
+
+pp_status pp_server_rank_adopt(pp_server_rank *rank) {
+  fini_nets(rank);
+  for (int device = 0; device < rank->replica_count; device++)
+    PP_TRY(adopt(rank, &rank->replicas[device], device));
+  return NULL;
+}
+
 void pp_server_rank_destroy(pp_server_rank *rank) {
   if (rank == NULL)
     return;
-  for (int device = 0; rank->replicas != NULL && device < rank->replica_count; device++) {
-    replica_role *replica = &rank->replicas[device];
-    pp_weights_fini(&replica->weights);
-    for (int i = 0; i < PP_RECEIVE_WINDOW; i++) {
-      free(replica->inbox[i]);
-      free(replica->outbox[i]);
-    }
-  }
-  for (int i = 0; i < rank->net_count; i++)
-    pp_replica_net_fini(&rank->nets[i]);
+  for (int device = 0; rank->replicas != NULL && device < rank->replica_count; device++)
+    fini_replica(&rank->replicas[device]);
+  fini_nets(rank);
   free(rank->replicas);
   free(rank->nets);
   free(rank->slots);

@@ -11,6 +11,8 @@ typedef struct pp_server_rank pp_server_rank;
 /* Local. All memory of the replicas is allocated here. */
 PP_MUST_CHECK pp_status pp_server_rank_create(const pp_job *job, pp_server_rank **out);
 void pp_server_rank_destroy(pp_server_rank *rank);
+/* With pp_device_rank_adopt, between two rounds: job->scenario has other plans now. */
+PP_MUST_CHECK pp_status pp_server_rank_adopt(pp_server_rank *rank);
 /* Every replica takes over its blocks of the averaged model (whole network). */
 void pp_server_rank_load(pp_server_rank *rank, const float *params, const float *stats);
 /* Likewise one replica, and back into the model (whole network): devices that take turns share one server-side network.

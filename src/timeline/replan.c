@@ -118,6 +118,8 @@ const pp_plan_row *pp_replan_take_rows(pp_replan *replan, int64_t *count) {
   return replan->rows;
 }
 
+const pp_group_plan *pp_replan_plans(const pp_replan *replan) { return replan->plans; }
+
 const pp_scenario *pp_replan_scenario(const pp_replan *replan) {
   return replan->now != NULL ? replan->now : replan->first;
 }

@@ -25,6 +25,8 @@ void pp_replan_destroy(pp_replan *replan);
 pp_replanner pp_replan_replanner(pp_replan *replan);
 /* What was planned since this was asked last; valid until the next round. */
 const pp_plan_row *pp_replan_take_rows(pp_replan *replan, int64_t *count);
+/* (group_count) that hold now. */
+const pp_group_plan *pp_replan_plans(const pp_replan *replan);
 /* With the plans that hold now. */
 const pp_scenario *pp_replan_scenario(const pp_replan *replan);
 

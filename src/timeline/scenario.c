@@ -405,6 +405,18 @@ bool pp_scenario_has_presence(const pp_config *config) {
   return has;
 }
 
+bool pp_scenario_replans(const pp_config *config) {
+  if (config->pipeline.replan == 0 || config->method == PP_METHOD_SL)
+    return false;
+  for (int group = 0; group < config->group_count; group++) {
+    const pp_pipeline_config *pipeline = &config->groups[group].pipeline;
+    if ((pp_method_splits(config->method) && pipeline->split == PP_AUTO) ||
+        (pp_method_pipelines(config->method) && pipeline->micro_batches == PP_AUTO))
+      return true;
+  }
+  return false;
+}
+
 static pp_status check_replan(const pp_config *config) {
   for (int group = 0; group < config->group_count; group++)
     if (config->groups[group].pipeline.replan != config->pipeline.replan)
@@ -418,10 +430,9 @@ static pp_status check_replan(const pp_config *config) {
         "pipeline.replan: %d is not built yet with devices that come, go or drop out, an aggregate that does "
         "not wait for all, or server.link; allowed is 0",
         config->pipeline.replan);
-  if (config->pipeline.replan > 0 && config->compute == PP_COMPUTE_REAL)
+  if (config->pipeline.replan > 0 && config->clock == PP_CLOCK_WALL)
     return pp_fail(PP_CODE_INPUT,
-                   "pipeline.replan: %d is not built yet with compute: real; allowed are 0, or compute: "
-                   "none",
+                   "pipeline.replan: %d is not built yet with clock: wall; allowed are 0, or clock: virtual",
                    config->pipeline.replan);
   return NULL;
 }

@@ -59,6 +59,9 @@ static inline int64_t pp_async_rounds(int64_t updates, int64_t buffer) { return 
 /* Devices come or go, or the aggregate does not wait for all. */
 bool pp_scenario_has_presence(const pp_config *config);
 
+/* `replan` asks for plans that change, and there is something to plan. */
+bool pp_scenario_replans(const pp_config *config);
+
 bool pp_method_splits(pp_method method);    /* split matters */
 bool pp_method_pipelines(pp_method method); /* the number of micro-batches matters */
 
