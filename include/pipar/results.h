@@ -39,6 +39,11 @@ typedef struct pp_run_summary {
   double overrun_s; /* NaN under the virtual clock */
 } pp_run_summary;
 
+/* What the devices of a group had in a round, in runs that plan again. */
+typedef struct pp_round_plan_row {
+  int32_t round, group, split, micro_batches;
+} pp_round_plan_row;
+
 /* A block of the network: what a run's costs follow from. */
 typedef struct pp_network_row {
   int32_t block;
@@ -76,6 +81,8 @@ PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int 
                                                  int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows,
                                                int64_t count);
+PP_MUST_CHECK pp_status pp_results_append_round_plans(pp_results_writer *writer, int run, const pp_round_plan_row *rows,
+                                                      int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_network(pp_results_writer *writer, int run, const pp_network_row *rows,
                                                   int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_costs(pp_results_writer *writer, int run, const pp_cost_row *rows,
@@ -112,6 +119,7 @@ typedef struct pp_results_run {
   uint64_t seed;
   pp_run_summary summary; /* NaN / -1 while running */
   int64_t device_count, slot_count, round_count, stage_count, plan_count;
+  int64_t round_plan_count; /* 0 unless plans were made again */
 } pp_results_run;
 
 PP_MUST_CHECK pp_status pp_results_open(const char *path, pp_results **out);
@@ -136,6 +144,8 @@ PP_MUST_CHECK pp_status pp_results_read_stages(const pp_results *results, int ru
                                                pp_stage_record *rows);
 PP_MUST_CHECK pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first, int64_t count,
                                              pp_plan_row *rows);
+PP_MUST_CHECK pp_status pp_results_read_round_plans(const pp_results *results, int run, int64_t first, int64_t count,
+                                                    pp_round_plan_row *rows);
 
 /* What the experiment was loaded from, as texts that pp_experiment_load_from takes. */
 typedef struct pp_results_inputs {

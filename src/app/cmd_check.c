@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "runtime/run.h"
+#include "timeline/scenario.h"
 
 static void print_help(void) {
   printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...] [--runs]\n"
@@ -82,6 +83,10 @@ static void print_unused(const pp_experiment *experiment) {
       printf("run %d: pipeline.in_flight is unused in %s\n", number, method);
     if (config->aggregate.mode == PP_AGGREGATE_SYNC && config->aggregate.buffer > 0)
       printf("run %d: aggregate.buffer is unused in mode sync: an aggregate takes every device's model\n", number);
+    if (config->pipeline.replan > 0 && config->method == PP_METHOD_SL)
+      printf("run %d: pipeline.replan is unused in sl: nothing is averaged, and the first plan holds\n", number);
+    else if (config->pipeline.replan > 0 && !pp_scenario_replans(config))
+      printf("run %d: pipeline.replan is unused: nothing is `auto`\n", number);
     const pp_privacy_config *privacy = &config->privacy;
     if (privacy->mechanism == PP_PRIVACY_NONE && (privacy->clip > 0 || privacy->noise_multiplier > 0))
       printf("run %d: the keys of privacy are unused: its mechanism is none\n", number);

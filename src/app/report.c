@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "app/report_table.h"
+#include "base/mem.h"
 
 enum { WIDEST = 120, LABEL_ROOM = 48, MOST_SETTINGS = 16 };
+enum { MOST_CHANGES = 4, MOST_GROUPS_OF_PLANS = 4 }; /* of plans; the results file has all */
 
 const char *const pp_report_cause_heads[PP_CAUSE_COUNT][2] = {
     [PP_CAUSE_DEVICE_COMPUTE] = {"device", "compute"},
@@ -357,6 +359,53 @@ static void print_unfinished(const pp_report *report, FILE *stream) {
   }
 }
 
+/* What a group had before its `row`-th row; the rows of a round are in order of groups. */
+static bool changes(const pp_round_plan_row *rows, int64_t row, int groups) {
+  const pp_round_plan_row *before = row < groups ? NULL : &rows[row - groups];
+  return before == NULL || before->split != rows[row].split || before->micro_batches != rows[row].micro_batches;
+}
+
+static void print_plans_of(const pp_round_plan_row *rows, int64_t count, const pp_report_run *run, FILE *stream) {
+  int groups = 0;
+  while (groups < count && rows[groups].round == rows[0].round)
+    groups++;
+  for (int group = 0; group < groups && group < MOST_GROUPS_OF_PLANS; group++) {
+    int changed = -1;
+    fprintf(stream, "run %d, plans of group %d (split x N):", run->info.run, group);
+    for (int64_t row = group; row < count; row += groups) {
+      if (!changes(rows, row, groups) || ++changed > MOST_CHANGES)
+        continue;
+      if (changed > 0)
+        fprintf(stream, "; from round %d:", rows[row].round);
+      fprintf(stream, " %d x %d", rows[row].split, rows[row].micro_batches);
+    }
+    if (changed > MOST_CHANGES)
+      fprintf(stream, "; %d more changes", changed - MOST_CHANGES);
+    fputs(".\n", stream);
+  }
+  if (groups > MOST_GROUPS_OF_PLANS)
+    fprintf(stream, "run %d, plans of %d more groups are in its table round_plans.\n", run->info.run,
+            groups - MOST_GROUPS_OF_PLANS);
+}
+
+/* Runs that planned again: what changed when. */
+static pp_status print_plans(const pp_report *report, FILE *stream) {
+  for (int index = 0; index < report->run_count; index++) {
+    const pp_report_run *run = &report->runs[index];
+    int64_t count = run->info.round_plan_count;
+    pp_round_plan_row *rows = NULL;
+    if (count == 0)
+      continue;
+    PP_TRY(pp_alloc((size_t)count, sizeof *rows, "the plans of rounds", &rows));
+    pp_status status = pp_results_read_round_plans(report->files[run->file], run->info.run, 0, count, rows);
+    if (status == NULL)
+      print_plans_of(rows, count, run, stream);
+    free(rows);
+    PP_TRY(status);
+  }
+  return NULL;
+}
+
 static void print_legend(const shown *columns, FILE *stream) {
   fputs(
       "split: blocks of the network on the device. N: micro-batches that a mini-batch is cut into.\n"
@@ -412,6 +461,7 @@ pp_status pp_report_print_text(const pp_report *report, FILE *stream) {
   if (status == NULL) {
     pp_text_table_print(&table, stream);
     print_unfinished(report, stream);
+    status = print_plans(report, stream);
     print_legend(&columns, stream);
   }
   pp_text_table_fini(&table);

@@ -237,7 +237,7 @@ static pp_status prepare(pp_run *run) {
     status = pp_alloc((size_t)config->group_count, sizeof *run->plans, "plans", &run->plans);
   if (is_first(run) && status == NULL) {
     status = pp_timeline_create(run->scenario, config->record_stages, &run->timeline);
-    if (status == NULL && config->pipeline.replan > 0 && run->scenario->plan_count > 0)
+    if (status == NULL && pp_scenario_replans(config))
       status = pp_replan_create(run->scenario, &run->replan);
     if (status == NULL && run->replan != NULL)
       pp_timeline_replan_by(run->timeline, pp_replan_replanner(run->replan));
@@ -551,6 +551,22 @@ static pp_status finish_measured(pp_run *run, int64_t round, const pp_round_row 
   return round + 1 == run->scenario->rounds ? write_next_round(run) : NULL;
 }
 
+/* Rank 0: the plans of a round, before the timeline goes over to others. */
+static pp_status write_round_plans(pp_run *run, int64_t round) {
+  if (run->replan == NULL)
+    return NULL;
+  const pp_group_plan *plans = pp_replan_plans(run->replan);
+  pp_round_plan_row *rows = NULL;
+  int groups = run->job.config->group_count;
+  PP_TRY(pp_alloc((size_t)groups, sizeof *rows, "the plans of a round", &rows));
+  for (int group = 0; group < groups; group++)
+    rows[group] = (pp_round_plan_row){(int32_t)round, group, plans[group].split,
+                                      pp_method_pipelines(run->job.config->method) ? plans[group].micro_batches : 1};
+  pp_status status = pp_sink_round_plans(run->request.sink, rows, groups);
+  free(rows);
+  return status;
+}
+
 /* Under the wall clock a round is known once its last model has arrived, which is a round later. */
 static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *row) {
   if (run->scenario->has_presence) {
@@ -567,6 +583,7 @@ static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *ro
     return finish_measured(run, round, row);
   pp_round_times times;
   run->row = *row;
+  PP_TRY(write_round_plans(run, round));
   PP_TRY(pp_timeline_next_round(run->timeline, &times));
   int64_t count = 0;
   const pp_plan_row *rows = run->replan != NULL ? pp_replan_take_rows(run->replan, &count) : NULL;

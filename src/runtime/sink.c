@@ -6,7 +6,7 @@
 #include "base/mem.h"
 
 /* A parcel is a sequence of items: a head, then its rows. */
-typedef enum item_kind { ITEM_INPUTS, ITEM_PLAN, ITEM_ROUND, ITEM_END } item_kind;
+typedef enum item_kind { ITEM_INPUTS, ITEM_PLAN, ITEM_ROUND_PLANS, ITEM_ROUND, ITEM_END } item_kind;
 
 typedef struct item_head {
   item_kind kind;
@@ -47,6 +47,13 @@ pp_status pp_sink_plan(pp_sink *sink, const pp_plan_row *rows, int64_t count) {
   if (sink->writer != NULL)
     return pp_results_append_plan(sink->writer, sink->run, rows, count);
   PP_TRY(put(sink, &(item_head){.kind = ITEM_PLAN, .count = count}, sizeof(item_head)));
+  return put_rows(sink, rows, count, sizeof *rows);
+}
+
+pp_status pp_sink_round_plans(pp_sink *sink, const pp_round_plan_row *rows, int64_t count) {
+  if (sink->writer != NULL)
+    return pp_results_append_round_plans(sink->writer, sink->run, rows, count);
+  PP_TRY(put(sink, &(item_head){.kind = ITEM_ROUND_PLANS, .count = count}, sizeof(item_head)));
   return put_rows(sink, rows, count, sizeof *rows);
 }
 
@@ -165,6 +172,14 @@ static pp_status unpack_plan(pp_sink *sink, const item_head *head, const char **
   return status;
 }
 
+static pp_status unpack_round_plans(pp_sink *sink, const item_head *head, const char **from) {
+  pp_round_plan_row *rows = NULL;
+  PP_TRY(get_rows(from, head->count, sizeof *rows, &rows));
+  pp_status status = pp_sink_round_plans(sink, rows, head->count);
+  free(rows);
+  return status;
+}
+
 static pp_status unpack_inputs(pp_sink *sink, const item_head *head, const char **from) {
   pp_network_row *network = NULL;
   pp_cost_row *costs = NULL;
@@ -204,6 +219,9 @@ static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *c
       break;
     case ITEM_PLAN:
       PP_TRY(unpack_plan(sink, &head, &from));
+      break;
+    case ITEM_ROUND_PLANS:
+      PP_TRY(unpack_round_plans(sink, &head, &from));
       break;
     case ITEM_ROUND:
       PP_TRY(unpack_round(sink, &head, &from));

@@ -21,6 +21,7 @@ typedef struct pp_sink {
 void pp_sink_fini(pp_sink *sink);
 
 PP_MUST_CHECK pp_status pp_sink_plan(pp_sink *sink, const pp_plan_row *rows, int64_t count);
+PP_MUST_CHECK pp_status pp_sink_round_plans(pp_sink *sink, const pp_round_plan_row *rows, int64_t count);
 /* What the run's times follow from. */
 PP_MUST_CHECK pp_status pp_sink_inputs(pp_sink *sink, const pp_network_row *network, int64_t blocks,
                                        const pp_cost_row *costs, int64_t count);

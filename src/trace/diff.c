@@ -488,7 +488,8 @@ static pp_status compare_groups(comparison *of, const char *where, const side *a
 }
 
 /* Tables from cause to effect, so that what is named first is where two runs part. */
-static const char *const first_tables[] = {"network", "costs", "plan", "stages", "rounds", "devices", "server"};
+static const char *const first_tables[] = {"network", "costs",  "plan",    "round_plans",
+                                           "stages",  "rounds", "devices", "server"};
 
 static bool is_other_object(const char *name) {
   for (size_t table = 0; table < sizeof first_tables / sizeof first_tables[0]; table++)

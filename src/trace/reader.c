@@ -249,6 +249,10 @@ pp_status pp_results_read_run(const pp_results *results, int run, pp_results_run
   PP_TRY(count_rows(results, group, PP_TABLE_ROUNDS, &read.round_count));
   PP_TRY(count_rows(results, group, PP_TABLE_STAGES, &read.stage_count));
   PP_TRY(count_rows(results, group, PP_TABLE_PLAN, &read.plan_count));
+  htri_t has_round_plans = 0; /* older files do not */
+  PP_TRY_H5(PP_CODE_INPUT, "read", path, has_round_plans = H5Lexists(group, "round_plans", H5P_DEFAULT));
+  if (has_round_plans > 0)
+    PP_TRY(count_rows(results, group, PP_TABLE_ROUND_PLANS, &read.round_plan_count));
   if (strcmp(read.status, "complete") != 0)
     PP_TRY(count_complete_stages(results, group, read.round_count, &read.stage_count));
   *out = read;
@@ -354,6 +358,11 @@ pp_status pp_results_read_plan(const pp_results *results, int run, int64_t first
   for (int64_t row = 0; row < count; row++)
     rows[row].round = 0; /* older files planned once */
   return read_table(results, run, PP_TABLE_PLAN, first, count, rows);
+}
+
+pp_status pp_results_read_round_plans(const pp_results *results, int run, int64_t first, int64_t count,
+                                      pp_round_plan_row *rows) {
+  return read_table(results, run, PP_TABLE_ROUND_PLANS, first, count, rows);
 }
 
 const char *pp_results_library(void) {

@@ -73,6 +73,13 @@ static const pp_column plan_columns[] = {
     {"round", "", PP_COLUMN_I32, offsetof(pp_plan_row, round)},
 };
 
+static const pp_column round_plan_columns[] = {
+    {"round", "", PP_COLUMN_I32, offsetof(pp_round_plan_row, round)},
+    {"group", "", PP_COLUMN_I32, offsetof(pp_round_plan_row, group)},
+    {"split", "blocks", PP_COLUMN_I32, offsetof(pp_round_plan_row, split)},
+    {"micro_batches", "", PP_COLUMN_I32, offsetof(pp_round_plan_row, micro_batches)},
+};
+
 static const pp_column network_columns[] = {
     {"block", "", PP_COLUMN_I32, offsetof(pp_network_row, block)},
     {"forward_flops", "FLOP/sample", PP_COLUMN_I64, offsetof(pp_network_row, forward_flops)},
@@ -96,6 +103,8 @@ static const pp_table tables[PP_TABLE_COUNT] = {
     [PP_TABLE_ROUNDS] = {"rounds", sizeof(pp_round_row), COLUMN_COUNT(round_columns), round_columns},
     [PP_TABLE_STAGES] = {"stages", sizeof(pp_stage_record), COLUMN_COUNT(stage_columns), stage_columns},
     [PP_TABLE_PLAN] = {"plan", sizeof(pp_plan_row), COLUMN_COUNT(plan_columns), plan_columns},
+    [PP_TABLE_ROUND_PLANS] = {"round_plans", sizeof(pp_round_plan_row), COLUMN_COUNT(round_plan_columns),
+                              round_plan_columns},
     [PP_TABLE_NETWORK] = {"network", sizeof(pp_network_row), COLUMN_COUNT(network_columns), network_columns},
     [PP_TABLE_COSTS] = {"costs", sizeof(pp_cost_row), COLUMN_COUNT(cost_columns), cost_columns},
 };

@@ -140,6 +140,7 @@ static pp_status create_table(const pp_results_writer *writer, hid_t group, pp_t
       [PP_TABLE_ROUNDS] = SMALLEST_CHUNK,
       [PP_TABLE_STAGES] = chunk_for(stages, STAGE_CHUNK),
       [PP_TABLE_PLAN] = SMALLEST_CHUNK,
+      [PP_TABLE_ROUND_PLANS] = SMALLEST_CHUNK,
       [PP_TABLE_NETWORK] = SMALLEST_CHUNK,
       [PP_TABLE_COSTS] = SMALLEST_CHUNK,
   };
@@ -394,6 +395,12 @@ pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_
 pp_status pp_results_append_plan(pp_results_writer *writer, int run, const pp_plan_row *rows, int64_t count) {
   PP_TRY(guard(writer));
   return guarded(writer, append_rows(writer, run, PP_TABLE_PLAN, rows, count));
+}
+
+pp_status pp_results_append_round_plans(pp_results_writer *writer, int run, const pp_round_plan_row *rows,
+                                        int64_t count) {
+  PP_TRY(guard(writer));
+  return guarded(writer, append_rows(writer, run, PP_TABLE_ROUND_PLANS, rows, count));
 }
 
 pp_status pp_results_append_network(pp_results_writer *writer, int run, const pp_network_row *rows, int64_t count) {

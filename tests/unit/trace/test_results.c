@@ -94,6 +94,9 @@ static void write_file(bool force) {
   pp_results_writer *writer = begin(force);
   const pp_plan_row plan[] = {{0, 1, 4, 2.5, 1, 0}, {0, 2, 4, NAN, 0, 0}};
   ok(pp_results_append_plan(writer, 0, plan, 2));
+  const pp_round_plan_row round_plans[] = {{0, 0, 1, 4}, {0, 1, 2, 8}, {1, 0, 3, 4}, {1, 1, 2, 6}};
+  ok(pp_results_append_round_plans(writer, 0, round_plans, 2));
+  ok(pp_results_append_round_plans(writer, 0, round_plans + 2, 2));
   for (int run = 0; run < 2; run++) {
     for (int round = 0; round < 3; round++) {
       write_round(writer, run, round);
@@ -143,6 +146,7 @@ START_TEST(what_is_written_is_read_back) {
     ck_assert_int_eq(read.round_count, 3);
     ck_assert_int_eq(read.stage_count, 3 * ROWS_PER_ROUND);
     ck_assert_int_eq(read.plan_count, run == 0 ? 2 : 0);
+    ck_assert_int_eq(read.round_plan_count, run == 0 ? 4 : 0);
     check_stages(results, run, read.stage_count);
   }
   pp_round_row round;
@@ -162,6 +166,9 @@ START_TEST(what_is_written_is_read_back) {
   pp_plan_row plan[2];
   ok(pp_results_read_plan(results, 0, 0, 2, plan));
   ck_assert(plan[0].makespan_s == 2.5 && plan[0].chosen == 1 && isnan(plan[1].makespan_s) && plan[1].split == 2);
+  pp_round_plan_row last;
+  ok(pp_results_read_round_plans(results, 0, 3, 1, &last));
+  ck_assert(last.round == 1 && last.group == 1 && last.split == 2 && last.micro_batches == 6);
   fails(pp_results_read_rounds(results, 0, 2, 2, &round), PP_CODE_INPUT, "no rows 2 to 3");
   pp_results_run read;
   fails(pp_results_read_run(results, 2, &read), PP_CODE_USAGE, "runs 0 to 1, not 2");
