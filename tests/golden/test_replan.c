@@ -125,7 +125,7 @@ START_TEST(the_future_is_not_known) {
 }
 END_TEST
 
-START_TEST(training_and_groups_that_differ_are_refused) {
+START_TEST(the_wall_clock_and_groups_that_differ_are_refused) {
   pp_experiment *experiment = load(falling, "{replan: 1}");
   pp_config config = *pp_experiment_run(experiment, 0);
   pp_device_group group = config.groups[0];
@@ -134,11 +134,11 @@ START_TEST(training_and_groups_that_differ_are_refused) {
   for (int which = 0; which < 2; which++) {
     pp_scenario *scenario = NULL;
     config.groups = &group;
-    config.compute = which == 0 ? PP_COMPUTE_REAL : PP_COMPUTE_NONE;
+    config.clock = which == 0 ? PP_CLOCK_WALL : PP_CLOCK_VIRTUAL;
     group.pipeline.replan = which == 0 ? 1 : 2;
     pp_status status = pp_scenario_create(&config, model, &scenario);
     ck_assert_int_eq(pp_error_code(status), PP_CODE_INPUT);
-    ck_assert_ptr_nonnull(strstr(pp_error_message(status), which == 0 ? "compute: real" : "one value for all groups"));
+    ck_assert_ptr_nonnull(strstr(pp_error_message(status), which == 0 ? "clock: wall" : "one value for all groups"));
     pp_error_free(status);
   }
   pp_model_destroy(model);
@@ -153,7 +153,7 @@ int main(void) {
   tcase_add_test(tests, links_that_stay_leave_the_plan);
   tcase_add_test(tests, a_falling_link_moves_blocks_and_their_models);
   tcase_add_test(tests, the_future_is_not_known);
-  tcase_add_test(tests, training_and_groups_that_differ_are_refused);
+  tcase_add_test(tests, the_wall_clock_and_groups_that_differ_are_refused);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);

@@ -39,11 +39,13 @@ void case_expand(const oracle_case *from, case_scenario *out) {
     int count = from->epochs * class->iterations_per_epoch;
     for (int iteration = 0; iteration < count; iteration++) {
       bool last_of_epoch = (iteration + 1) % class->iterations_per_epoch == 0;
+      bool last_of_round = (iteration + 1) % class->iterations_per_round == 0 || iteration + 1 == count;
       const case_iteration *like = last_of_epoch && class->has_ragged ? &class->ragged : &class->full;
-      out->iterations[device][iteration] = (oracle_iteration){.micro_batch_count = like->micro_batch_count,
-                                                              .micro_batches = like->micro_batches,
-                                                              .device_update = like->device_update,
-                                                              .server_update = like->server_update};
+      out->iterations[device][iteration] =
+          (oracle_iteration){.micro_batch_count = like->micro_batch_count,
+                             .micro_batches = like->micro_batches,
+                             .device_update = like->device_update + (last_of_round ? class->protection : 0),
+                             .server_update = like->server_update};
     }
     out->devices[device] = (oracle_device){.iteration_count = count,
                                            .iterations = out->iterations[device],
@@ -242,6 +244,9 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
   }
   if (out->method != ORACLE_SL && !out->presence && one_in(&rng, 2))
     out->buffer = (int)case_rng_range(&rng, 1, out->device_count + 1);
+  bool protects = one_in(&rng, 3);
+  for (int class = 0; class < out->class_count && protects; class ++)
+    out->classes[class].protection = case_rng_range(&rng, 1, one_in(&rng, 4) ? 8 * s->longest : s->longest);
 }
 
 const char *case_method_name(oracle_method method) {

@@ -26,6 +26,7 @@ typedef struct case_class {
   int iterations_per_epoch, iterations_per_round;
   int in_flight;
   int64_t model_upload_bytes, model_download_bytes;
+  int64_t protection; /* what the last update of each round takes more, before the model goes up */
   case_trace up, down, slowdown;
   int64_t up_latency, down_latency;
   bool half_duplex;

@@ -61,7 +61,7 @@ static void drop_rate(case_trace *trace, int place) {
 /* Ways to make a class simpler, each of which takes something away (a round too), so that shrinking ends; false: there
  * is no such way. */
 static bool simplify_class(const oracle_case *c, case_class *class, int way) {
-  enum { ways_before_traces = 12 };
+  enum { ways_before_traces = 13 };
   switch (way) {
   case 0:
     class->has_ragged = false;
@@ -102,6 +102,9 @@ static bool simplify_class(const oracle_case *c, case_class *class, int way) {
     return true;
   case 11:
     class->dropout_percent = 0;
+    return true;
+  case 12:
+    class->protection = 0;
     return true;
   default: {
     way -= ways_before_traces;

@@ -56,7 +56,7 @@ typedef struct library_case {
   pp_rate_trace slowdowns[CASE_DEVICES];
   pp_rate_step shared_steps[2][CASE_RATES];
   pp_rate_trace shared[2];                 /* the server's link up, down */
-  pp_schedule *schedules[CASE_DEVICES][2]; /* full, ragged */
+  pp_schedule *schedules[CASE_DEVICES][4]; /* full, ragged; the same as a round's last */
 } library_case;
 
 static int64_t cost_of(const case_iteration *iteration, const pp_op *op) {
@@ -115,6 +115,12 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
     PP_TRY(make_schedule(c, from, &from->full, &out->schedules[class][0]));
     if (from->has_ragged)
       PP_TRY(make_schedule(c, from, &from->ragged, &out->schedules[class][1]));
+    for (int kind = 0; kind < 2 && from->protection > 0; kind++) {
+      case_iteration last = kind == 0 ? from->full : from->ragged;
+      last.device_update += from->protection;
+      if (kind == 0 || from->has_ragged)
+        PP_TRY(make_schedule(c, from, &last, &out->schedules[class][2 + kind]));
+    }
     out->networks[class] = (pp_network_config){.up = make_trace(&from->up, out->steps[class][0]),
                                                .down = make_trace(&from->down, out->steps[class][1]),
                                                .up_latency_ns = from->up_latency,
@@ -130,6 +136,8 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
                                             .iterations = (int64_t)c->epochs * from->iterations_per_epoch,
                                             .full = out->schedules[class][0],
                                             .ragged = out->schedules[class][from->has_ragged ? 1 : 0],
+                                            .closing_full = out->schedules[class][2],
+                                            .closing_ragged = out->schedules[class][from->has_ragged ? 3 : 2],
                                             .network = &out->networks[class],
                                             .arrives_ns = from->arrives,
                                             .departs_ns = from->departs,
@@ -171,7 +179,7 @@ static pp_status make_library_case(const oracle_case *c, library_case *out) {
 
 static void release_library_case(library_case *library) {
   for (int class = 0; class < CASE_DEVICES; class ++)
-    for (int kind = 0; kind < 2; kind++)
+    for (int kind = 0; kind < 4; kind++)
       pp_schedule_destroy(library->schedules[class][kind]);
 }
 
