@@ -117,6 +117,23 @@ static double longest_path(const lengths *of, int count, bool published) {
   return backward;
 }
 
+/* Of a round, but for the aggregate: its iterations and its models' way up and back. */
+static double round_length(const pp_planning *planning, int group, int split, double iteration) {
+  const pp_scenario_inputs *inputs = planning->inputs;
+  const pp_network_config *network = &inputs->config->groups[group].network;
+  int64_t iterations = 0, up_bytes = 0, down_bytes = 0;
+  for (int index = 0; index < inputs->class_count; index++) {
+    const pp_device_class *class = &inputs->classes[index];
+    int64_t own = class->iterations < class->iterations_per_round ? class->iterations : class->iterations_per_round;
+    if (class->group == group && own > iterations)
+      iterations = own;
+  }
+  pp_prices_models(planning, group, split, &up_bytes, &down_bytes);
+  return (double)iterations * iteration + 8 * (double)up_bytes / first_rate(&network->up) +
+         8 * (double)down_bytes / first_rate(&network->down) +
+         pp_seconds(network->up_latency_ns + network->down_latency_ns);
+}
+
 /* Whether batch norms and costs cover the plan. */
 static pp_status is_allowed(pp_planning *planning, int group, pp_group_plan plan, bool *out) {
   *out = true;
@@ -177,6 +194,8 @@ pp_status pp_plan_by_aps(pp_planning *planning, int group, pp_candidates *looked
       continue;
     looked_at->items[looked_at->count++] = (pp_candidate){.plan = plan, .outlook = {.makespan = PP_NS_NEVER}};
     double length = longest_path(&of, plan.micro_batches, published);
+    if (!published)
+      length = round_length(planning, group, split, length);
     if (length >= least)
       continue;
     least = length;

@@ -59,6 +59,8 @@ int pp_planning_most_micro_batches(const pp_planning *planning, int group);
 
 /* prices.c: *out is NULL where the costs do not cover that size: planning->refusal says why. */
 PP_MUST_CHECK pp_status pp_prices_get(pp_planning *planning, int group, int split, int samples, const pp_price **out);
+/* Bytes of the group's models at a split that pp_prices_get has priced. */
+void pp_prices_models(const pp_planning *planning, int group, int split, int64_t *up_bytes, int64_t *down_bytes);
 /* The schedule of a plan for `batch` samples, its costs filled in. Errors (PP_CODE_INPUT): no candidate. */
 PP_MUST_CHECK pp_status pp_prices_schedule(pp_planning *planning, int group, pp_group_plan plan, int batch,
                                            pp_schedule **out);

@@ -48,6 +48,12 @@ pp_status pp_prices_get(pp_planning *planning, int group, int split, int samples
   return NULL;
 }
 
+void pp_prices_models(const pp_planning *planning, int group, int split, int64_t *up_bytes, int64_t *down_bytes) {
+  const pp_price_list *list = &planning->lists[(size_t)group * (size_t)planning->splits + (size_t)(split - 1)];
+  *up_bytes = list->model_up_bytes;
+  *down_bytes = list->model_down_bytes;
+}
+
 static pp_status fill(pp_planning *planning, int group, int split, pp_schedule *schedule) {
   int largest = pp_micro_batch_size(schedule->batch, schedule->micro_batches, 0);
   for (int index = 0; index < schedule->op_count; index++) {

@@ -306,6 +306,8 @@ void case_print(const oracle_case *c, FILE *stream) {
     fprintf(stream, "  class %d: %d iterations an epoch, %d a round%s, model up %" PRId64 " down %" PRId64, class,
             at->iterations_per_epoch, at->iterations_per_round, at->half_duplex ? ", half duplex" : "",
             at->model_upload_bytes, at->model_download_bytes);
+    if (at->protection > 0)
+      fprintf(stream, ", a round's last update %" PRId64 " more", at->protection);
     if (c->method == ORACLE_1F1B)
       fprintf(stream, ", in flight %d", at->in_flight);
     fprintf(stream, "\n");
