@@ -151,6 +151,8 @@ static int64_t critical_path(const oracle_case *c) {
         for (int j = 0; j < work->micro_batch_count; j++)
           clock = later(clock, gradient[j]) + work->micro_batches[j].backward;
         clock += work->device_update;
+        if (iteration + 1 == iterations || iteration + 1 == (round + 1) * class->iterations_per_round)
+          clock += class->protection;
       }
       int64_t model = clock + shortest(&class->up, class->model_upload_bytes) + class->up_latency;
       aggregate_ready = later(aggregate_ready, later(model, replica));
