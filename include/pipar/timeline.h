@@ -84,6 +84,8 @@ typedef struct pp_scenario {
  * not built yet. `config` must outlive the scenario. */
 PP_MUST_CHECK pp_status pp_scenario_create(const pp_config *config, const pp_model *model, pp_scenario **out);
 void pp_scenario_destroy(pp_scenario *scenario);
+/* Whether all devices are there all the time, and an aggregate of a round is of all of them. */
+bool pp_scenario_waits_for_all(const pp_scenario *scenario);
 /* How often the device sends its model. */
 int64_t pp_class_rounds(const pp_device_class *class);
 /* The iterations [*first, *end) of the whole run that the device does in its round; past its last round none. */

@@ -41,6 +41,12 @@ static void describe(const what_if *change, char *out, size_t size) {
   case PP_CHANGE_DOWNLINK:
     snprintf(out, size, "downlink of group %d +10 %%", change->group);
     break;
+  case PP_CHANGE_SERVER_UPLINK:
+    snprintf(out, size, "server's uplink +10 %%");
+    break;
+  case PP_CHANGE_SERVER_DOWNLINK:
+    snprintf(out, size, "server's downlink +10 %%");
+    break;
   case PP_CHANGE_LATENCY:
     snprintf(out, size, "latency of group %d -10 %%", change->group);
     break;
@@ -72,13 +78,17 @@ static pp_status try_change(why *of, const pp_scenario *scenario, pp_change_kind
 static pp_status try_changes(why *of, const pp_config *config, const pp_scenario *scenario) {
   static const pp_change_kind of_group[] = {PP_CHANGE_UPLINK, PP_CHANGE_DOWNLINK, PP_CHANGE_LATENCY, PP_CHANGE_DEVICE};
   enum { kinds = sizeof of_group / sizeof of_group[0] };
-  PP_TRY(pp_alloc((size_t)config->group_count * kinds + 2, sizeof *of->changes, "the changes", &of->changes));
+  PP_TRY(pp_alloc((size_t)config->group_count * kinds + 4, sizeof *of->changes, "the changes", &of->changes));
   for (int group = 0; group < config->group_count; group++)
     for (int kind = 0; kind < kinds; kind++)
       PP_TRY(try_change(of, scenario, of_group[kind], group));
   PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER, -1));
   if (scenario->policy != PP_POLICY_SPACE_SHARE)
     PP_TRY(try_change(of, scenario, PP_CHANGE_SLOT, -1));
+  if (scenario->server_up != NULL) {
+    PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER_UPLINK, -1));
+    PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER_DOWNLINK, -1));
+  }
   qsort(of->changes, (size_t)of->change_count, sizeof *of->changes, compare_changes);
   return NULL;
 }

@@ -266,6 +266,10 @@ static pp_status check_outages(const pp_config *config, const pp_node *root) {
 
 /* Devices share the server's link in whole bits per second: each must get one. */
 static pp_status check_server_link(const pp_config *config, const pp_node *root) {
+  if (config->server.link.up.count > 0 && config->clock == PP_CLOCK_WALL)
+    return pp_fail_at(pp_node_nearest(root, "server.link"), "server.link",
+                      "contradicts `clock: wall`, where a device's rank paces its own links and sees no other's "
+                      "transfers: allowed is `clock: virtual`");
   const pp_rate_trace *const traces[] = {&config->server.link.up, &config->server.link.down};
   int devices = pp_config_device_count(config);
   for (int which = 0; which < 2; which++)
@@ -302,16 +306,14 @@ static pp_status check_presence(const pp_config *config, const pp_node *root) {
     return pp_fail_at(pp_node_nearest(root, "aggregate.min_devices"), "aggregate.min_devices",
                       "%d are more than the %" PRId64 " devices: allowed are at most so many", aggregate->min_devices,
                       devices);
-  bool shared = config->server.link.up.count > 0;
-  if (!partial && moving < 0 && !shared)
+  if (!partial && moving < 0)
     return NULL;
   bool measured = config->groups[0].cost.kind == PP_COST_MEASURED;
-  const char *what = partial ? "aggregate" : "server.link";
   const char *shown = config->groups[moving < 0 ? 0 : moving].dropout > 0      ? "dropout"
                       : config->groups[moving < 0 ? 0 : moving].departs_ns > 0 ? "departs_s"
                                                                                : "arrives_s";
-  if (partial || moving < 0)
-    snprintf(key, sizeof key, "%s", what);
+  if (partial)
+    snprintf(key, sizeof key, "aggregate");
   else
     snprintf(key, sizeof key, "devices.%d.%s", moving, shown);
   if (measured)

@@ -567,9 +567,14 @@ static pp_status write_round_plans(pp_run *run, int64_t round) {
   return status;
 }
 
+/* Whether the timeline has to say who takes part in a round before it is trained. */
+static bool goes_first(const pp_run *run) {
+  return run->scenario->has_presence && !pp_scenario_waits_for_all(run->scenario);
+}
+
 /* Under the wall clock a round is known once its last model has arrived, which is a round later. */
 static pp_status finish_round(pp_run *run, int64_t round, const pp_round_row *row) {
-  if (run->scenario->has_presence) {
+  if (goes_first(run)) {
     run->row = *row;
     return write_round(run, &run->times, &run->row);
   }
@@ -745,7 +750,7 @@ static pp_status run_rounds(pp_run *run, bool *stopped) {
   bool is_last = false;
   for (int64_t round = 0; !is_last; round++) {
     is_last = round + 1 == run->scenario->rounds;
-    if (run->scenario->has_presence)
+    if (goes_first(run))
       PP_TRY(announce_members(run, &is_last));
     pp_round_row row = {.train_loss = (double)NAN,
                         .train_accuracy = (double)NAN,

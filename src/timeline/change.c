@@ -14,6 +14,7 @@ typedef struct varied {
   pp_device_class *classes;    /* (class_count) */
   pp_network_config *networks; /* (class_count) */
   pp_schedule *schedules;      /* (4 x class_count) */
+  pp_rate_trace server_link;   /* in a direction, where that is what changes */
 } varied;
 
 static int64_t scale(int64_t value, int numerator, int denominator, int64_t least) {
@@ -96,6 +97,13 @@ static pp_status vary(varied *of, const pp_scenario *scenario, pp_change_kind ch
     of->scenario.aggregate_ns = scale(scenario->aggregate_ns, LESS, MORE, 1);
   if (change == PP_CHANGE_SLOT)
     of->scenario.slots++;
+  if (change == PP_CHANGE_SERVER_UPLINK || change == PP_CHANGE_SERVER_DOWNLINK) {
+    const pp_rate_trace **trace =
+        change == PP_CHANGE_SERVER_UPLINK ? &of->scenario.server_up : &of->scenario.server_down;
+    of->server_link = **trace;
+    *trace = &of->server_link;
+    return scale_rates(&of->server_link);
+  }
   return NULL;
 }
 
@@ -109,6 +117,10 @@ static void varied_fini(varied *of, const pp_scenario *scenario) {
     if (is->down.steps != was->down.steps)
       free(is->down.steps);
   }
+  if (of->scenario.server_up == &of->server_link && of->server_link.steps != scenario->server_up->steps)
+    free(of->server_link.steps);
+  if (of->scenario.server_down == &of->server_link && of->server_link.steps != scenario->server_down->steps)
+    free(of->server_link.steps);
   free(of->schedules);
   free(of->networks);
   free(of->classes);
@@ -133,6 +145,7 @@ static pp_status run(const pp_scenario *scenario, int64_t *makespan_ns) {
 pp_status pp_change_makespan(const pp_scenario *scenario, pp_change_kind change, int group, int64_t *makespan_ns) {
   varied of = {0};
   PP_ASSERT(change != PP_CHANGE_SLOT || scenario->policy != PP_POLICY_SPACE_SHARE);
+  PP_ASSERT((change != PP_CHANGE_SERVER_UPLINK && change != PP_CHANGE_SERVER_DOWNLINK) || scenario->server_up != NULL);
   pp_status status = vary(&of, scenario, change, group);
   if (status == NULL)
     status = run(&of.scenario, makespan_ns);

@@ -45,12 +45,21 @@ static pp_ns round_work(pp_timeline *timeline, int64_t device) {
   return work;
 }
 
+/* Where devices take turns nobody else's transfer is under way over the server's link. */
+static pp_ns transfer_end(pp_timeline *timeline, int64_t device, bool up, const pp_step *step, pp_ns start) {
+  const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
+  if (__builtin_expect(timeline->sharing != NULL, 0))
+    return pp_sharing_finish(timeline, device, up, start, step->bytes);
+  return pp_transfer_end(timeline, up ? &plan->up : &plan->down, step, start);
+}
+
 void pp_engine_finish_device(pp_timeline *timeline, int64_t device) {
   pp_device_state *state = &timeline->devices[device];
   const pp_class_plan *plan = &timeline->plans[state->plan];
   int64_t bytes = plan->class->full->model_upload_bytes;
   pp_ns start = state->compute_free > state->up_free ? state->compute_free : state->up_free;
-  pp_ns end = pp_link_finish(&plan->up, start, bytes);
+  pp_ns end = timeline->sharing != NULL ? pp_sharing_finish(timeline, device, true, start, bytes)
+                                        : pp_link_finish(&plan->up, start, bytes);
   timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
   timeline->model_up[device] = (pp_span){start, end};
   state->up_free = end;
@@ -95,12 +104,12 @@ static void advance(pp_timeline *timeline, int64_t device, bool dispatched) {
         break;
       case PP_RESOURCE_UPLINK:
         start = spans[step->source].end_ns > state->up_free ? spans[step->source].end_ns : state->up_free;
-        end = pp_transfer_end(timeline, &plan->up, step, start);
+        end = transfer_end(timeline, device, true, step, start);
         state->up_free = end;
         break;
       case PP_RESOURCE_DOWNLINK:
         start = spans[step->source].end_ns > state->down_free ? spans[step->source].end_ns : state->down_free;
-        end = pp_transfer_end(timeline, &plan->down, step, start);
+        end = transfer_end(timeline, device, false, step, start);
         state->down_free = end;
         break;
       case PP_RESOURCE_SERVER:
@@ -194,7 +203,7 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
     /* First everything that ends or arrives now has ended or arrived ... */
     while (timeline->busy_slots.count > 0 && timeline->busy_slots.entries[0].key <= now)
       pp_queue_push(&timeline->free_slots, pp_queue_pop(&timeline->busy_slots).id, 0);
-    if (timeline->sharing != NULL)
+    if (timeline->sharing != NULL && timeline->presence != NULL)
       pp_presence_end_transfers(timeline, now);
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now &&
            timeline->instants.entries[0].id < 0) {

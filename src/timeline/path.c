@@ -314,9 +314,9 @@ pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path *out) {
   pp_stage_record *records = NULL;
   int64_t count = 0, room = 0;
   pp_round_times times;
-  if (scenario->has_presence)
-    return pp_fail(PP_CODE_INPUT, "the critical path of a run whose devices come, go or drop out or share the server's "
-                                  "link, or whose aggregate does not wait for all, is not built yet");
+  if (scenario->buffer == 0 && !pp_scenario_waits_for_all(scenario))
+    return pp_fail(PP_CODE_INPUT, "the critical path of a run whose devices come, go or drop out, or whose aggregate "
+                                  "does not wait for all, is not built yet");
   PP_TRY(pp_timeline_create(scenario, true, &timeline));
   pp_status status = NULL;
   for (int64_t round = 0; round < scenario->rounds; round++) {

@@ -36,12 +36,14 @@ PP_MUST_CHECK pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path
 void pp_path_fini(pp_path *path);
 
 typedef enum pp_change_kind {
-  PP_CHANGE_UPLINK,   /* rates 10 % up, of a group */
-  PP_CHANGE_DOWNLINK, /* likewise */
-  PP_CHANGE_LATENCY,  /* 10 % down, both ways, of a group */
-  PP_CHANGE_DEVICE,   /* computes 10 % faster: a stage takes 1 / 1.1 of its length */
-  PP_CHANGE_SERVER,   /* every slot, likewise */
-  PP_CHANGE_SLOT,     /* one more; not with space-share */
+  PP_CHANGE_UPLINK,          /* rates 10 % up, of a group */
+  PP_CHANGE_DOWNLINK,        /* likewise */
+  PP_CHANGE_LATENCY,         /* 10 % down, both ways, of a group */
+  PP_CHANGE_DEVICE,          /* computes 10 % faster: a stage takes 1 / 1.1 of its length */
+  PP_CHANGE_SERVER,          /* every slot, likewise */
+  PP_CHANGE_SLOT,            /* one more; not with space-share */
+  PP_CHANGE_SERVER_UPLINK,   /* rates of the server's link 10 % up; where devices share it */
+  PP_CHANGE_SERVER_DOWNLINK, /* likewise */
   PP_CHANGE_COUNT,
 } pp_change_kind;
 

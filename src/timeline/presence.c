@@ -352,7 +352,7 @@ static pp_span aggregate(pp_timeline *timeline) {
     if (timeline->devices[device].replica_free > start)
       start = timeline->devices[device].replica_free;
   }
-  pp_span span = {start, pp_later(timeline, start, timeline->scenario->aggregate_ns)};
+  pp_span span = {start, pp_later(timeline, start, pp_aggregate_length(timeline))};
   pp_causes_aggregate(timeline, span, presence->due_ns);
   timeline->slot_times[0].busy_ns += span.end_ns - span.start_ns;
   timeline->server_busy += span.end_ns - span.start_ns;
@@ -479,6 +479,7 @@ static pp_status check_overflow(const pp_timeline *timeline) {
 pp_status pp_presence_next_round(pp_timeline *timeline, pp_round_times *out) {
   pp_presence *presence = timeline->presence;
   PP_ASSERT(presence->next_begin_ns < PP_NS_NEVER);
+  PP_TRY(pp_measured_begin_round(timeline));
   begin_round(timeline);
   timeline->record_count = 0;
   if (timeline->record_stages)

@@ -310,7 +310,7 @@ static void take_presence(const pp_config *config, int64_t horizon, pp_scenario 
   if (config->server.link.up.count > 0) {
     scenario->server_up = &config->server.link.up;
     scenario->server_down = &config->server.link.down;
-    scenario->has_presence = true;
+    scenario->has_presence = scenario->method != PP_METHOD_SL; /* whose devices never wait for an aggregate */
   }
   if (horizon > 0)
     return;
@@ -531,6 +531,15 @@ void pp_scenario_destroy(pp_scenario *scenario) {
     free(storage);
   }
   free(scenario);
+}
+
+bool pp_scenario_waits_for_all(const pp_scenario *scenario) {
+  bool all = scenario->deadline_ns == 0 && scenario->min_devices == 0 && scenario->buffer == 0;
+  for (int index = 0; index < scenario->class_count; index++) {
+    const pp_device_class *class = &scenario->classes[index];
+    all = all && class->arrives_ns == 0 && class->departs_ns == 0 && class->dropout <= 0;
+  }
+  return all;
 }
 
 int64_t pp_class_rounds(const pp_device_class *class) {

@@ -83,6 +83,27 @@ pp_span *pp_sharing_take(pp_timeline *timeline, pp_ns now, int64_t *device) {
   return NULL;
 }
 
+pp_ns pp_sharing_finish(pp_timeline *timeline, int64_t device, bool up, pp_ns start, int64_t bytes) {
+  const pp_class_plan *plan = &timeline->plans[timeline->devices[device].plan];
+  pp_fair *fair = &timeline->sharing->fairs[up ? UP : DOWN];
+  if (timeline->overflow)
+    return PP_NS_NEVER;
+  PP_ASSERT(fair->count == 0);
+  pp_fair_advance(fair, start);
+  pp_fair_start(fair, device, up ? &plan->up : &plan->down, bytes);
+  int64_t taken = -1;
+  do {
+    pp_ns now = pp_fair_next(fair);
+    if (now == PP_NS_NEVER) {
+      pp_fair_stop(fair, device);
+      timeline->overflow = true;
+      return now;
+    }
+    pp_fair_advance(fair, now);
+  } while (!pp_fair_take(fair, &taken));
+  return fair->now_ns;
+}
+
 void pp_sharing_stop(pp_timeline *timeline, int64_t device, pp_ns now) {
   pp_sharing *sharing = timeline->sharing;
   for (int direction = 0; direction < DIRECTIONS; direction++) {

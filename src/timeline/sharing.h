@@ -17,6 +17,9 @@ bool pp_sharing_is_busy(const pp_sharing *sharing);
 void pp_sharing_start(pp_timeline *timeline, int64_t device, bool up, pp_span *span, int64_t bytes, pp_ns now);
 /* A transfer that has ended by `now`: its span has its end, the device's link is free. NULL: there is none left. */
 pp_span *pp_sharing_take(pp_timeline *timeline, pp_ns now, int64_t *device);
+/* Where no other transfer is under way in the direction, nor begins before its end: when the device's ends that starts
+ * at `start`, not before the last one's end; PP_NS_NEVER: too late. */
+pp_ns pp_sharing_finish(pp_timeline *timeline, int64_t device, bool up, pp_ns start, int64_t bytes);
 /* The device's transfers are given up at `now`. */
 void pp_sharing_stop(pp_timeline *timeline, int64_t device, pp_ns now);
 

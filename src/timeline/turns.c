@@ -1,6 +1,6 @@
 /* `sl`: devices take turns. When one is done its part of the network goes up and at once down to the next, from the
  * last to the first for the next round. timeline->round_start is where the turn in hand began. */
-#include "timeline/engine.h"
+#include "timeline/sharing.h"
 
 /* The device that has the next turn; -1: the run is over. */
 static int64_t next_device(const pp_timeline *timeline, int64_t device) {
@@ -21,7 +21,8 @@ void pp_turns_hand_over(pp_timeline *timeline, int64_t device, pp_ns arrival) {
     pp_device_state *receiver = &timeline->devices[next];
     const pp_class_plan *plan = &timeline->plans[receiver->plan];
     int64_t bytes = plan->class->full->model_download_bytes;
-    pp_span down = {arrival, pp_link_finish(&plan->down, arrival, bytes)};
+    pp_span down = {arrival, timeline->sharing != NULL ? pp_sharing_finish(timeline, next, false, arrival, bytes)
+                                                       : pp_link_finish(&plan->down, arrival, bytes)};
     timeline->overflow = timeline->overflow || down.end_ns == PP_NS_NEVER;
     start = pp_later(timeline, down.end_ns, plan->down_latency_ns);
     timeline->model_down[next] = down;

@@ -115,6 +115,19 @@ START_TEST(a_round_that_is_measured_is_that_of_a_table_with_the_same_lengths) {
 }
 END_TEST
 
+START_TEST(measured_lengths_hold_over_the_server_s_link_too) {
+  static const pp_method methods[] = {PP_METHOD_FL, PP_METHOD_SL, PP_METHOD_SFL, PP_METHOD_PIPAR, PP_METHOD_1F1B};
+  pp_rate_step up[] = {{0, 12000000}, {example_ns(4), 7000000}}, down[] = {{0, 20000000}};
+  static example e;
+  for (size_t method = 0; method < sizeof methods / sizeof *methods; method++) {
+    init(&e, methods[method]);
+    e.config.server.link.up = (pp_rate_trace){2, up, 0};
+    e.config.server.link.down = (pp_rate_trace){1, down, 0};
+    expect_as_table(&e);
+  }
+}
+END_TEST
+
 START_TEST(slowdowns_of_devices_stretch_measured_lengths_too) {
   pp_rate_step constant[] = {{0, 2500000}}, changing[] = {{0, 1000000}, {example_ns(3), 3000000}};
   static example e;
@@ -224,6 +237,7 @@ int main(void) {
   Suite *suite = suite_create("measured lengths");
   TCase *tests = tcase_create("measured lengths");
   tcase_add_test(tests, a_round_that_is_measured_is_that_of_a_table_with_the_same_lengths);
+  tcase_add_test(tests, measured_lengths_hold_over_the_server_s_link_too);
   tcase_add_test(tests, slowdowns_of_devices_stretch_measured_lengths_too);
   tcase_add_test(tests, each_stage_has_its_own_length);
   tcase_add_test(tests, lengths_that_do_not_fit_the_round_are_refused);

@@ -73,7 +73,7 @@ void case_expand(const oracle_case *from, case_scenario *out) {
                                     .deadline = from->deadline,
                                     .min_devices = from->min_devices,
                                     .buffer = from->buffer};
-  if (from->shared && from->presence) {
+  if (from->shared) {
     out->scenario.shared_up = trace_of(&from->shared_up);
     out->scenario.shared_down = trace_of(&from->shared_down);
   }
@@ -238,6 +238,11 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
   if (out->method != ORACLE_SL && one_in(&rng, 3)) {
     if (!out->presence)
       let_nobody_go(out);
+    out->shared = true;
+    random_shared_trace(&rng, s, out->device_count, &out->shared_up);
+    random_shared_trace(&rng, s, out->device_count, &out->shared_down);
+  }
+  if (out->method == ORACLE_SL && one_in(&rng, 3)) {
     out->shared = true;
     random_shared_trace(&rng, s, out->device_count, &out->shared_up);
     random_shared_trace(&rng, s, out->device_count, &out->shared_down);

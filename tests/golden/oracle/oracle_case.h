@@ -45,7 +45,7 @@ typedef struct oracle_case {
   int64_t deadline;
   int min_devices;
   int buffer;  /* 0: all wait for each other; without presence */
-  bool shared; /* the server's link; where there is no presence it is left out */
+  bool shared; /* the server's link; with presence or in sl */
   case_trace shared_up, shared_down;
   uint64_t silence_seed;
   int silent_at[CASE_DEVICES][CASE_ITERATIONS]; /* by device and round; who runs the case fills it in */

@@ -240,10 +240,11 @@ START_TEST(changes_over_time_that_cannot_be) {
       {GROUP("count: 2") "server: {link: {up_mbps: 10, down_mbps: 10, latency_ms: 1}}\n",
        "exp.yaml:4:45: server.link.latency_ms: is not a key"},
       {GROUP("count: 2") "server: {link: {up_mbps: 10, down_mbps: 10}}\nclock: wall\n",
-       "exp.yaml:4:16: server.link: contradicts `clock: wall`"},
-      {"method: sl\ndevices: [{device: raspberry-pi-4b, network: code-10-25}]\nserver: {link: {up_mbps: 1, down_mbps: "
-       "1}}\n",
-       "exp.yaml:3:16: server.link: contradicts `method: sl`"},
+       "exp.yaml:4:16: server.link: contradicts `clock: wall`, where a device's rank paces its own links and sees no "
+       "other's transfers: allowed is `clock: virtual`"},
+      {GROUP("count: 2, arrives_s: 1") "server: {link: {up_mbps: 10, down_mbps: 10}}\nprivacy: {mechanism: dp-fedavg, "
+                                       "clip: 1, noise_multiplier: 1}\n",
+       "exp.yaml:3:71: devices.0.arrives_s: contradicts `privacy`"},
       {"devices: [{device: raspberry-pi-4b, network: {up_trace: [[0, 1], [1, 0]], up_loop_after_s: 1, down_mbps: 1, "
        "latency_ms: 0}}]\nmethod: fl\nserver: {link: {up_trace: [[0, 0], [1, 1]], up_loop_after_s: 1, down_mbps: 1}}\n",
        "exp.yaml:3:16: server.link: the uplink's trace loops and falls to 0"},
