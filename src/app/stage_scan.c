@@ -17,8 +17,16 @@ pp_status pp_stage_scan(const pp_report *report, const pp_report_run *run, pp_st
   for (int64_t first = 0; first < count && more; first += BLOCK_ROWS) {
     int64_t rows = count - first < BLOCK_ROWS ? count - first : BLOCK_ROWS;
     PP_TRY_GOTO(status, pp_results_read_stages(results, run->info.run, first, rows, block), done);
-    for (int64_t row = 0; row < rows && more; row++)
+    for (int64_t row = 0; row < rows && more; row++) {
+      if (block[row].device >= run->info.device_count) {
+        status =
+            pp_fail(PP_CODE_INPUT, "%s is damaged: row %lld of run %d's stages is of device %d, allowed is -1 to %lld",
+                    pp_results_path(results), (long long)(first + row), run->info.run, block[row].device,
+                    (long long)run->info.device_count - 1);
+        goto done;
+      }
       more = take(&block[row], context);
+    }
   }
 done:
   free(block);

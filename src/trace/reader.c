@@ -37,28 +37,8 @@ static pp_status check_format(const char *path, hid_t file) {
   return NULL;
 }
 
-typedef struct run_list {
-  int count, room;
-  int *runs;
-} run_list;
-
-/* Takes names as the writer makes them: 0, 12; 1 stops at another. */
-static herr_t add_run(hid_t group, const char *name, const H5L_info_t *info, void *context) {
-  (void)group;
-  (void)info;
-  run_list *list = context;
-  char *end = NULL;
-  long number = strtol(name, &end, 10);
-  bool usual =
-      name[0] >= '0' && name[0] <= '9' && *end == '\0' && number <= MOST_RUNS && (name[0] != '0' || end == name + 1);
-  if (!usual || list->count == list->room)
-    return 1;
-  list->runs[list->count++] = (int)number;
-  return 0;
-}
-
-static int compare_runs(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
-
+/* Looks for the names that the writer gives, 0, 1, 2, ..., until all links are found: iterating over the links of a
+ * damaged file can end the process inside the library. */
 static pp_status list_runs(pp_results *results) {
   const char *path = results->path;
   PP_H5_AUTO runs = H5I_INVALID_HID;
@@ -67,19 +47,18 @@ static pp_status list_runs(pp_results *results) {
   PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Gget_info(runs, &info));
   if (info.nlinks > MOST_RUNS)
     return pp_fail(PP_CODE_INPUT, "%s is damaged: it says to have %llu runs", path, (unsigned long long)info.nlinks);
-  run_list list = {0, (int)info.nlinks, NULL};
-  PP_TRY(pp_alloc((size_t)list.room, sizeof *list.runs, "runs", &list.runs));
-  results->runs = list.runs;
-  herr_t result = 0;
-  PP_TRY_H5(PP_CODE_INPUT, "read", path,
-            result = H5Literate(runs, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, add_run, &list));
-  if (result != 0 || list.count != list.room)
-    return pp_fail(PP_CODE_INPUT, "%s is damaged: /runs holds something that is no run", path);
-  qsort(list.runs, (size_t)list.count, sizeof *list.runs, compare_runs);
-  for (int run = 1; run < list.count; run++)
-    if (list.runs[run] == list.runs[run - 1])
-      return pp_fail(PP_CODE_INPUT, "%s is damaged: run %d is there twice", path, list.runs[run]);
-  results->run_count = list.count;
+  int count = (int)info.nlinks;
+  PP_TRY(pp_alloc((size_t)count, sizeof *results->runs, "runs", &results->runs));
+  for (int number = 0; results->run_count < count; number++) {
+    if (number == MOST_RUNS)
+      return pp_fail(PP_CODE_INPUT, "%s is damaged: /runs holds something that is no run", path);
+    char name[16];
+    htri_t there = 0;
+    snprintf(name, sizeof name, "%d", number);
+    PP_TRY_H5(PP_CODE_INPUT, "read", path, there = H5Lexists(runs, name, H5P_DEFAULT));
+    if (there > 0)
+      results->runs[results->run_count++] = number;
+  }
   return NULL;
 }
 
@@ -138,6 +117,8 @@ int pp_results_run_number(const pp_results *results, int index) {
 }
 
 hid_t pp_results_file(const pp_results *results) { return results->file; }
+
+static int compare_runs(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 static pp_status open_run(const pp_results *results, int run, hid_t *out) {
   int count = results->run_count;
@@ -226,6 +207,33 @@ static pp_status read_text(const pp_results *results, hid_t group, const char *k
   return NULL;
 }
 
+/* Times of a complete run, which reports divide by and figures are scaled to. */
+static pp_status check_summary(const char *path, const pp_results_run *run) {
+  const pp_run_summary *of = &run->summary;
+  if (strcmp(run->status, "complete") != 0)
+    return NULL;
+  if (!(of->makespan_s > 0) || !isfinite(of->makespan_s))
+    return pp_fail(PP_CODE_INPUT, "%s is damaged: run %d's makespan_s is %g, allowed is more than 0", path, run->run,
+                   of->makespan_s);
+  const struct {
+    const char *name;
+    double value;
+  } times[] = {
+      {"server_busy_s", of->server_busy_s}, {"server_idle_s", of->server_idle_s}, {"device_idle_s", of->device_idle_s}};
+  for (size_t time = 0; time < sizeof times / sizeof times[0]; time++)
+    if (!(times[time].value >= 0) || !isfinite(times[time].value))
+      return pp_fail(PP_CODE_INPUT, "%s is damaged: run %d's %s is %g, allowed is 0 or more", path, run->run,
+                     times[time].name, times[time].value);
+  return NULL;
+}
+
+/* Methods name files of figures. */
+static pp_status check_method(const char *path, const pp_results_run *run) {
+  if (run->method[0] == '\0' || strspn(run->method, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(run->method))
+    return pp_fail(PP_CODE_INPUT, "%s is damaged: run %d's method is none that there is", path, run->run);
+  return NULL;
+}
+
 pp_status pp_results_read_run(const pp_results *results, int run, pp_results_run *out) {
   const char *path = results->path;
   PP_H5_AUTO group = H5I_INVALID_HID;
@@ -255,6 +263,8 @@ pp_status pp_results_read_run(const pp_results *results, int run, pp_results_run
     PP_TRY(count_rows(results, group, PP_TABLE_ROUND_PLANS, &read.round_plan_count));
   if (strcmp(read.status, "complete") != 0)
     PP_TRY(count_complete_stages(results, group, read.round_count, &read.stage_count));
+  PP_TRY(check_method(path, &read));
+  PP_TRY(check_summary(path, &read));
   *out = read;
   return NULL;
 }
@@ -327,18 +337,54 @@ static pp_status read_table(const pp_results *results, int run, pp_table_id tabl
   return read_rows(results, group, table, first, count, rows);
 }
 
+static bool is_length(double value_s) { return value_s >= 0 && isfinite(value_s); }
+
+/* The cause that cannot be; PP_CAUSE_COUNT: busy or idle time itself; -1: there is none. */
+static int find_nonsense(double busy_s, double idle_s, const double cause_s[PP_CAUSE_COUNT]) {
+  for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
+    if (!is_length(cause_s[cause]))
+      return cause;
+  return is_length(busy_s) && is_length(idle_s) ? -1 : PP_CAUSE_COUNT;
+}
+
+static pp_status refuse_row(const pp_results *results, int run, const char *table, int64_t row, int cause) {
+  return pp_fail(PP_CODE_INPUT,
+                 "%s is damaged: row %lld of run %d's %s has %s%s that is no length, allowed is 0 or more",
+                 results->path, (long long)row, run, table,
+                 cause == PP_CAUSE_COUNT ? "busy or idle time" : pp_cause_name((pp_cause)cause),
+                 cause == PP_CAUSE_COUNT ? "" : "_s");
+}
+
 pp_status pp_results_read_devices(const pp_results *results, int run, int64_t first, int64_t count,
                                   pp_device_row *rows) {
-  return read_table(results, run, PP_TABLE_DEVICES, first, count, rows);
+  PP_TRY(read_table(results, run, PP_TABLE_DEVICES, first, count, rows));
+  for (int64_t row = 0; row < count; row++) {
+    int cause = find_nonsense(rows[row].busy_s, rows[row].idle_s, rows[row].cause_s);
+    if (cause >= 0)
+      return refuse_row(results, run, "devices", first + row, cause);
+  }
+  return NULL;
 }
 
 pp_status pp_results_read_server(const pp_results *results, int run, int64_t first, int64_t count,
                                  pp_server_row *rows) {
-  return read_table(results, run, PP_TABLE_SERVER, first, count, rows);
+  PP_TRY(read_table(results, run, PP_TABLE_SERVER, first, count, rows));
+  for (int64_t row = 0; row < count; row++) {
+    int cause = find_nonsense(rows[row].busy_s, rows[row].idle_s, rows[row].cause_s);
+    if (cause >= 0)
+      return refuse_row(results, run, "server", first + row, cause);
+  }
+  return NULL;
 }
 
 pp_status pp_results_read_rounds(const pp_results *results, int run, int64_t first, int64_t count, pp_round_row *rows) {
-  return read_table(results, run, PP_TABLE_ROUNDS, first, count, rows);
+  PP_TRY(read_table(results, run, PP_TABLE_ROUNDS, first, count, rows));
+  for (int64_t row = 0; row < count; row++) {
+    if (!is_length(rows[row].end_s))
+      return pp_fail(PP_CODE_INPUT, "%s is damaged: round %lld of run %d ends at %g s, allowed is 0 or more",
+                     results->path, (long long)(first + row), run, rows[row].end_s);
+  }
+  return NULL;
 }
 
 pp_status pp_results_read_stages(const pp_results *results, int run, int64_t first, int64_t count,
