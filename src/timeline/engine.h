@@ -165,6 +165,9 @@ static inline double pp_mean_idle_s(pp_ns length_ns, int64_t count, pp_int128 bu
   return (double)((pp_int128)length_ns * count - busy_ns) / (double)count / 1e9;
 }
 
+/* timeline.c: between two rounds takes over what the replanner has decided, if anything. */
+PP_MUST_CHECK pp_status pp_timeline_adopt(pp_timeline *timeline);
+
 /* engine.c */
 /* The device's next micro-batch, which begins at operation `index`, can start: puts it in the server's queue, by when
  * it arrived or by how much it keeps its device waiting. */

@@ -502,6 +502,8 @@ pp_status pp_presence_next_round(pp_timeline *timeline, pp_round_times *out) {
   bool last = presence->next_begin_ns == PP_NS_NEVER;
   if (last)
     end = send_last_models(timeline, end);
+  else if (timeline->replanner.decide != NULL)
+    PP_TRY(timeline->replanner.decide(timeline->replanner.context, timeline, &timeline->next));
   PP_TRY(check_overflow(timeline));
   if (timeline->record_stages)
     pp_records_sort(timeline);
@@ -521,7 +523,7 @@ pp_status pp_presence_next_round(pp_timeline *timeline, pp_round_times *out) {
   presence->previous_end_ns = end;
   timeline->makespan = end;
   timeline->round = last ? timeline->scenario->rounds : timeline->round + 1;
-  return NULL;
+  return pp_timeline_adopt(timeline);
 }
 
 void pp_presence_finish(pp_timeline *timeline) {

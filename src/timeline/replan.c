@@ -39,6 +39,12 @@ pp_status pp_observed_init(pp_observed *observed, const pp_scenario_inputs *inpu
     steps[SLOWDOWN] = first_above_0(&g->slowdown);
     g->slowdown = (pp_rate_trace){1, &steps[SLOWDOWN], 0};
   }
+  pp_network_config *server = &observed->config.server.link;
+  for (int direction = UP; direction <= DOWN && server->up.count > 0; direction++) {
+    pp_rate_trace *trace = direction == UP ? &server->up : &server->down;
+    observed->server_steps[direction] = first_above_0(trace);
+    *trace = (pp_rate_trace){1, &observed->server_steps[direction], 0};
+  }
   for (size_t index = 0; index < classes; index++) {
     pp_device_class *class = &observed->classes[index];
     class->network = &observed->groups[class->group].network;
@@ -171,6 +177,8 @@ static void believe(pp_replan *replan) {
     }
     *of = (pp_measured){0};
   }
+  /* What the server's link left to each is in its transfers' rates. */
+  replan->observed.config.server.link.up.count = replan->observed.config.server.link.down.count = 0;
 }
 
 static pp_status plan_again(pp_replan *replan, int64_t round, const pp_scenario **next) {

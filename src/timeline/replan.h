@@ -11,9 +11,11 @@ typedef struct pp_observed {
   pp_device_group *groups;  /* (group_count) */
   pp_device_class *classes; /* (class_count) */
   pp_rate_step (*steps)[3]; /* (group_count): uplink, downlink, slowdown */
+  pp_rate_step server_steps[2];
 } pp_observed;
 
-/* At the start: the first rate above 0 of each link and the first slowdown. The inputs must outlive it. */
+/* At the start: the first rate above 0 of each link, the server's too, and the first slowdown. It must not be moved
+ * then. The inputs must outlive it. */
 PP_MUST_CHECK pp_status pp_observed_init(pp_observed *observed, const pp_scenario_inputs *inputs);
 void pp_observed_fini(pp_observed *observed);
 

@@ -424,12 +424,11 @@ static pp_status check_replan(const pp_config *config) {
                      "devices.%d.pipeline.replan: %d differs from the experiment's %d: allowed is one "
                      "value for all groups",
                      group, config->groups[group].pipeline.replan, config->pipeline.replan);
-  if (config->pipeline.replan > 0 && (pp_scenario_has_presence(config) || config->server.link.up.count > 0))
-    return pp_fail(
-        PP_CODE_INPUT,
-        "pipeline.replan: %d is not built yet with devices that come, go or drop out, an aggregate that does "
-        "not wait for all, or server.link; allowed is 0",
-        config->pipeline.replan);
+  if (config->pipeline.replan > 0 && pp_scenario_has_presence(config))
+    return pp_fail(PP_CODE_INPUT,
+                   "pipeline.replan: %d is not built yet with devices that come, go or drop out, or an aggregate that "
+                   "does not wait for all; allowed is 0",
+                   config->pipeline.replan);
   if (config->pipeline.replan > 0 && config->clock == PP_CLOCK_WALL)
     return pp_fail(PP_CODE_INPUT,
                    "pipeline.replan: %d is not built yet with clock: wall; allowed are 0, or clock: virtual",

@@ -239,8 +239,10 @@ static pp_status end_round(pp_timeline *timeline, pp_ns *end) {
 
 void pp_timeline_replan_by(pp_timeline *timeline, pp_replanner replanner) { timeline->replanner = replanner; }
 
-/* Between two rounds: takes over other plans. */
-static pp_status adopt(pp_timeline *timeline, const pp_scenario *scenario) {
+pp_status pp_timeline_adopt(pp_timeline *timeline) {
+  const pp_scenario *scenario = timeline->next;
+  if (scenario == NULL)
+    return NULL;
   for (int index = 0; index < scenario->class_count; index++)
     pp_class_plan_fini(&timeline->plans[index]);
   free(timeline->plans);
@@ -309,8 +311,7 @@ pp_status pp_timeline_next_round(pp_timeline *timeline, pp_round_times *out) {
   timeline->previous_end_ns = end;
   timeline->makespan = end;
   timeline->early_device_busy = timeline->early_server_busy = 0;
-  if (timeline->next != NULL)
-    PP_TRY(adopt(timeline, timeline->next));
+  PP_TRY(pp_timeline_adopt(timeline));
   if (timeline->round < scenario->rounds) {
     /* What the next round does before this one ends is work in this one's time. */
     PP_TRY(pp_measured_begin_round(timeline));

@@ -16,17 +16,18 @@ typedef struct result {
   int planned;
 } result;
 
-static pp_experiment *load(const char *up_trace, const char *pipeline) {
+/* more: lines of the experiment. */
+static pp_experiment *load(const char *up_trace, const char *pipeline, const char *more) {
   char path[] = "/tmp/pipar_replan_XXXXXX";
   int file = mkstemp(path);
   ck_assert_int_ge(file, 0);
   FILE *stream = fdopen(file, "w");
   fprintf(stream,
-          "method: pipar\ncompute: none\nmodel: vgg5\npipeline: %s\n"
+          "method: pipar\ncompute: none\nmodel: vgg5\npipeline: %s\n%s"
           "dataset: {name: fashion-mnist, train_samples: 1000}\n"
           "training: {batch_size: 20, epochs: 10}\ndevices:\n"
           "  - {count: 2, device: raspberry-pi-4b, network: {up_trace: %s, down_mbps: 50, latency_ms: 5}}\n",
-          pipeline, up_trace);
+          pipeline, more, up_trace);
   fclose(stream);
   pp_experiment *experiment = NULL;
   pp_status status = pp_experiment_load(path, NULL, 0, &experiment);
@@ -35,8 +36,8 @@ static pp_experiment *load(const char *up_trace, const char *pipeline) {
   return experiment;
 }
 
-static result run(const char *up_trace, const char *pipeline) {
-  pp_experiment *experiment = load(up_trace, pipeline);
+static result run_with(const char *up_trace, const char *pipeline, const char *more) {
+  pp_experiment *experiment = load(up_trace, pipeline, more);
   const pp_config *config = pp_experiment_run(experiment, 0);
   pp_model *model = NULL;
   pp_scenario *scenario = NULL;
@@ -78,6 +79,8 @@ static result run(const char *up_trace, const char *pipeline) {
   pp_experiment_destroy(experiment);
   return r;
 }
+
+static result run(const char *up_trace, const char *pipeline) { return run_with(up_trace, pipeline, ""); }
 
 START_TEST(links_that_stay_leave_the_plan) {
   result fixed = run("[[0, 20]]", "{replan: 0}");
@@ -125,8 +128,47 @@ START_TEST(the_future_is_not_known) {
 }
 END_TEST
 
+#define SERVER_LINK(up_trace) "server: {link: {up_trace: " up_trace ", down_mbps: 100}}\n"
+
+/* Devices' own links stay at 100 Mbit/s; what the server's leaves them is what they are seen to have. */
+START_TEST(a_falling_link_of_the_server_moves_blocks) {
+  result again = run_with("[[0, 100]]", "{replan: 1}", SERVER_LINK("[[0, 200], [3, 2]]"));
+  char given[64];
+  snprintf(given, sizeof given, "{split: %d, micro_batches: %d}", again.split[0], again.micro_batches[0]);
+  result fixed = run_with("[[0, 100]]", given, SERVER_LINK("[[0, 200], [3, 2]]"));
+  ck_assert_int_eq(again.planned, 9);
+  ck_assert_int_ne(again.split[0], again.split[9]);
+  ck_assert_int_lt(again.makespan_ns, fixed.makespan_ns);
+  /* There a round begins with its models. */
+  pp_model *model = NULL;
+  plan_case_must(pp_model_create("vgg5", (pp_shape){1, 28, 28}, 10, &model));
+  for (int64_t round = 1; round + 1 < again.rounds; round++) {
+    int split = again.split[round];
+    int64_t bytes = 4 * (pp_model_parameter_offset(model, split) + pp_model_statistic_offset(model, split));
+    ck_assert_int_eq(again.model_bytes[round], bytes);
+  }
+  pp_model_destroy(model);
+}
+END_TEST
+
+START_TEST(the_future_of_the_server_s_link_is_not_known) {
+  result falls = run_with("[[0, 100]]", "{replan: 1}", SERVER_LINK("[[0, 200], [4, 2]]"));
+  result rises = run_with("[[0, 100]]", "{replan: 1}", SERVER_LINK("[[0, 200], [4, 800]]"));
+  int alike = 0;
+  for (int64_t round = 0; round < falls.rounds && falls.end_ns[round] < 4000000000; round++, alike++) {
+    ck_assert_int_eq(falls.end_ns[round], rises.end_ns[round]);
+    ck_assert_int_eq(falls.split[round + 1], rises.split[round + 1]);
+    ck_assert_int_eq(falls.micro_batches[round + 1], rises.micro_batches[round + 1]);
+  }
+  ck_assert_int_ge(alike, 2);
+  ck_assert_int_ne(falls.split[9], rises.split[9]);
+  ck_assert_int_eq(run_with("[[0, 100]]", "{replan: 1}", SERVER_LINK("[[0, 200], [0.001, 2]]")).split[0],
+                   falls.split[0]);
+}
+END_TEST
+
 START_TEST(the_wall_clock_and_groups_that_differ_are_refused) {
-  pp_experiment *experiment = load(falling, "{replan: 1}");
+  pp_experiment *experiment = load(falling, "{replan: 1}", "");
   pp_config config = *pp_experiment_run(experiment, 0);
   pp_device_group group = config.groups[0];
   pp_model *model = NULL;
@@ -153,6 +195,8 @@ int main(void) {
   tcase_add_test(tests, links_that_stay_leave_the_plan);
   tcase_add_test(tests, a_falling_link_moves_blocks_and_their_models);
   tcase_add_test(tests, the_future_is_not_known);
+  tcase_add_test(tests, a_falling_link_of_the_server_moves_blocks);
+  tcase_add_test(tests, the_future_of_the_server_s_link_is_not_known);
   tcase_add_test(tests, the_wall_clock_and_groups_that_differ_are_refused);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);

@@ -75,6 +75,11 @@ with tempfile.TemporaryDirectory(prefix="pipar-replan-") as directory:
         assert min(steps) < 0 < max(steps), f"blocks go both ways: {splits(moving)}"
         assert moving.attrs["makespan_s"] != fixed.attrs["makespan_s"]
         same_training(moving, fixed, f"on {ranks} ranks the split changes and training does not")
+    for ranks in (1, 3):
+        shared = run(directory, f"shared-{ranks}", ranks, "server={slots: 2, link: {up_mbps: 300, down_mbps: 150}}", *four)
+        assert any(len(set(of)) > 1 for of in splits(shared)), splits(shared)
+        assert shared.attrs["makespan_s"] != moving.attrs["makespan_s"]
+        same_training(shared, fixed, f"over the server's link on {ranks} ranks too")
     plain = run(directory, "plain", 1, STEADY, "pipeline={split: auto, micro_batches: auto}")
     again = run(directory, "again", 1, STEADY)
     assert all(len(set(of)) == 1 for of in splits(again)), splits(again)

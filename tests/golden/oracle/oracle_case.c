@@ -33,6 +33,16 @@ bool case_ends(const oracle_case *c) {
   return c->deadline > 0 || !any_fails || (c->min_devices > 0 && c->min_devices <= steady);
 }
 
+oracle_case case_later(const oracle_case *c) {
+  oracle_case later = *c;
+  later.changes_at = 0;
+  for (int class = 0; class < c->class_count; class ++) {
+    later.classes[class].full = c->classes[class].later_full;
+    later.classes[class].ragged = c->classes[class].later_ragged;
+  }
+  return later;
+}
+
 void case_expand(const oracle_case *from, case_scenario *out) {
   for (int device = 0; device < from->device_count; device++) {
     const case_class *class = &from->classes[from->class_of[device]];
@@ -40,7 +50,10 @@ void case_expand(const oracle_case *from, case_scenario *out) {
     for (int iteration = 0; iteration < count; iteration++) {
       bool last_of_epoch = (iteration + 1) % class->iterations_per_epoch == 0;
       bool last_of_round = (iteration + 1) % class->iterations_per_round == 0 || iteration + 1 == count;
-      const case_iteration *like = last_of_epoch && class->has_ragged ? &class->ragged : &class->full;
+      bool later = from->changes_at > 0 && iteration / class->iterations_per_round >= from->changes_at;
+      const case_iteration *full = later ? &class->later_full : &class->full;
+      const case_iteration *ragged = later ? &class->later_ragged : &class->ragged;
+      const case_iteration *like = last_of_epoch && class->has_ragged ? ragged : full;
       out->iterations[device][iteration] =
           (oracle_iteration){.micro_batch_count = like->micro_batch_count,
                              .micro_batches = like->micro_batches,
@@ -207,6 +220,32 @@ static void random_presence(case_rng *rng, const scale *s, oracle_case *out) {
     out->deadline = case_rng_range(rng, 1, length);
 }
 
+/* Others from some round on, with other numbers of micro-batches, as where plans are made anew. */
+static void random_change(case_rng *rng, const scale *s, oracle_case *out) {
+  const case_class *first = &out->classes[out->class_of[0]];
+  int rounds =
+      (out->epochs * first->iterations_per_epoch + first->iterations_per_round - 1) / first->iterations_per_round;
+  if (rounds < 2)
+    return;
+  out->changes_at = (int)case_rng_range(rng, 1, rounds - 1);
+  bool whole = out->method == ORACLE_FL || out->method == ORACLE_SFL;
+  for (int class = 0; class < out->class_count; class ++) {
+    int micro_batches = whole ? 1 : (int)case_rng_range(rng, 1, CASE_MICRO_BATCHES);
+    random_iteration(rng, s, micro_batches, &out->classes[class].later_full);
+    random_iteration(rng, s, (int)case_rng_range(rng, 1, micro_batches), &out->classes[class].later_ragged);
+  }
+}
+
+/* Whether plans may be made anew: all devices are there all the time, and every aggregate waits for them. */
+static bool may_change(const oracle_case *c) {
+  bool may = c->method != ORACLE_SL && c->buffer == 0 && c->deadline == 0 && c->min_devices == 0;
+  for (int class = 0; class < c->class_count; class ++) {
+    const case_class *at = &c->classes[class];
+    may = may && at->arrives == 0 && at->departs == 0 && at->dropout_percent == 0;
+  }
+  return may;
+}
+
 void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case *out) {
   *out = (oracle_case){0};
   case_rng rng = {seed};
@@ -252,6 +291,8 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
   bool protects = one_in(&rng, 3);
   for (int class = 0; class < out->class_count && protects; class ++)
     out->classes[class].protection = case_rng_range(&rng, 1, one_in(&rng, 4) ? 8 * s->longest : s->longest);
+  if (may_change(out) && one_in(&rng, 3))
+    random_change(&rng, s, out);
 }
 
 const char *case_method_name(oracle_method method) {
@@ -301,6 +342,8 @@ void case_print(const oracle_case *c, FILE *stream) {
     fprintf(stream, "; deadline %" PRId64 " least %d", c->deadline, c->min_devices);
   if (c->buffer > 0)
     fprintf(stream, "; buffer %d", c->buffer);
+  if (c->changes_at > 0)
+    fprintf(stream, "; others from round %d", c->changes_at);
   fprintf(stream, "\n");
   if (c->shared) {
     print_trace("server up", &c->shared_up, 0, stream);
@@ -319,6 +362,10 @@ void case_print(const oracle_case *c, FILE *stream) {
     print_iteration("full", &at->full, c->method, stream);
     if (at->has_ragged)
       print_iteration("ragged", &at->ragged, c->method, stream);
+    if (c->changes_at > 0)
+      print_iteration("later full", &at->later_full, c->method, stream);
+    if (c->changes_at > 0 && at->has_ragged)
+      print_iteration("later ragged", &at->later_ragged, c->method, stream);
     print_trace("up", &at->up, at->up_latency, stream);
     print_trace("down", &at->down, at->down_latency, stream);
     if (c->presence)

@@ -22,7 +22,8 @@ typedef struct case_trace {
 typedef struct case_class {
   case_iteration full;
   bool has_ragged;
-  case_iteration ragged; /* the last of each epoch, where there is one */
+  case_iteration ragged;                   /* the last of each epoch, where there is one */
+  case_iteration later_full, later_ragged; /* from round changes_at on */
   int iterations_per_epoch, iterations_per_round;
   int in_flight;
   int64_t model_upload_bytes, model_download_bytes;
@@ -47,6 +48,7 @@ typedef struct oracle_case {
   int buffer;  /* 0: all wait for each other; without presence */
   bool shared; /* the server's link; with presence or in sl */
   case_trace shared_up, shared_down;
+  int changes_at; /* the round from which on iterations are others; 0: none */
   uint64_t silence_seed;
   int silent_at[CASE_DEVICES][CASE_ITERATIONS]; /* by device and round; who runs the case fills it in */
   case_class classes[CASE_DEVICES];
@@ -60,6 +62,8 @@ typedef struct case_scenario {
 } case_scenario;
 /* Whether a round surely ends: there is a deadline, or enough devices never fail, or none ever does. */
 bool case_ends(const oracle_case *c);
+/* The case as if it had been from the start what it is from round changes_at on. */
+oracle_case case_later(const oracle_case *c);
 void case_expand(const oracle_case *from, case_scenario *out);
 
 /* Seconds of at most three decimals as nanoseconds. */

@@ -21,7 +21,8 @@ static bool is_valid(const oracle_case *c) {
     const case_class *class = &c->classes[c->class_of[device]];
     if (class->iterations_per_epoch < 1 || class->iterations_per_round < 1 || class->full.micro_batch_count < 1 ||
         class->ragged.micro_batch_count < 1 || class->ragged.micro_batch_count > class->full.micro_batch_count ||
-        class->in_flight < 1 || !trace_is_valid(&class->up) || !trace_is_valid(&class->down) ||
+        (c->changes_at > 0 && c->changes_at >= rounds_of(c, class)) || class->in_flight < 1 ||
+        !trace_is_valid(&class->up) || !trace_is_valid(&class->down) ||
         rounds_of(c, class) != rounds_of(c, &c->classes[c->class_of[0]]))
       return false;
     if (class->departs > 0 && class->departs <= class->arrives)
@@ -198,6 +199,9 @@ static bool shrink_structure(oracle_case *c, case_check fails, void *context) {
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
   smaller.buffer -= smaller.buffer > 0;
+  any |= keep_if_it_fails(c, &smaller, fails, context);
+  smaller = *c;
+  smaller.changes_at = 0;
   any |= keep_if_it_fails(c, &smaller, fails, context);
   smaller = *c;
   smaller.deadline = 0;

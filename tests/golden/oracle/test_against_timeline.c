@@ -312,8 +312,23 @@ static pp_status give_lengths(const oracle_case *c, const pp_scenario *scenario,
   return pp_timeline_take_lengths(timeline, round, count, lengths);
 }
 
+/* Other plans from a round on. */
+typedef struct change {
+  const pp_scenario *later;
+  int at, rounds_ended;
+} change;
+
+static pp_status decide(void *context, const pp_timeline *timeline, const pp_scenario **next) {
+  change *of = context;
+  (void)timeline;
+  if (++of->rounds_ended == of->at)
+    *next = of->later;
+  return NULL;
+}
+
+/* later: from round c->changes_at on. */
 static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_result *result, bool records,
-                             const pp_scenario *scenario) {
+                             const pp_scenario *scenario, const pp_scenario *later) {
   pp_status status = NULL;
   pp_timeline *timeline = NULL;
   oracle_stage *stages = calloc((size_t)result->stage_count, sizeof *stages);
@@ -321,6 +336,9 @@ static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_resu
   if (!c->presence)
     compare(v, "rounds", 0, scenario->rounds, result->round_count);
   int64_t given = 0;
+  change other_plans = {later, c->changes_at, 0};
+  if (c->changes_at > 0)
+    pp_timeline_replan_by(timeline, (pp_replanner){decide, &other_plans});
   for (int round = 0; round < result->round_count; round++) {
     const oracle_round *wanted = &result->rounds[round];
     pp_round_times times = {0};
@@ -393,7 +411,8 @@ static bool all_stay(const oracle_case *c) {
 
 /* What the program lets have `cost: measured`: nothing in time may depend on lengths that come later. */
 static bool can_be_measured(const oracle_case *c) {
-  bool can = all_stay(c) && c->buffer == 0 && c->policy != ORACLE_PRIORITY && c->method != ORACLE_BW_SPLIT;
+  bool can = all_stay(c) && c->buffer == 0 && c->changes_at == 0 && c->policy != ORACLE_PRIORITY &&
+             c->method != ORACLE_BW_SPLIT;
   for (int class = 0; class < c->class_count; class ++)
     can = can && c->classes[class].protection == 0;
   return can;
@@ -422,23 +441,28 @@ static verdict examine(const oracle_case *from, int64_t *stage_count) {
   oracle_result result = case_run(c);
   *stage_count += result.stage_count;
   library_case library;
+  oracle_case later = case_later(c);
+  library_case library_later = {0};
   pp_status status = make_library_case(c, &library);
+  if (status == NULL && c->changes_at > 0)
+    status = make_library_case(&later, &library_later);
   /* What is recorded changes nothing else. */
   if (status == NULL)
-    status = compare_run(&v, c, &result, true, &library.scenario);
+    status = compare_run(&v, c, &result, true, &library.scenario, &library_later.scenario);
   if (status == NULL)
-    status = compare_run(&v, c, &result, false, &library.scenario);
-  if (status == NULL && all_stay(c))
+    status = compare_run(&v, c, &result, false, &library.scenario, &library_later.scenario);
+  if (status == NULL && all_stay(c) && c->changes_at == 0)
     status = compare_path(&v, &result, &library.scenario);
   if (status == NULL && can_be_measured(c)) {
     measure_library_case(&library);
-    status = compare_run(&v, c, &result, true, &library.scenario);
+    status = compare_run(&v, c, &result, true, &library.scenario, &library_later.scenario);
   }
   if (status != NULL) {
     differ(&v, "the library says: %s", pp_error_message(status));
     pp_error_free(status);
   }
   release_library_case(&library);
+  release_library_case(&library_later);
   oracle_release(&result);
   return v;
 }

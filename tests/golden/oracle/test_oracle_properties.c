@@ -175,6 +175,7 @@ START_TEST(no_run_beats_its_critical_path) {
     oracle_case c;
     case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     c.presence = c.shared = false;
+    c.changes_at = 0;
     c.buffer = 0;
     oracle_result result = case_run(&c);
     ck_assert_int_ge(result.makespan, critical_path(&c));
@@ -188,6 +189,7 @@ START_TEST(with_a_slot_for_each_and_steady_links_the_run_is_its_critical_path) {
     oracle_case c;
     case_random(seed, with_critical_path, CASE_EVERY_POLICY, &c);
     c.presence = c.shared = false;
+    c.changes_at = 0;
     c.buffer = 0;
     c.slots = c.device_count;
     for (int class = 0; class < c.class_count; class ++) {
@@ -255,6 +257,7 @@ START_TEST(a_transfer_ends_at_the_first_nanosecond_by_which_its_bits_have_passed
     oracle_case c;
     case_random(seed, CASE_EVERY_METHOD, CASE_EVERY_POLICY, &c);
     c.presence = c.shared = false;
+    c.changes_at = 0;
     oracle_result result = case_run(&c);
     for (int stage = 0; stage < result.stage_count; stage++) {
       const oracle_stage *at = &result.stages[stage];
@@ -341,6 +344,7 @@ START_TEST(one_micro_batch_makes_pipar_sfl) {
     oracle_case c;
     case_random(seed, 1 << ORACLE_SFL | 1 << ORACLE_PIPAR, CASE_EVERY_POLICY, &c);
     c.presence = c.shared = false;
+    c.changes_at = 0;
     for (int class = 0; class < c.class_count; class ++)
       c.classes[class].full.micro_batch_count = c.classes[class].ragged.micro_batch_count = 1;
     c.method = ORACLE_SFL;
@@ -376,6 +380,7 @@ START_TEST(shrinking_leaves_only_what_a_failure_needs) {
     oracle_case c;
     case_random(seed, 1 << ORACLE_PIPAR, CASE_EVERY_POLICY, &c);
     c.presence = c.shared = false;
+    c.changes_at = 0;
     for (int class = 0; class < c.class_count; class ++) {
       c.classes[class].up = case_constant(highest_rate(&c.classes[class].up));
       c.classes[class].down = case_constant(highest_rate(&c.classes[class].down));
