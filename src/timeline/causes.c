@@ -231,8 +231,8 @@ static void end_walk(pp_walk *walk) {
 
 void pp_causes_device_gap(pp_timeline *timeline, int64_t device, int64_t iteration, int index, pp_ns from,
                           pp_ns start) {
-  if (timeline->overflow)
-    return; /* the run is over */
+  if (timeline->overflow || timeline->times_only)
+    return; /* the run is over, or nobody asks */
   pp_walk walk = {timeline, timeline->device_times[device].cause_ns, from, start};
   pp_place place = place_of(timeline, device, iteration);
   walk_back(&walk, &place, index);
@@ -245,6 +245,8 @@ static void add_difference(pp_ns *causes, const pp_ns *whole, const pp_ns *part)
 }
 
 void pp_causes_slot_gap(pp_timeline *timeline, int slot, int64_t device, int64_t iteration, int index, pp_ns start) {
+  if (timeline->times_only)
+    return;
   pp_ns *causes = timeline->slot_times[slot].cause_ns;
   pp_ns free = timeline->slot_free[slot];
   pp_walk walk = {timeline, causes, free > timeline->round_start ? free : timeline->round_start, start};

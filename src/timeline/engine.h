@@ -99,6 +99,7 @@ struct pp_timeline {
   bool overflow;
 
   pp_resource_times *device_times, *slot_times;
+  bool times_only; /* nobody asks why resources were idle */
   int64_t stage_count;
   pp_ns makespan;
   bool record_stages;

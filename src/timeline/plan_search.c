@@ -38,6 +38,14 @@ typedef struct finalist {
   pp_outlook outlook;
 } finalist;
 
+/* What was said of plans, by the plans: groups are improved again and again beside the same others. */
+typedef struct memory {
+  pp_group_plan *plans; /* (room, group_count) */
+  pp_outlook *outlooks; /* (room) */
+  bool *taken;          /* (room) */
+  size_t room, count;   /* room: a power of 2, or 0 */
+} memory;
+
 typedef struct search {
   pp_planning *planning;
   int group_count, open_count;
@@ -47,6 +55,7 @@ typedef struct search {
   pp_outlook best_outlook;
   finalist pool[finalists]; /* the best few, best first */
   int pool_count;
+  memory known;
 } search;
 
 static bool is_open(const pp_planning *planning, int group) {
@@ -114,9 +123,70 @@ static void remember(search *s, const pp_outlook *outlook) {
   s->pool[place] = taken;
 }
 
+/* Where plans are in the memory, or would be. */
+static size_t find(const memory *known, const pp_group_plan *plans, int group_count) {
+  uint64_t hash = 0;
+  for (int group = 0; group < group_count; group++) {
+    hash = (hash ^ (uint32_t)plans[group].split) * UINT64_C(0x9e3779b97f4a7c15);
+    hash = (hash ^ (uint32_t)plans[group].micro_batches) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= hash >> 32;
+  }
+  size_t place = (size_t)hash & (known->room - 1), bytes = (size_t)group_count * sizeof *plans;
+  while (known->taken[place] && memcmp(known->plans + place * (size_t)group_count, plans, bytes) != 0)
+    place = (place + 1) & (known->room - 1);
+  return place;
+}
+
+static void forget(memory *known) {
+  free(known->plans);
+  free(known->outlooks);
+  free(known->taken);
+  *known = (memory){0};
+}
+
+static pp_status grow(memory *known, int group_count) {
+  memory grown = {.room = known->room == 0 ? 1024 : 2 * known->room, .count = known->count};
+  size_t groups = (size_t)group_count;
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, pp_alloc(grown.room * groups, sizeof *grown.plans, "the planner's memory", &grown.plans), fail);
+  PP_TRY_GOTO(status, pp_alloc(grown.room, sizeof *grown.outlooks, "the planner's memory", &grown.outlooks), fail);
+  PP_TRY_GOTO(status, pp_alloc(grown.room, sizeof *grown.taken, "the planner's memory", &grown.taken), fail);
+  for (size_t from = 0; from < known->room; from++) {
+    if (!known->taken[from])
+      continue;
+    const pp_group_plan *plans = known->plans + from * groups;
+    size_t to = find(&grown, plans, group_count);
+    memcpy(grown.plans + to * groups, plans, groups * sizeof *plans);
+    grown.outlooks[to] = known->outlooks[from];
+    grown.taken[to] = true;
+  }
+  forget(known);
+  *known = grown;
+  return NULL;
+fail:
+  forget(&grown);
+  return status;
+}
+
+/* What the timeline says of the plans in hand, asked once. */
+static pp_status predict(search *s, pp_outlook *out) {
+  memory *known = &s->known;
+  if (2 * known->count >= known->room)
+    PP_TRY(grow(known, s->group_count));
+  size_t place = find(known, s->planning->plans, s->group_count);
+  if (!known->taken[place]) {
+    PP_TRY(pp_predict(s->planning, s->planning->coarse, &known->outlooks[place]));
+    memcpy(known->plans + place * (size_t)s->group_count, s->planning->plans, plans_size(s));
+    known->taken[place] = true;
+    known->count++;
+  }
+  *out = known->outlooks[place];
+  return NULL;
+}
+
 /* Runs the plans in hand. */
 static pp_status run(search *s, pp_outlook *out) {
-  PP_TRY(pp_predict(s->planning, s->planning->coarse, out));
+  PP_TRY(predict(s, out));
   if (out->makespan == PP_NS_NEVER)
     return NULL;
   remember(s, out);
@@ -414,6 +484,7 @@ static void search_fini(search *s) {
     free(s->groups[group].items);
   for (int place = 0; place < finalists; place++)
     free(s->pool[place].plans);
+  forget(&s->known);
   free(s->groups);
   free(s->bounds);
   free(s->best);

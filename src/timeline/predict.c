@@ -46,6 +46,7 @@ pp_status pp_predict(pp_planning *planning, int64_t iterations, pp_outlook *out)
   }
   PP_TRY(status);
   PP_TRY_GOTO(status, pp_timeline_create(scenario, false, &timeline), done);
+  timeline->times_only = true;
   PP_TRY_GOTO(status, pp_timeline_next_round(timeline, &round), done);
   extrapolate(planning, timeline, round.end_ns, out);
 done:
