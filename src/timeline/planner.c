@@ -103,6 +103,8 @@ pp_status pp_planning_init(pp_planning *planning, const pp_scenario_inputs *inpu
   *planning = (pp_planning){.inputs = inputs, .plans = plans};
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_alloc(groups, sizeof *planning->choices, "the plans of the groups", &planning->choices), fail);
+  PP_TRY_GOTO(status, pp_alloc(groups, sizeof *planning->made_plans, "the plans of the groups", &planning->made_plans),
+              fail);
   planning->splits = inputs->block_count > 0 ? inputs->block_count : 1;
   for (int group = 0; group < config->group_count; group++) {
     PP_TRY_GOTO(status, find_choices(inputs, group, &plans[group], &planning->choices[group]), fail);
@@ -137,6 +139,8 @@ void pp_planning_fini(pp_planning *planning) {
   free(planning->lists);
   free(planning->members);
   free(planning->choices);
+  free(planning->made_plans);
+  pp_scenario_destroy(planning->made);
   pp_error_free(planning->refusal);
   *planning = (pp_planning){0};
 }

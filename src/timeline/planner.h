@@ -33,7 +33,11 @@ typedef struct pp_planning {
   int64_t aggregate_ns;
   int64_t round_iterations; /* the most of any device */
   int64_t coarse, fine;     /* iterations of the round that are run: to sort candidates out, and to compare them */
-  pp_status refusal;        /* the last reason for which a candidate was left out */
+  /* The last candidate's scenario, whose groups mostly have the same plans in the next; NULL: none. */
+  pp_scenario *made;
+  pp_group_plan *made_plans; /* (group_count) */
+  int64_t made_iterations;
+  pp_status refusal; /* the last reason for which a candidate was left out */
 } pp_planning;
 
 /* What the timeline says of a plan: shorter rounds are better, then devices that end earlier. */

@@ -1,5 +1,7 @@
 /* What the timeline says of a plan. A long round is run for its first iterations, and each device's rest extrapolated
  * from the second half of those. */
+#include <string.h>
+
 #include "timeline/engine.h"
 #include "timeline/planner.h"
 
@@ -34,24 +36,43 @@ static void extrapolate(const pp_planning *planning, const pp_timeline *timeline
   out->makespan = makespan < PP_NS_NEVER ? (pp_ns)makespan : PP_NS_NEVER - 1;
 }
 
+/* planning->made becomes the scenario of planning->plans. */
+static pp_status make(pp_planning *planning, int64_t iterations) {
+  size_t bytes = (size_t)planning->inputs->config->group_count * sizeof *planning->plans;
+  pp_status status = NULL;
+  if (planning->made != NULL && planning->made_iterations == iterations) {
+    status = pp_scenario_change(&planning->priced, planning->made_plans, planning->plans, iterations, planning->made);
+  } else {
+    pp_scenario_destroy(planning->made);
+    planning->made = NULL;
+    status = pp_scenario_build(&planning->priced, planning->plans, iterations, &planning->made);
+  }
+  if (status != NULL) {
+    pp_scenario_destroy(planning->made);
+    planning->made = NULL;
+    return status;
+  }
+  planning->made_iterations = iterations;
+  memcpy(planning->made_plans, planning->plans, bytes);
+  return NULL;
+}
+
 pp_status pp_predict(pp_planning *planning, int64_t iterations, pp_outlook *out) {
-  pp_scenario *scenario = NULL;
   pp_timeline *timeline = NULL;
   pp_round_times round;
   *out = (pp_outlook){.makespan = PP_NS_NEVER};
-  pp_status status = pp_scenario_build(&planning->priced, planning->plans, iterations, &scenario);
+  pp_status status = make(planning, iterations);
   if (pp_error_code(status) == PP_CODE_INPUT) {
     pp_planning_refuse(planning, status);
     return NULL;
   }
   PP_TRY(status);
-  PP_TRY_GOTO(status, pp_timeline_create(scenario, false, &timeline), done);
+  PP_TRY_GOTO(status, pp_timeline_create(planning->made, false, &timeline), done);
   timeline->times_only = true;
   PP_TRY_GOTO(status, pp_timeline_next_round(timeline, &round), done);
   extrapolate(planning, timeline, round.end_ns, out);
 done:
   pp_timeline_destroy(timeline);
-  pp_scenario_destroy(scenario);
   return status;
 }
 

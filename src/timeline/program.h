@@ -70,7 +70,8 @@ static inline pp_ns pp_speed_finish(const pp_link *speed, pp_ns start_ns, int64_
 
 /* The program of iteration `iteration` of the run. */
 static inline const pp_program *pp_class_program(const pp_class_plan *plan, int64_t iteration) {
-  bool ragged = plan->ragged.count > 0 && (iteration + 1) % plan->class->iterations_per_epoch == 0;
+  int64_t epoch = plan->class->iterations_per_epoch; /* in the first, which planners look at, nothing is divided */
+  bool ragged = plan->ragged.count > 0 && iteration + 1 >= epoch && (iteration + 1) % epoch == 0;
   if (plan->closing_full.count > 0 && pp_class_closes_round(plan->class, iteration))
     return ragged ? &plan->closing_ragged : &plan->closing_full;
   return ragged ? &plan->ragged : &plan->full;

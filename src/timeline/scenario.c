@@ -330,6 +330,32 @@ static void take_buffer(const pp_config *config, int64_t horizon, pp_scenario *s
   scenario->rounds = pp_async_rounds(updates, scenario->buffer);
 }
 
+/* What the aggregate takes; with `sl` nothing is averaged. */
+static pp_status take_aggregate(const pp_scenario_inputs *inputs, pp_scenario *scenario) {
+  if (inputs->config->method == PP_METHOD_SL)
+    return NULL;
+  pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
+  int models = scenario->buffer > 0 ? (int)scenario->buffer : inputs->device_count;
+  PP_TRY(pp_cost_aggregate(&costs, models, &scenario->aggregate_ns));
+  return add_replica_privacy(inputs, scenario);
+}
+
+/* In place of what the class had before, if anything. */
+static pp_status build_class(const pp_scenario_inputs *inputs, int index, const pp_group_plan *plans, int64_t horizon,
+                             pp_scenario_storage *storage) {
+  pp_device_class *class = &storage->classes[index];
+  pp_schedule **schedules = &storage->schedules[4 * index];
+  *class = inputs->classes[index];
+  for (int which = 0; which < 4; which++) {
+    pp_schedule_destroy(schedules[which]);
+    schedules[which] = NULL;
+  }
+  PP_TRY(create_schedules(inputs, class, plans[class->group], schedules));
+  if (horizon > 0)
+    cut_class(class, horizon);
+  return NULL;
+}
+
 static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                        pp_scenario *scenario) {
   const pp_config *config = inputs->config;
@@ -337,7 +363,6 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   size_t count = (size_t)inputs->class_count;
   PP_TRY(pp_alloc(count, sizeof *storage->classes, "the classes of devices", &storage->classes));
   PP_TRY(pp_alloc(4 * count, sizeof *storage->schedules, "the schedules of devices", &storage->schedules));
-  memcpy(storage->classes, inputs->classes, count * sizeof *storage->classes);
   scenario->method = config->method;
   scenario->policy = config->server.policy;
   scenario->slots = config->server.policy == PP_POLICY_SPACE_SHARE ? inputs->device_count : config->server.slots;
@@ -346,21 +371,23 @@ static pp_status build(const pp_scenario_inputs *inputs, const pp_group_plan *pl
   scenario->class_of = inputs->class_of;
   scenario->rounds = horizon > 0 ? 1 : inputs->rounds;
   scenario->is_measured = config->groups[0].cost.kind == PP_COST_MEASURED;
-  for (size_t index = 0; index < count; index++) {
-    pp_device_class *class = &storage->classes[index];
-    PP_TRY(create_schedules(inputs, class, plans[class->group], &storage->schedules[4 * index]));
-    if (horizon > 0)
-      cut_class(class, horizon);
-  }
+  for (int index = 0; index < inputs->class_count; index++)
+    PP_TRY(build_class(inputs, index, plans, horizon, storage));
   scenario->classes = storage->classes;
   take_presence(config, horizon, scenario);
-  if (config->method == PP_METHOD_SL)
-    return NULL; /* nothing is averaged */
-  take_buffer(config, horizon, scenario);
-  pp_cost_inputs costs = pp_scenario_cost_inputs(inputs, 0);
-  int models = scenario->buffer > 0 ? (int)scenario->buffer : inputs->device_count;
-  PP_TRY(pp_cost_aggregate(&costs, models, &scenario->aggregate_ns));
-  return add_replica_privacy(inputs, scenario);
+  if (config->method != PP_METHOD_SL)
+    take_buffer(config, horizon, scenario);
+  return take_aggregate(inputs, scenario);
+}
+
+pp_status pp_scenario_change(const pp_scenario_inputs *inputs, const pp_group_plan *before, const pp_group_plan *plans,
+                             int64_t horizon, pp_scenario *scenario) {
+  for (int index = 0; index < inputs->class_count; index++) {
+    int group = inputs->classes[index].group;
+    if (before[group].split != plans[group].split || before[group].micro_batches != plans[group].micro_batches)
+      PP_TRY(build_class(inputs, index, plans, horizon, scenario->storage));
+  }
+  return take_aggregate(inputs, scenario);
 }
 
 pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,

@@ -40,6 +40,11 @@ void pp_scenario_inputs_fini(pp_scenario_inputs *inputs);
 PP_MUST_CHECK pp_status pp_scenario_build(const pp_scenario_inputs *inputs, const pp_group_plan *plans, int64_t horizon,
                                           pp_scenario **out);
 
+/* Makes the scenario that was built for `before`, with the same inputs and horizon, that of other plans. After an error
+ * it can only be destroyed. */
+PP_MUST_CHECK pp_status pp_scenario_change(const pp_scenario_inputs *inputs, const pp_group_plan *before,
+                                           const pp_group_plan *plans, int64_t horizon, pp_scenario *scenario);
+
 /* The inputs of a scenario that pp_scenario_create made. */
 const pp_scenario_inputs *pp_scenario_inputs_of(const pp_scenario *scenario);
 
