@@ -17,10 +17,17 @@ typedef struct worker {
   pthread_t id;
 } worker;
 
-struct pp_pool {
+/* The tasks that are a thread's own, a part of the region's in order: so a thread finds in its cache what it wrote in
+ * the region before. Who has done his own takes others'. */
+typedef struct hand {
   /* Number of the region in the upper half, tasks that nobody took yet in the lower: one word, so that whoever takes a
    * task knows which region it is of, and a thread that comes late finds none. */
   _Atomic uint64_t open;
+  char apart[56]; /* a line of the cache each */
+} hand;
+
+struct pp_pool {
+  hand *hands;           /* (threads) */
   _Atomic int64_t ended; /* tasks of the region */
   pp_task task;
   void *context;
@@ -36,25 +43,39 @@ struct pp_pool {
 
 static uint32_t left_of(uint64_t open) { return (uint32_t)open; }
 
-/* Takes tasks until none is left. */
-static void take_tasks(pp_pool *pool, int thread) {
-  uint64_t open = atomic_load(&pool->open);
+/* Where the tasks of a hand end. */
+static int64_t end_of(const pp_pool *pool, int of) { return pool->count * (of + 1) / pool->threads; }
+
+/* Takes a hand's tasks until none is left. */
+static void take_from(pp_pool *pool, int of, int thread) {
+  _Atomic uint64_t *open_tasks = &pool->hands[of].open;
+  uint64_t open = atomic_load(open_tasks);
   while (left_of(open) > 0) {
-    if (!atomic_compare_exchange_weak(&pool->open, &open, open - 1))
+    if (!atomic_compare_exchange_weak(open_tasks, &open, open - 1))
       continue;
     /* The region cannot end, nor its description change, before this task has. */
     int64_t count = pool->count;
-    pool->task(pool->context, count - left_of(open), thread);
+    pool->task(pool->context, end_of(pool, of) - left_of(open), thread);
     if (atomic_fetch_add(&pool->ended, 1) + 1 == count && atomic_load(&pool->waiting)) {
       pthread_mutex_lock(&pool->lock);
       pthread_cond_signal(&pool->done);
       pthread_mutex_unlock(&pool->lock);
     }
-    open = atomic_load(&pool->open);
+    open = atomic_load(open_tasks);
   }
 }
 
-static bool has_work(pp_pool *pool) { return left_of(atomic_load(&pool->open)) > 0 || atomic_load(&pool->stopped); }
+static void take_tasks(pp_pool *pool, int thread) {
+  for (int i = 0; i < pool->threads; i++)
+    take_from(pool, (thread + i) % pool->threads, thread);
+}
+
+static bool has_work(pp_pool *pool) {
+  for (int of = 0; of < pool->threads; of++)
+    if (left_of(atomic_load(&pool->hands[of].open)) > 0)
+      return true;
+  return atomic_load(&pool->stopped);
+}
 
 static void *work(void *argument) {
   worker *self = argument;
@@ -85,6 +106,7 @@ pp_status pp_pool_create(int threads, pp_pool **out) {
   pthread_cond_init(&pool->work, NULL);
   pthread_cond_init(&pool->done, NULL);
   PP_TRY_GOTO(status, pp_alloc((size_t)threads, sizeof *pool->workers, "threads", &pool->workers), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)threads, sizeof *pool->hands, "threads", &pool->hands), fail);
   for (; pool->started < threads - 1; pool->started++) {
     worker *next = &pool->workers[pool->started];
     *next = (worker){.pool = pool, .thread = pool->started + 1};
@@ -118,6 +140,7 @@ void pp_pool_destroy(pp_pool *pool) {
   pthread_cond_destroy(&pool->work);
   pthread_cond_destroy(&pool->done);
   free(pool->workers);
+  free(pool->hands);
   free(pool);
 }
 
@@ -149,7 +172,12 @@ void pp_pool_run(pp_pool *pool, int64_t count, pp_task task, void *context) {
   pool->context = context;
   pool->count = count;
   atomic_store(&pool->ended, 0);
-  atomic_store(&pool->open, ((atomic_load(&pool->open) >> 32) + 1) << 32 | (uint64_t)count);
+  for (int64_t of = 0, first = 0; of < pool->threads; of++) {
+    _Atomic uint64_t *open_tasks = &pool->hands[of].open;
+    int64_t end = end_of(pool, (int)of);
+    atomic_store(open_tasks, ((atomic_load(open_tasks) >> 32) + 1) << 32 | (uint64_t)(end - first));
+    first = end;
+  }
   if (atomic_load(&pool->sleeping) > 0) {
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->work);

@@ -13,17 +13,21 @@
  * ever written but for the groups at hand. In training the bias cancels in the batch norm: it enters the running mean
  * only and its gradient is exactly 0.
  *
- * Threads share out groups, or where there are few the output channels, and of the weights' gradient the weights: every
- * value is one sum in the order of the groups, so it is the same bits however it is shared. */
+ * Threads share out groups. Of the weights' gradient each of a fixed number of shares of the groups has a sum of its
+ * own. Where there are few groups, or so many weights that the sums would not stay in the cache, threads share out
+ * output channels and weights. Either way a value's sums have an order that does not depend on the threads, so it is
+ * the same bits however it is shared. */
 #include "nn/norm.h"
 #include "nn/winograd.h"
 
 #include <string.h>
 
 enum {
-  GROUP_PIXELS = 256, /* of a group, at least */
-  SMALL_PIXELS = 16,  /* of a small image, at most */
-  WAVE = 4,           /* groups at hand per thread, where there are several */
+  GROUP_PIXELS = 256,         /* of a group, at least */
+  SMALL_PIXELS = 16,          /* of a small image, at most */
+  WAVE = 4,                   /* groups at hand per thread, where there are several */
+  SHARES = 8,                 /* of the groups, with a sum of the weights' gradients each */
+  SHARE_WEIGHTS = 256 * 1024, /* of a sum, at most */
 };
 
 static bool is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pixels(layer->middle) <= SMALL_PIXELS; }
@@ -80,8 +84,9 @@ typedef struct conv_pass {
   float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
   pp_norm norm;
   float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
-  float *dweights; /* packed as forward's */
-  float *x, *dz;   /* (buffers) groups, with borders of zeros; x transformed where the product is */
+  float *dweights; /* (shares) packed as forward's */
+  int64_t shares, share_elements;
+  float *x, *dz; /* (buffers) groups, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
   float *sums, *spread, *patches;
   float *zeros; /* (channels) */
@@ -122,6 +127,10 @@ static int64_t dz_elements(const conv_pass *pass) {
   return pp_cut_round(pass->group * bordered_elements(bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
 }
 
+static int64_t shares_of(int64_t groups, int64_t weights) {
+  return groups >= 2 * SHARES && weights <= SHARE_WEIGHTS ? SHARES : 1;
+}
+
 /* In evaluation z and m are scratch. */
 static conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch) {
   const pp_layer *layer = run->layer;
@@ -144,7 +153,8 @@ static conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, 
   pp_norm_cut_kept(&pass.norm, layer, values);
   pp_norm_cut_scratch(&pass.norm, layer, training ? samples : pass.group, pass.group, scratch);
   pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
-  pass.dweights = pp_cut(scratch, training ? forward : 0);
+  pass.share_elements = pp_cut_round(forward);
+  pass.dweights = pp_cut(scratch, training ? shares_of(groups, forward) * pass.share_elements : 0);
   pass.x = pp_cut(scratch, copies_x(layer) ? pass.buffers * x_elements(&pass) : 0);
   pass.dz = pp_cut(scratch, training ? pass.buffers * dz_elements(&pass) : 0);
   pass.in_x = (int32_t *)pp_cut(scratch, pass.group * positions);
@@ -228,6 +238,7 @@ static conv_pass pass_of(const pp_layer_run *run, bool backward) {
   int64_t rows = is_small(layer) ? 1 : mid.height, columns = is_small(layer) ? 1 : mid.width;
   bordered bz = bordered_dz(layer);
   pass.groups = (run->samples + pass.group - 1) / pass.group;
+  pass.shares = shares_of(pass.groups, packed_elements(layer, mid.channels, layer->input.channels, run->kernels));
   pass.live = live_taps(layer);
   if (is_transformed(layer)) {
     for (int64_t tile = 0; tile < images * pp_winograd_tiles(mid); tile++) {
@@ -290,6 +301,23 @@ static void pack(const conv_pass *pass, bool turned, pp_range to) {
     if (is_transformed(layer))
       pp_winograd_weigh(kernels, rows, turned, panel);
   }
+}
+
+/* Adds up the shares' sums: of the channels `at`. */
+static void join_shares(const conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t panel = pass->run->kernels->panel, in = layer->input.channels, rows = packed_rows(layer, in);
+  int64_t first = at.first * rows, count = (at.end - at.first + panel - 1) / panel * panel * rows;
+  int64_t times = layer->depthwise ? depth_of(layer, 1) : 1;
+  if (layer->depthwise)
+    first = at.first, count = at.end - at.first;
+  for (int64_t share = 1; share < pass->shares; share++)
+    for (int64_t tap = 0; tap < times; tap++) {
+      float *restrict to = pass->dweights + first + tap * in;
+      const float *restrict from = to + share * pass->share_elements;
+      for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+    }
 }
 
 /* Adds the packed gradients to the weights' own. */
@@ -388,6 +416,7 @@ static void multiply(const conv_pass *pass, pp_window *window, const float *x, p
 typedef struct weight_part {
   pp_range at;
   int64_t ky, row_cut, row_cuts;
+  int64_t share; /* whose sum it is added to */
 } weight_part;
 
 static void weigh(const conv_pass *pass, const pp_window *window, const float *x, const float *dz, weight_part part) {
@@ -395,9 +424,10 @@ static void weigh(const conv_pass *pass, const pp_window *window, const float *x
   const pp_kernels *kernels = pass->run->kernels;
   pp_window some = *window;
   pp_range at = part.at;
+  float *dweights = pass->dweights + part.share * pass->share_elements;
   if (layer->depthwise) {
     some.run_length = at.end - at.first;
-    kernels->depthwise_gradient(&some, x + at.first, dz + at.first, pass->dweights + at.first);
+    kernels->depthwise_gradient(&some, x + at.first, dz + at.first, dweights + at.first);
     return;
   }
   if (part.ky >= 0) { /* a kernel row is one run */
@@ -413,7 +443,7 @@ static void weigh(const conv_pass *pass, const pp_window *window, const float *x
   }
   for (int64_t o = at.first; o < at.end; o += kernels->panel)
     kernels->weight_gradient(&some, x, dz + o, pp_least(at.end - o, kernels->panel),
-                             pass->dweights + o * depth_of(layer, layer->input.channels));
+                             dweights + o * depth_of(layer, layer->input.channels));
 }
 
 /* Of transformed groups: some channels of `to`, at every place a product over the channels of `from`. */
@@ -450,10 +480,10 @@ static void transformed_gradient(const conv_pass *pass, int64_t images, const fl
   pp_range places = part.ky < 0 ? (pp_range){0, PP_PLACES} : (pp_range){part.ky, part.ky + 1};
   for (int64_t place = places.first; place < places.end; place++)
     for (int64_t o = part.at.first; o < part.at.end; o += kernels->panel)
-      kernels->weight_gradient(&window, tiles + place * transformed(pass, in).plane,
-                               spread + place * transformed(pass, out).plane + o,
-                               pp_least(part.at.end - o, kernels->panel),
-                               pass->dweights + (o * PP_PLACES + place * kernels->panel) * in.channels);
+      kernels->weight_gradient(
+          &window, tiles + place * transformed(pass, in).plane, spread + place * transformed(pass, out).plane + o,
+          pp_least(part.at.end - o, kernels->panel),
+          pass->dweights + part.share * pass->share_elements + (o * PP_PLACES + place * kernels->panel) * in.channels);
 }
 
 /* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for the group of a buffer, part
@@ -586,7 +616,7 @@ static void forward_part(void *context, int64_t task, int thread) {
   float *m = pass->m + held * pass->group * pp_shape_elements(output);
   for (int64_t image = 0; image < images && pass->cuts == 1; image++)
     read_image(pass, group, image, buffer);
-  forward_product(pass, buffer, images, input_of(pass, group, buffer), z, (weight_part){at, -1, 0, 1});
+  forward_product(pass, buffer, images, input_of(pass, group, buffer), z, (weight_part){at, -1, 0, 1, 0});
   if (run->training && layer->norm)
     pp_norm_add(run, &pass->norm, z, group, images * pp_pixels(middle), at);
   for (int64_t g = 0; g < images && layer->pool; g++)
@@ -647,18 +677,17 @@ static void prepare_backward(void *context, int64_t task, int thread) {
   if (copies_x(layer))
     clear(pass->x + buffers.first * x_elements(pass), (buffers.end - buffers.first) * x_elements(pass));
   clear(pass->dz + buffers.first * dz_elements(pass), (buffers.end - buffers.first) * dz_elements(pass));
-  clear_gradient(pass, pp_range_part(layer->middle.channels, panel, parts, task));
+  if (pass->shares == 1)
+    clear_gradient(pass, pp_range_part(layer->middle.channels, panel, parts, task));
   (void)thread;
 }
 
-/* The gradient of z of an image of the groups at hand, and its input. */
-static void undo_image(void *context, int64_t task, int thread) {
-  const conv_pass *pass = context;
+/* The gradient of z of an image, and its input, in a buffer. */
+static void undo_image(const conv_pass *pass, int64_t group, int64_t image, int64_t buffer) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   pp_shape middle = layer->middle, output = layer->output;
   bordered bz = bordered_dz(layer);
-  int64_t buffer = task / pass->group, image = task % pass->group, group = pass->first_group + buffer;
   int64_t sample = group * pass->group + image, pitch = bz.width * bz.channels;
   pp_affine affine = pp_norm_affine(layer, &pass->norm, 0);
   const float *z = pass->z + sample * pp_shape_elements(middle), *m = pass->m + sample * pp_shape_elements(output);
@@ -677,6 +706,12 @@ static void undo_image(void *context, int64_t task, int thread) {
       pp_winograd_read(run->kernels, &of, dz, pass->patches + tiles);
   }
   read_image(pass, group, image, buffer);
+}
+
+/* Of the groups at hand. */
+static void undo_at_hand(void *context, int64_t task, int thread) {
+  const conv_pass *pass = context;
+  undo_image(pass, pass->first_group + task / pass->group, task % pass->group, task / pass->group);
   (void)thread;
 }
 
@@ -696,10 +731,10 @@ static weight_part weights_of(const conv_pass *pass, int64_t task) {
   const pp_layer *layer = pass->run->layer;
   int64_t channels = layer->middle.channels, panel = pass->run->kernels->panel, panels = panels_of(pass, channels);
   if (pp_pool_threads(pass->run->pool) == 1)
-    return (weight_part){{0, channels}, -1, 0, 1};
+    return (weight_part){{0, channels}, -1, 0, 1, 0};
   int64_t rows = weight_rows(layer);
   return (weight_part){pp_range_part(channels, panel, panels, task % panels), task / panels % rows,
-                       task / panels / rows, pass->row_cuts};
+                       task / panels / rows, pass->row_cuts, 0};
 }
 
 static void gradient_part(void *context, int64_t task, int thread) {
@@ -722,11 +757,34 @@ static void gradient_part(void *context, int64_t task, int thread) {
   (void)thread;
 }
 
+/* All gradients of a share of the groups, one group after the other. */
+static void share_part(void *context, int64_t share, int thread) {
+  const conv_pass *pass = context;
+  const pp_layer_run *run = pass->run;
+  pp_shape in = run->layer->input, middle = run->layer->middle;
+  pp_range groups = pp_range_part(pass->groups, 1, pass->shares, share);
+  int64_t buffer = pp_pool_threads(run->pool) == 1 ? 0 : share;
+  clear(pass->dweights + share * pass->share_elements, pass->share_elements);
+  for (int64_t group = groups.first; group < groups.end; group++) {
+    int64_t images = images_of(pass, group);
+    for (int64_t image = 0; image < images; image++)
+      undo_image(pass, group, image, buffer);
+    forward_product(pass, buffer, images, input_of(pass, group, buffer), NULL,
+                    (weight_part){{0, middle.channels}, -1, 0, 1, share});
+    if (pass->dx != NULL)
+      input_gradient(pass, buffer, images, (pp_range){0, in.channels},
+                     pass->dx + group * pass->group * pp_shape_elements(in));
+  }
+  (void)thread;
+}
+
 static void unpack_part(void *context, int64_t task, int thread) {
   const conv_pass *pass = context;
   int64_t panels = panels_of(pass, pass->run->layer->middle.channels);
-  unpack_add(pass, pp_range_part(pass->run->layer->middle.channels, pass->run->kernels->panel,
-                                 pp_parts(pass->run->pool, panels), task));
+  pp_range at = pp_range_part(pass->run->layer->middle.channels, pass->run->kernels->panel,
+                              pp_parts(pass->run->pool, panels), task);
+  join_shares(pass, at);
+  unpack_add(pass, at);
   (void)thread;
 }
 
@@ -743,14 +801,16 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
               &pass);
   pass.row_cuts =
       is_small(layer) || is_transformed(layer) ? 1 : (wanted + panels * layer->kernel - 1) / (panels * layer->kernel);
-  for (pass.first_group = 0; pass.first_group < groups; pass.first_group += pass.buffers) {
+  if (pass.shares > 1)
+    pp_pool_run(run->pool, pass.shares, share_part, &pass);
+  for (pass.first_group = 0; pass.shares == 1 && pass.first_group < groups; pass.first_group += pass.buffers) {
     pass.groups = pp_least(groups - pass.first_group, pass.buffers);
     pass.cuts = pp_least(in_panels, (wanted + pass.groups - 1) / pass.groups);
     int64_t images = pp_least(run->samples - pass.first_group * pass.group, pass.groups * pass.group);
-    pp_pool_run(pp_pool_for(run->pool, 2 * images * pp_shape_elements(layer->middle)), images, undo_image, &pass);
+    pp_pool_run(pp_pool_for(run->pool, 2 * images * pp_shape_elements(layer->middle)), images, undo_at_hand, &pass);
     pp_pool_run(run->pool, weight_tasks(&pass) + (dx == NULL ? 0 : pass.groups * pass.cuts), gradient_part, &pass);
   }
-  pp_pool_run(pp_pool_for(run->pool, layer->bias), pp_parts(run->pool, panels), unpack_part, &pass);
+  pp_pool_run(pp_pool_for(run->pool, pass.shares * layer->bias), pp_parts(run->pool, panels), unpack_part, &pass);
 }
 
 const pp_layer_ops pp_conv_fast = {.plan = plan, .forward = forward, .backward = backward};

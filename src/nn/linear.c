@@ -5,8 +5,9 @@
 #include <string.h>
 
 enum {
-  PARTS = 8,         /* that a product is cut into, at most */
-  PART_COLUMNS = 64, /* of one part, at least */
+  PARTS = 8,          /* that a product is cut into, at most: a power of two, so that threads share them evenly */
+  PART_COLUMNS = 128, /* of one part, at least, unless the product is in two */
+  PART_UNIT = 16,
 };
 
 void pp_linear_setup(pp_layer *layer) {
@@ -96,7 +97,17 @@ typedef struct linear_pass {
   linear_kept kept;
 } linear_pass;
 
-static int64_t parts_of(int64_t columns) { return pp_least(PARTS, (columns + PART_COLUMNS - 1) / PART_COLUMNS); }
+static int64_t parts_of(int64_t columns) {
+  int64_t parts = columns < 2 * PART_UNIT ? 1 : 2;
+  while (parts < PARTS && columns >= 2 * parts * PART_COLUMNS)
+    parts *= 2;
+  return parts;
+}
+
+/* The pool where the product is worth waking it. */
+static pp_pool *pool_of(const pp_layer_run *run) {
+  return pp_pool_for(run->pool, run->samples * run->layer->bias / 16);
+}
 
 /* (H, W, C) to (C, H, W), or dx back. */
 static void turn_sample(void *context, int64_t sample, int thread) {
@@ -116,7 +127,7 @@ static void forward_part(void *context, int64_t task, int thread) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(outputs, PART_COLUMNS, parts_of(outputs), task);
+  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), task);
   size_t bytes = (size_t)(at.end - at.first) * sizeof(float);
   float *y = pass->y + at.first;
   for (int n = 0; n < run->samples; n++)
@@ -142,7 +153,7 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
     pass.rows = pass.turned = run->training ? pass.kept.x : run->scratch;
     pp_pool_run(run->pool, run->samples, turn_sample, &pass);
   }
-  pp_pool_run(run->pool, parts_of(layer->output.channels), forward_part, &pass);
+  pp_pool_run(pool_of(run), parts_of(layer->output.channels), forward_part, &pass);
 }
 
 /* The gradients of some outputs: before the activation, of the bias and of the weights. */
@@ -151,7 +162,7 @@ static void weights_part(void *context, int64_t task, int thread) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(outputs, PART_COLUMNS, parts_of(outputs), task);
+  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), task);
   float *dy = pass->dy;
   for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++)
     for (int64_t i = n * outputs + at.first; i < n * outputs + at.end; i++)
@@ -177,7 +188,7 @@ static void inputs_part(void *context, int64_t task, int thread) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(inputs, PART_COLUMNS, parts_of(inputs), task);
+  pp_range at = pp_range_part(inputs, PART_UNIT, parts_of(inputs), task);
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, run->samples, (int)(at.end - at.first), (int)outputs, 1.0F,
               pass->dy, (int)outputs, run->params + layer->weight + at.first, (int)inputs, 0.0F,
               (turns(layer) ? pass->turned : pass->dx) + at.first, (int)inputs);
@@ -192,10 +203,10 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
                       .turned = run->scratch,
                       .kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept})};
   pass.rows = turns(layer) ? pass.kept.x : x;
-  pp_pool_run(run->pool, parts_of(layer->output.channels), weights_part, &pass);
+  pp_pool_run(pool_of(run), parts_of(layer->output.channels), weights_part, &pass);
   if (dx == NULL)
     return;
-  pp_pool_run(run->pool, parts_of(pp_shape_elements(layer->input)), inputs_part, &pass);
+  pp_pool_run(pool_of(run), parts_of(pp_shape_elements(layer->input)), inputs_part, &pass);
   if (turns(layer))
     pp_pool_run(run->pool, run->samples, turn_sample, &pass);
 }

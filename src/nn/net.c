@@ -226,9 +226,11 @@ typedef struct shared_pass {
   float *dy, *dx;
 } shared_pass;
 
-static void share_out(const pp_net *net, pp_task task, shared_pass *pass) {
-  pass->parts = pp_parts(net->pool, pass->count);
-  pp_pool_run(net->pool, pass->parts, task, pass);
+/* elements: of what is read or written, which tells whether the work is worth sharing. */
+static void share_out(const pp_net *net, pp_task task, int64_t elements, shared_pass *pass) {
+  pp_pool *pool = pp_pool_for(net->pool, elements);
+  pass->parts = pp_parts(pool, pass->count);
+  pp_pool_run(pool, pass->parts, task, pass);
 }
 
 /* (N, C, pixels) to (N, pixels, C) and back. */
@@ -290,6 +292,7 @@ static void run_layer(const pp_net *net, int layer, const pp_layer_run *run, con
   const pp_layer_ops *ops = ops_of(net, layer);
   if (run->layer->type->by_sample && !net->reference)
     share_out(net, run_samples,
+              run->samples * (pp_shape_elements(run->layer->input) + pp_shape_elements(run->layer->output)),
               &(shared_pass){.run = run, .ops = ops, .count = run->samples, .x = x, .y = y, .dy = dy, .dx = dx});
   else if (dy == NULL)
     ops->forward(run, x, y);
@@ -357,7 +360,8 @@ void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, c
   int turn = 0;
   if (net->first == 0) {
     float *image = net->training ? at->image : net->boundary[turn ^= 1];
-    share_out(net, to_channels_last, &(shared_pass){.shape = net->model->input, .count = samples, .x = x, .y = image});
+    share_out(net, to_channels_last, samples * pp_shape_elements(net->model->input),
+              &(shared_pass){.shape = net->model->input, .count = samples, .x = x, .y = image});
     at->x = image;
   }
   const float *input = at->x;
@@ -399,7 +403,7 @@ static void backward_block(pp_net *net, const pp_state *state, const net_slot *s
                              ? net->model->blocks[block].info.input
                              : net->model->layers[description->from[input]].output;
         share_out(
-            net, add_to,
+            net, add_to, slot->samples * pp_shape_elements(shape),
             &(shared_pass){.count = slot->samples * pp_shape_elements(shape), .x = given[input], .y = target[input]});
       }
   }
@@ -426,7 +430,7 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
     gradient = to;
   }
   if (turns && dx != NULL)
-    share_out(net, to_channels_first,
+    share_out(net, to_channels_first, at->samples * pp_shape_elements(net->model->input),
               &(shared_pass){.shape = net->model->input, .count = at->samples, .x = gradient, .y = dx});
   at->samples = 0;
 }
