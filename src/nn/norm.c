@@ -55,27 +55,26 @@ void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, i
                           channels.end - channels.first, stride, norm->part[0] + at, norm->part[1] + at);
 }
 
-/* What the tasks of one region share. */
+/* What the tasks of a region share that take some channels each. */
 typedef struct norm_work {
   const pp_layer_run *run;
   pp_norm *norm;
-  const float *dy, *m;
-  int64_t pixels, parts, cuts; /* parts of the sums; cuts of the channels */
+  const pp_norm_sums *sums;
+  int64_t cuts; /* of the channels */
 } norm_work;
 
-static pp_range channels_of(const norm_work *work, int64_t task) {
-  return pp_range_part(work->run->layer->middle.channels, CHANNEL_UNIT, work->cuts, task % work->cuts);
+static pp_range channels_of(const pp_layer_run *run, int64_t cuts, int64_t task) {
+  return pp_range_part(run->layer->middle.channels, CHANNEL_UNIT, cuts, task % cuts);
 }
 
 /* Parts in float around their own mean, joined in double, so that no digits are lost where the mean is large (Chan,
  * Golub and LeVeque, 1983, eq. 2.1). */
-static void join_moments(const norm_work *work, pp_range at) {
-  const pp_norm *norm = work->norm;
-  int64_t channels = work->run->layer->middle.channels;
+static void join_moments(const pp_layer_run *run, const pp_norm *norm, pp_range at) {
+  int64_t channels = run->layer->middle.channels, pixels = run->samples * pp_pixels(run->layer->middle);
   double *means = norm->whole[0], *squares = norm->whole[1];
   const float *mean = norm->part[0], *square = norm->part[1];
-  for (int64_t start = 0; start < work->pixels; start += norm->group_pixels) {
-    int64_t end = pp_least(work->pixels, start + norm->group_pixels);
+  for (int64_t start = 0; start < pixels; start += norm->group_pixels) {
+    int64_t end = pp_least(pixels, start + norm->group_pixels);
     for (int64_t first = start; first < end; first += PART_PIXELS, mean += channels, square += channels) {
       double before = (double)first, count = (double)pp_least(end - first, PART_PIXELS);
       double share = count / (before + count), spread = before * count / (before + count);
@@ -88,25 +87,22 @@ static void join_moments(const norm_work *work, pp_range at) {
   }
 }
 
-static void clear_sums(pp_norm *norm, pp_range at) {
+static void clear_sums(const pp_norm *norm, pp_range at) {
   for (int i = 0; i < 2; i++)
     memset(norm->whole[i] + at.first, 0, (size_t)(at.end - at.first) * sizeof(double));
 }
 
-static void finish(void *context, int64_t task, int thread) {
-  const norm_work *work = context;
-  const pp_layer_run *run = work->run;
+void pp_norm_finish_some(const pp_layer_run *run, const pp_norm *norm, pp_range channels) {
   const pp_layer *layer = run->layer;
-  pp_norm *norm = work->norm;
-  pp_range at = channels_of(work, task);
   const float *gamma = run->params + layer->gamma;
   float *running_mean = run->stats + layer->mean, *running_variance = run->stats + layer->variance;
-  (void)thread;
-  clear_sums(norm, at);
-  join_moments(work, at);
-  for (int64_t c = at.first; c < at.end; c++) {
-    float mean = (float)norm->whole[0][c], variance = (float)(norm->whole[1][c] / (double)work->pixels);
-    float unbiased = (float)(norm->whole[1][c] / (double)(work->pixels - 1));
+  double pixels = (double)(run->samples * pp_pixels(layer->middle));
+  PP_ASSERT(pixels > 1);
+  clear_sums(norm, channels);
+  join_moments(run, norm, channels);
+  for (int64_t c = channels.first; c < channels.end; c++) {
+    float mean = (float)norm->whole[0][c], variance = (float)(norm->whole[1][c] / pixels);
+    float unbiased = (float)(norm->whole[1][c] / (pixels - 1));
     float bias = layer->biased ? run->params[layer->bias + c] : 0.0F;
     running_mean[c] += layer->momentum * (mean + bias - running_mean[c]);
     running_variance[c] += layer->momentum * (unbiased - running_variance[c]);
@@ -116,28 +112,40 @@ static void finish(void *context, int64_t task, int thread) {
   }
 }
 
+static void finish(void *context, int64_t task, int thread) {
+  const norm_work *work = context;
+  pp_norm_finish_some(work->run, work->norm, channels_of(work->run, work->cuts, task));
+  (void)thread;
+}
+
 static int64_t channel_cuts(const pp_layer_run *run) {
   return pp_parts(run->pool, (run->layer->middle.channels + CHANNEL_UNIT - 1) / CHANNEL_UNIT);
 }
 
 void pp_norm_finish(const pp_layer_run *run, pp_norm *norm) {
-  norm_work work = {
-      .run = run, .norm = norm, .pixels = run->samples * pp_pixels(run->layer->middle), .cuts = channel_cuts(run)};
-  PP_ASSERT(work.pixels > 1);
-  int64_t partials = parts_of(work.pixels) * run->layer->middle.channels;
+  norm_work work = {.run = run, .norm = norm, .cuts = channel_cuts(run)};
+  int64_t partials = parts_of(run->samples * pp_pixels(run->layer->middle)) * run->layer->middle.channels;
   pp_pool_run(pp_pool_for(run->pool, 4 * partials), work.cuts, finish, &work);
 }
 
-static void sum_part(void *context, int64_t task, int thread) {
-  const norm_work *work = context;
-  const pp_norm *norm = work->norm;
-  int64_t stride = work->run->layer->middle.channels, first = task / work->cuts * PART_PIXELS;
-  pp_range at = channels_of(work, task);
-  int64_t from = first * stride + at.first, to = task / work->cuts * stride + at.first;
-  pp_affine affine = pp_norm_affine(work->run->layer, norm, at.first);
-  (void)thread;
-  work->run->kernels->gradient_sums(work->dy + from, work->m + from, pp_least(work->pixels - first, PART_PIXELS),
-                                    at.end - at.first, stride, &affine, norm->part[0] + to, norm->part[1] + to);
+pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
+  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(pixels)};
+  int64_t wanted = pp_parts(run->pool, INT32_MAX);
+  sums.cuts = sums.parts >= wanted ? 1 : pp_least(channel_cuts(run), (wanted + sums.parts - 1) / sums.parts);
+  return sums;
+}
+
+int64_t pp_norm_sums_tasks(const pp_norm_sums *sums) { return sums->parts * sums->cuts; }
+
+void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task) {
+  const pp_layer_run *run = sums->run;
+  const pp_norm *norm = sums->norm;
+  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * PART_PIXELS;
+  pp_range at = channels_of(run, sums->cuts, task);
+  int64_t from = first * stride + at.first, to = task / sums->cuts * stride + at.first;
+  pp_affine affine = pp_norm_affine(run->layer, norm, at.first);
+  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, PART_PIXELS),
+                              at.end - at.first, stride, &affine, norm->part[0] + to, norm->part[1] + to);
 }
 
 /* Ioffe and Szegedy, 2015: dz = scale x (da - mean(da) - (z - mean) x inverse^2 x mean(da x (z - mean))), da being the
@@ -147,13 +155,13 @@ static void finish_gradient(void *context, int64_t task, int thread) {
   const pp_layer_run *run = work->run;
   const pp_layer *layer = run->layer;
   pp_norm *norm = work->norm;
-  pp_range at = channels_of(work, task);
-  int64_t channels = layer->middle.channels;
+  pp_range at = channels_of(run, work->cuts, task);
+  int64_t channels = layer->middle.channels, parts = work->sums->parts;
   double values = (double)(run->samples * pp_pixels(layer->middle));
   (void)thread;
   clear_sums(norm, at);
   for (int i = 0; i < 2; i++)
-    for (int64_t part = 0; part < work->parts; part++)
+    for (int64_t part = 0; part < parts; part++)
       for (int64_t c = at.first; c < at.end; c++)
         norm->whole[i][c] += (double)norm->part[i][part * channels + c];
   for (int64_t c = at.first; c < at.end; c++) {
@@ -172,12 +180,8 @@ static void finish_gradient(void *context, int64_t task, int thread) {
   }
 }
 
-void pp_norm_gradient(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
-  norm_work work = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(pixels)};
-  int64_t wanted = pp_parts(run->pool, INT32_MAX), cuts = channel_cuts(run);
-  work.cuts = work.parts >= wanted ? 1 : pp_least(cuts, (wanted + work.parts - 1) / work.parts);
-  int64_t channels = run->layer->middle.channels;
-  pp_pool_run(pp_pool_for(run->pool, 2 * pixels * channels), work.parts * work.cuts, sum_part, &work);
-  work.cuts = cuts;
-  pp_pool_run(pp_pool_for(run->pool, 4 * work.parts * channels), work.cuts, finish_gradient, &work);
+void pp_norm_sums_finish(const pp_norm_sums *sums) {
+  const pp_layer_run *run = sums->run;
+  norm_work work = {.run = run, .norm = sums->norm, .sums = sums, .cuts = channel_cuts(run)};
+  pp_pool_run(pp_pool_for(run->pool, 4 * sums->parts * run->layer->middle.channels), work.cuts, finish_gradient, &work);
 }

@@ -30,9 +30,21 @@ void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, i
                  pp_range channels);
 /* The micro-batch's normalisation from what was taken in; moves the running statistics. */
 void pp_norm_finish(const pp_layer_run *run, pp_norm *norm);
-/* Adds the gradients of gamma and beta, or of the bias, and finds slope and offset. m: (pixels, channels), z or what
- * pooling left of it, dy: the same of the output. */
-void pp_norm_gradient(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
+/* Of some channels. */
+void pp_norm_finish_some(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
+
+/* Gradients: sums are taken by tasks, by any thread and in any order; then `finish` adds the gradients of gamma and
+ * beta, or of the bias, and finds slope and offset. */
+typedef struct pp_norm_sums {
+  const pp_layer_run *run;
+  pp_norm *norm;
+  const float *dy, *m; /* (pixels, channels): of the output; z or what pooling left of it */
+  int64_t pixels, parts, cuts;
+} pp_norm_sums;
+pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
+int64_t pp_norm_sums_tasks(const pp_norm_sums *sums);
+void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task);
+void pp_norm_sums_finish(const pp_norm_sums *sums);
 
 /* Of the channels from `first` on. */
 static inline pp_affine pp_norm_affine(const pp_layer *layer, const pp_norm *norm, int64_t first) {

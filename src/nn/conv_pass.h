@@ -1,0 +1,93 @@
+/* A pass of a convolution over a micro-batch: what its tasks share, and the products they are made of. Private to
+ * conv_pass.c and conv_products.c. */
+#ifndef PP_NN_CONV_PASS_H
+#define PP_NN_CONV_PASS_H
+
+#include <string.h>
+
+#include "nn/norm.h"
+#include "nn/winograd.h"
+
+/* An image inside a buffer with a border of zeros. */
+typedef struct pp_bordered {
+  int64_t channels, height, width; /* of the buffer */
+  int64_t top, left;               /* of the image in it */
+} pp_bordered;
+static inline int64_t pp_bordered_elements(pp_bordered b) { return b.channels * b.height * b.width; }
+static inline bool pp_has_border(pp_bordered b, pp_shape image) {
+  return b.height != image.height || b.width != image.width;
+}
+static inline void pp_clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
+
+/* What the tasks of a pass share. */
+typedef struct pp_conv_pass {
+  const pp_layer_run *run;
+  const float *input; /* of the layer */
+  float *output;
+  float *dy, *dx;
+  float *z; /* kept: (N, H, W, O), the convolution without its bias; in evaluation a group of it per buffer */
+  float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
+  pp_norm norm;
+  float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
+  float *dweights; /* (shares) packed as forward's */
+  int64_t shares, share_elements;
+  float *x, *dz; /* (buffers) groups, with borders of zeros; x transformed where the product is */
+  /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
+  float *sums, *spread, *patches;
+  float *zeros; /* (channels) */
+  /* Where a whole group's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class
+   * after class, in the bordered dz and in dx. */
+  int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx; /* in_x and in_z alone, of tiles, where it is transformed */
+  int64_t group, buffers;
+  pp_norm_sums norm_sums;
+  int64_t first_group, groups; /* at hand */
+  int64_t cuts;                /* of the channels */
+  uint64_t live;               /* taps that some pixel reads, a bit each */
+  int64_t row_cuts;            /* of the weights' gradient: per panel and kernel row */
+} pp_conv_pass;
+
+/* Some of the weights' gradient: of the channels `at`, of kernel row ky or all (-1), a part of the row's weights. */
+typedef struct pp_weight_part {
+  pp_range at;
+  int64_t ky, row_cut, row_cuts;
+  int64_t share; /* whose sum it is added to */
+} pp_weight_part;
+
+/* Whether every position of the image is a class of its own. */
+bool pp_conv_is_small(const pp_layer *layer);
+/* Whether the products are Winograd's. */
+bool pp_conv_is_transformed(const pp_layer *layer);
+/* The input as forward reads it, and the gradient of z as the gradient of the input does. */
+pp_bordered pp_conv_bordered_x(const pp_layer *layer);
+pp_bordered pp_conv_bordered_dz(const pp_layer *layer);
+/* Whether the input is copied or transformed for the kernels. */
+bool pp_conv_copies_x(const pp_layer *layer);
+/* Floats of a buffer: of a transformed group with the channels of that shape; of the input; of the gradient of z. */
+int64_t pp_conv_tile_elements(const pp_conv_pass *pass, pp_shape shape);
+int64_t pp_conv_x_elements(const pp_conv_pass *pass);
+int64_t pp_conv_dz_elements(const pp_conv_pass *pass);
+/* A pass over the run's samples, its offsets listed for as much as it needs. */
+pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward);
+/* Images of a group; panels of that many channels. */
+int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group);
+int64_t pp_conv_panels(const pp_conv_pass *pass, int64_t channels);
+/* The weights of some channels, of the outputs or, turned, of the inputs. */
+void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
+/* The weights' gradients of some channels: adds up the shares' sums; adds them to the weights' own; zeros them. */
+void pp_conv_join_shares(const pp_conv_pass *pass, pp_range at);
+void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at);
+void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_range at);
+/* An image of a transformed group. */
+pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
+/* Copies or transforms an image of a group into a buffer, where it is; what the kernels then read. */
+void pp_conv_read_image(const pp_conv_pass *pass, int64_t group, int64_t image, int64_t buffer);
+const float *pp_conv_input(const pp_conv_pass *pass, int64_t group, int64_t buffer);
+/* z = x * weights, or where z is NULL the weights' gradient from the buffer's gradient of z: part of it. */
+void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, const float *x, float *z,
+                     pp_weight_part part);
+/* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
+void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t images, pp_range at, float *dx);
+/* The memory of a pass. */
+void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out);
+
+#endif

@@ -1,0 +1,537 @@
+/* The products of a convolution: what the kernels compute is cut into classes of pixels that read the same taps:
+ * - Larger images are copied into a buffer with their padding, one class for all pixels (the input gradient: one for
+ *   every remainder by the stride). They are taken in groups of a size that follows from the shape alone; a group stays
+ *   in the second-level cache for everything that is done with it.
+ * - On small images most taps would read padding. There every position is a class of its own, of the taps that fall
+ *   inside the image, and its pixels are that position in all samples, which are one group.
+ * 3x3 taps of stride 1 on larger images are transformed instead (winograd.h): each of 16 places is one class of all
+ * tiles, with one tap. */
+#include "nn/conv_pass.h"
+
+enum {
+  GROUP_PIXELS = 256,         /* of a group, at least */
+  SMALL_PIXELS = 16,          /* of a small image, at most */
+  WAVE = 4,                   /* groups at hand per thread, where there are several */
+  SHARES = 8,                 /* of the groups, with a sum of the weights' gradients each */
+  SHARE_WEIGHTS = 256 * 1024, /* of a sum, at most */
+};
+
+bool pp_conv_is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pixels(layer->middle) <= SMALL_PIXELS; }
+
+bool pp_conv_is_transformed(const pp_layer *layer) { return pp_winograd_suits(layer) && !pp_conv_is_small(layer); }
+
+/* Samples of one group. */
+static int64_t group_of(const pp_layer *layer, int64_t samples) {
+  int64_t pixels = pp_pixels(layer->middle);
+  return pp_conv_is_small(layer) ? samples : pp_least(samples, (GROUP_PIXELS + pixels - 1) / pixels);
+}
+
+/* The input as forward reads it. */
+pp_bordered pp_conv_bordered_x(const pp_layer *layer) {
+  int64_t pad = pp_conv_is_small(layer) || pp_conv_is_transformed(layer) ? 0 : layer->padding;
+  return (pp_bordered){layer->input.channels, layer->input.height + 2 * pad, layer->input.width + 2 * pad, pad, pad};
+}
+
+/* The gradient of z as the input's gradient reads it: input row y takes rows (y + padding - tap) / stride. */
+static int64_t rows_before(const pp_layer *layer) {
+  int64_t first = layer->kernel - 1 - layer->padding;
+  return first > 0 ? (first + layer->stride - 1) / layer->stride : 0;
+}
+static int64_t rows_after(const pp_layer *layer, int64_t input, int64_t middle) {
+  return pp_most((input - 1 + layer->padding) / layer->stride - (middle - 1), 0);
+}
+pp_bordered pp_conv_bordered_dz(const pp_layer *layer) {
+  pp_shape in = layer->input, mid = layer->middle;
+  if (pp_conv_is_small(layer) || pp_conv_is_transformed(layer))
+    return (pp_bordered){mid.channels, mid.height, mid.width, 0, 0};
+  int64_t before = rows_before(layer);
+  return (pp_bordered){mid.channels, before + mid.height + rows_after(layer, in.height, mid.height),
+                       before + mid.width + rows_after(layer, in.width, mid.width), before, before};
+}
+
+/* The input needs no copy where nothing is read beside the image. */
+bool pp_conv_copies_x(const pp_layer *layer) {
+  return layer->depthwise || (layer->padding > 0 && !pp_conv_is_small(layer));
+}
+
+static int64_t depth_of(const pp_layer *layer, int64_t channels) {
+  return (int64_t)layer->kernel * layer->kernel * channels;
+}
+
+/* Rows of a packed panel. */
+static int64_t packed_rows(const pp_layer *layer, int64_t channels) {
+  return pp_conv_is_transformed(layer) ? PP_PLACES * channels : depth_of(layer, channels);
+}
+
+static int64_t packed_elements(const pp_layer *layer, int64_t outputs, int64_t inputs, const pp_kernels *kernels) {
+  if (layer->depthwise)
+    return depth_of(layer, outputs) + PP_KERNEL_SLACK;
+  return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * packed_rows(layer, inputs);
+}
+
+/* Floats of a transformed group with the channels of that shape. */
+int64_t pp_conv_tile_elements(const pp_conv_pass *pass, pp_shape shape) {
+  return pp_winograd_elements(shape, pass->group);
+}
+
+int64_t pp_conv_x_elements(const pp_conv_pass *pass) {
+  if (pp_conv_is_transformed(pass->run->layer))
+    return pp_conv_tile_elements(pass, pass->run->layer->input);
+  return pp_cut_round(pass->group * pp_bordered_elements(pp_conv_bordered_x(pass->run->layer)) + PP_KERNEL_SLACK);
+}
+int64_t pp_conv_dz_elements(const pp_conv_pass *pass) {
+  return pp_cut_round(pass->group * pp_bordered_elements(pp_conv_bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
+}
+
+static int64_t shares_of(int64_t groups, int64_t weights) {
+  return groups >= 2 * SHARES && weights <= SHARE_WEIGHTS ? SHARES : 1;
+}
+
+/* In evaluation z and m are scratch. */
+static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch) {
+  const pp_layer *layer = run->layer;
+  int64_t in = layer->input.channels, out = layer->middle.channels, samples = run->max_samples;
+  int64_t forward = packed_elements(layer, out, in, run->kernels);
+  int64_t backward = packed_elements(layer, in, out, run->kernels);
+  bool training = run->training;
+  pp_conv_pass pass = {.run = run, .group = group_of(layer, samples)};
+  int64_t groups = (samples + pass.group - 1) / pass.group;
+  pass.buffers = threads == 1 ? 1 : pp_least(groups, WAVE * threads);
+  pp_cutter *values = training ? kept : scratch;
+  int64_t held = training ? samples : pass.buffers * pass.group;
+  bool transformed = pp_conv_is_transformed(layer);
+  int64_t positions = pp_conv_is_small(layer) ? 1
+                      : transformed           ? pp_winograd_tiles(layer->middle)
+                                              : pp_pixels(layer->middle),
+          inputs = pp_conv_is_small(layer) ? 1 : pp_pixels(layer->input);
+  pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
+  pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
+  pp_norm_cut_kept(&pass.norm, layer, values);
+  pp_norm_cut_scratch(&pass.norm, layer, training ? samples : pass.group, pass.group, scratch);
+  pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
+  pass.share_elements = pp_cut_round(forward);
+  pass.dweights = pp_cut(scratch, training ? shares_of(groups, forward) * pass.share_elements : 0);
+  pass.x = pp_cut(scratch, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
+  pass.dz = pp_cut(scratch, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
+  pass.in_x = (int32_t *)pp_cut(scratch, pass.group * positions);
+  pass.in_z = (int32_t *)pp_cut(scratch, pass.group * positions);
+  if (transformed) {
+    int64_t tiles_in = pass.buffers * pp_conv_tile_elements(&pass, layer->input);
+    int64_t tiles_out = pass.buffers * pp_conv_tile_elements(&pass, layer->middle);
+    pass.zeros = pp_cut(scratch, pp_most(in, out));
+    pass.sums = pp_cut(scratch, training ? pp_most(tiles_in, tiles_out) : tiles_out);
+    pass.spread = pp_cut(scratch, training ? tiles_out : 0);
+    pass.patches = pp_cut(scratch, training ? tiles_out : 0);
+  } else if (training) {
+    pass.in_dz = (int32_t *)pp_cut(scratch, pass.group * positions);
+    pass.back_dz = (int32_t *)pp_cut(scratch, pass.group * inputs);
+    pass.back_dx = (int32_t *)pp_cut(scratch, pass.group * inputs);
+  }
+  return pass;
+}
+
+void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
+  pp_cutter kept = {0}, scratch = {0};
+  pp_layer_run run = {
+      .layer = layer, .max_samples = request->max_samples, .training = request->training, .kernels = request->kernels};
+  cut(&run, request->threads, &kept, &scratch);
+  out->kept = kept.used;
+  out->scratch = scratch.used;
+}
+
+/* Offsets of the pixels (y0 + i x step, x0 + j x step), i < rows, j < columns, of `images` images; returns the next. */
+static int32_t *list_pixels(pp_bordered b, int64_t images, int64_t y0, int64_t x0, int64_t rows, int64_t columns,
+                            int64_t step, int32_t *offsets) {
+  for (int64_t g = 0; g < images; g++)
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < columns; j++)
+        *offsets++ = (int32_t)(((g * b.height + y0 + i * step) * b.width + x0 + j * step) * b.channels);
+  return offsets;
+}
+
+static pp_bordered plain(pp_shape shape) { return (pp_bordered){shape.channels, shape.height, shape.width, 0, 0}; }
+
+/* Pixels of the input gradient's class (y, x): those rows and columns of the input. */
+static int64_t class_rows(const pp_layer *layer, int64_t y) {
+  return (layer->input.height - y + layer->stride - 1) / layer->stride;
+}
+static int64_t class_columns(const pp_layer *layer, int64_t x) {
+  return (layer->input.width - x + layer->stride - 1) / layer->stride;
+}
+
+/* The taps along one axis that fall inside at output position `at`: [*first, *end). */
+static void taps_inside(const pp_layer *layer, int64_t at, int64_t size, int64_t *first, int64_t *end) {
+  int64_t begin = at * layer->stride - layer->padding;
+  *first = pp_most(0, -begin);
+  *end = pp_most(*first, pp_least(layer->kernel, size - begin));
+}
+
+static uint64_t live_taps(const pp_layer *layer) {
+  uint64_t live = 0;
+  if (!pp_conv_is_small(layer))
+    return UINT64_MAX;
+  for (int64_t y = 0; y < layer->middle.height; y++)
+    for (int64_t x = 0; x < layer->middle.width; x++) {
+      int64_t top, bottom, left, right;
+      taps_inside(layer, y, layer->input.height, &top, &bottom);
+      taps_inside(layer, x, layer->input.width, &left, &right);
+      for (int64_t ky = top; ky < bottom; ky++)
+        for (int64_t kx = left; kx < right; kx++)
+          live |= UINT64_C(1) << (ky * layer->kernel + kx);
+    }
+  return live;
+}
+
+/* A pass over the run's samples, its offsets listed for as much as it needs. */
+pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward) {
+  const pp_layer *layer = run->layer;
+  pp_shape mid = layer->middle;
+  pp_conv_pass pass =
+      cut(run, pp_pool_threads(run->pool), &(pp_cutter){.base = run->kept}, &(pp_cutter){.base = run->scratch});
+  int64_t images = pp_least(pass.group, run->samples), stride = layer->stride;
+  int64_t rows = pp_conv_is_small(layer) ? 1 : mid.height, columns = pp_conv_is_small(layer) ? 1 : mid.width;
+  pp_bordered bz = pp_conv_bordered_dz(layer);
+  pass.groups = (run->samples + pass.group - 1) / pass.group;
+  pass.shares = shares_of(pass.groups, packed_elements(layer, mid.channels, layer->input.channels, run->kernels));
+  pass.live = live_taps(layer);
+  if (pp_conv_is_transformed(layer)) {
+    for (int64_t tile = 0; tile < images * pp_winograd_tiles(mid); tile++) {
+      pass.in_x[tile] = (int32_t)(tile * layer->input.channels);
+      pass.in_z[tile] = (int32_t)(tile * mid.channels);
+    }
+    pp_clear(pass.zeros, pp_most(layer->input.channels, mid.channels));
+    return pass;
+  }
+  list_pixels(pp_conv_bordered_x(layer), images, 0, 0, rows, columns, stride, pass.in_x);
+  list_pixels(plain(mid), images, 0, 0, rows, columns, 1, pass.in_z);
+  if (!backward)
+    return pass;
+  list_pixels(bz, images, bz.top, bz.left, rows, columns, 1, pass.in_dz);
+  int32_t *back_dz = pass.back_dz, *back_dx = pass.back_dx;
+  if (pp_conv_is_small(layer)) {
+    list_pixels(bz, images, 0, 0, 1, 1, 1, back_dz);
+    list_pixels(plain(layer->input), images, 0, 0, 1, 1, 1, back_dx);
+    return pass;
+  }
+  for (int64_t y = 0; y < pp_least(stride, layer->input.height); y++)
+    for (int64_t x = 0; x < pp_least(stride, layer->input.width); x++) {
+      back_dz = list_pixels(bz, images, 0, 0, class_rows(layer, y), class_columns(layer, x), 1, back_dz);
+      back_dx = list_pixels(plain(layer->input), images, y, x, class_rows(layer, y), class_columns(layer, x), stride,
+                            back_dx);
+    }
+  return pass;
+}
+
+int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group) {
+  return pp_least(pass->run->samples - group * pass->group, pass->group);
+}
+
+int64_t pp_conv_panels(const pp_conv_pass *pass, int64_t channels) {
+  return (channels + pass->run->kernels->panel - 1) / pass->run->kernels->panel;
+}
+
+/* Weights (O, C, taps) into panels of outputs, rows (taps, inputs); `turned` swaps inputs and outputs, for the gradient
+ * of the input. Depthwise: (taps, C). `to`: which of the panels' channels. */
+void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to) {
+  const pp_layer *layer = pass->run->layer;
+  const pp_kernels *kernels = pass->run->kernels;
+  const float *weight = pass->run->params + layer->weight;
+  int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
+  if (layer->depthwise) {
+    for (int64_t tap = 0; tap < taps; tap++)
+      for (int64_t c = to.first; c < to.end; c++)
+        pass->weights[tap * out + c] = weight[c * taps + tap];
+    return;
+  }
+  int64_t rows = turned ? out : in;
+  for (int64_t first = to.first; first < to.end; first += kernels->panel) {
+    int64_t width = pp_least(to.end - first, kernels->panel);
+    float *panel = pass->weights + first * packed_rows(layer, rows);
+    float *packed = pp_conv_is_transformed(layer) ? pp_winograd_taps(kernels, panel, rows) : panel;
+    if (turned)
+      kernels->pack_turned(weight + first * taps, in, out, taps, pass->live, width, packed);
+    else
+      kernels->pack(weight + first * in * taps, in, taps, pass->live, width, packed);
+    if (pp_conv_is_transformed(layer))
+      pp_winograd_weigh(kernels, rows, turned, panel);
+  }
+}
+
+/* Adds up the shares' sums: of the channels `at`. */
+void pp_conv_join_shares(const pp_conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t panel = pass->run->kernels->panel, in = layer->input.channels, rows = packed_rows(layer, in);
+  int64_t first = at.first * rows, count = (at.end - at.first + panel - 1) / panel * panel * rows;
+  int64_t times = layer->depthwise ? depth_of(layer, 1) : 1;
+  if (layer->depthwise)
+    first = at.first, count = at.end - at.first;
+  for (int64_t share = 1; share < pass->shares; share++)
+    for (int64_t tap = 0; tap < times; tap++) {
+      float *restrict to = pass->dweights + first + tap * in;
+      const float *restrict from = to + share * pass->share_elements;
+      for (int64_t i = 0; i < count; i++)
+        to[i] += from[i];
+    }
+}
+
+/* Adds the packed gradients to the weights' own. */
+void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  const pp_kernels *kernels = pass->run->kernels;
+  float *dweight = pass->run->grads + layer->weight;
+  int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
+  if (layer->depthwise) {
+    for (int64_t c = at.first; c < at.end; c++)
+      for (int64_t tap = 0; tap < taps; tap++)
+        dweight[c * taps + tap] += pass->dweights[tap * out + c];
+    return;
+  }
+  for (int64_t first = at.first; first < at.end; first += kernels->panel) {
+    float *packed = pass->dweights + first * packed_rows(layer, in);
+    if (pp_conv_is_transformed(layer)) {
+      pp_winograd_unweigh(kernels, in, packed);
+      packed = pp_winograd_taps(kernels, packed, in);
+    }
+    kernels->unpack_add(packed, in, taps, pass->live, pp_least(at.end - first, kernels->panel),
+                        dweight + first * in * taps);
+  }
+}
+
+/* The packed gradients of live taps. */
+void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t panel = pass->run->kernels->panel, taps = packed_rows(layer, 1), in = layer->input.channels;
+  if (layer->depthwise) {
+    for (int64_t tap = 0; tap < taps; tap++)
+      pp_clear(pass->dweights + tap * in + at.first, at.end - at.first);
+    return;
+  }
+  for (int64_t first = at.first; first < at.end; first += panel)
+    for (int64_t tap = 0; tap < taps; tap++)
+      if ((pass->live >> tap & 1) != 0)
+        pp_clear(pass->dweights + (first * taps + tap * panel) * in, in * panel);
+}
+
+/* Copies an image into its borders, which are zero already. */
+static void copy_in(const float *x, pp_shape shape, pp_bordered b, float *to) {
+  int64_t row = (int64_t)shape.width * shape.channels;
+  for (int64_t y = 0; y < shape.height; y++, x += row)
+    memcpy(to + ((b.top + y) * b.width + b.left) * b.channels, x, (size_t)row * sizeof *x);
+}
+
+/* An image of a transformed group. */
+pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape) {
+  return (pp_winograd_image){
+      .shape = shape, .plane = pp_conv_tile_elements(pass, shape) / PP_PLACES, .zeros = pass->zeros};
+}
+
+void pp_conv_read_image(const pp_conv_pass *pass, int64_t group, int64_t image, int64_t buffer) {
+  const pp_layer *layer = pass->run->layer;
+  pp_bordered b = pp_conv_bordered_x(layer);
+  const float *x = pass->input + (group * pass->group + image) * pp_shape_elements(layer->input);
+  float *to = pass->x + buffer * pp_conv_x_elements(pass);
+  if (pp_conv_is_transformed(layer)) {
+    pp_winograd_image of = pp_conv_transformed(pass, layer->input);
+    pp_winograd_read(pass->run->kernels, &of, x, to + image * pp_winograd_tiles(layer->input) * layer->input.channels);
+  } else if (pp_conv_copies_x(layer)) {
+    copy_in(x, layer->input, b, to + image * pp_bordered_elements(b));
+  }
+}
+
+/* A group's input as the kernels read it. */
+const float *pp_conv_input(const pp_conv_pass *pass, int64_t group, int64_t buffer) {
+  return pp_conv_copies_x(pass->run->layer)
+             ? pass->x + buffer * pp_conv_x_elements(pass)
+             : pass->input + group * pass->group * pp_shape_elements(pass->run->layer->input);
+}
+
+/* Adds the taps [kx, kx + count) of kernel row ky, which read at (y, x) relative to a pixel's offset. */
+static void add_taps(const pp_layer *layer, pp_bordered b, int64_t ky, int64_t kx, int64_t count, int64_t y, int64_t x,
+                     pp_window *window) {
+  int64_t parts = layer->depthwise ? count : 1; /* a depthwise tap is a run of its own */
+  for (int64_t part = 0; part < parts; part++) {
+    window->x_run[window->runs] = (int32_t)((y * b.width + x + part) * b.channels);
+    window->w_run[window->runs++] = (int32_t)((ky * layer->kernel + kx + part) * b.channels);
+  }
+  window->run_length = layer->depthwise ? b.channels : count * b.channels;
+}
+
+/* One call of a kernel: the channels `at` of y for the pixels of a window. */
+static void multiply(const pp_conv_pass *pass, pp_window *window, const float *x, pp_range at, int64_t depth,
+                     float *y) {
+  const pp_kernels *kernels = pass->run->kernels;
+  if (pass->run->layer->depthwise) {
+    window->run_length = at.end - at.first;
+    kernels->depthwise(window, x + at.first, pass->weights + at.first, y + at.first);
+    return;
+  }
+  for (int64_t o = at.first; o < at.end; o += kernels->panel)
+    kernels->convolve(window, x, pass->weights + o * depth, pp_least(at.end - o, kernels->panel), y + o);
+}
+
+static void weigh(const pp_conv_pass *pass, const pp_window *window, const float *x, const float *dz,
+                  pp_weight_part part) {
+  const pp_layer *layer = pass->run->layer;
+  const pp_kernels *kernels = pass->run->kernels;
+  pp_window some = *window;
+  pp_range at = part.at;
+  float *dweights = pass->dweights + part.share * pass->share_elements;
+  if (layer->depthwise) {
+    some.run_length = at.end - at.first;
+    kernels->depthwise_gradient(&some, x + at.first, dz + at.first, dweights + at.first);
+    return;
+  }
+  if (part.ky >= 0) { /* a kernel row is one run */
+    int64_t rows = depth_of(layer, layer->input.channels) / layer->kernel;
+    some.runs = 0;
+    for (int run = 0; run < window->runs; run++)
+      if (window->w_run[run] / rows == part.ky) {
+        pp_range cut = pp_range_part(window->run_length, 1, part.row_cuts, part.row_cut);
+        some.x_run[some.runs] = window->x_run[run] + (int32_t)cut.first;
+        some.w_run[some.runs++] = window->w_run[run] + (int32_t)cut.first;
+        some.run_length = cut.end - cut.first;
+      }
+  }
+  for (int64_t o = at.first; o < at.end; o += kernels->panel)
+    kernels->weight_gradient(&some, x, dz + o, pp_least(at.end - o, kernels->panel),
+                             dweights + o * depth_of(layer, layer->input.channels));
+}
+
+/* Of transformed groups: some channels of `to`, at every place a product over the channels of `from`. */
+static void transformed_product(const pp_conv_pass *pass, int64_t images, pp_shape from, const float *tiles,
+                                pp_shape to, pp_range at, float *sums, float *image) {
+  const pp_kernels *kernels = pass->run->kernels;
+  bool turned = from.channels == pass->run->layer->middle.channels;
+  pp_winograd_image in = pp_conv_transformed(pass, from), out = pp_conv_transformed(pass, to);
+  pp_window window = {.x_offsets = turned ? pass->in_z : pass->in_x,
+                      .y_offsets = turned ? pass->in_x : pass->in_z,
+                      .pixels = images * pp_winograd_tiles(to),
+                      .runs = 1,
+                      .run_length = from.channels};
+  for (int64_t place = 0; place < PP_PLACES; place++)
+    for (int64_t o = at.first; o < at.end; o += kernels->panel)
+      kernels->convolve(&window, tiles + place * in.plane,
+                        pass->weights + (o * PP_PLACES + place * kernels->panel) * from.channels,
+                        pp_least(at.end - o, kernels->panel), sums + place * out.plane + o);
+  for (int64_t g = 0; g < images; g++)
+    pp_winograd_write(kernels, &out, sums + g * pp_winograd_tiles(to) * to.channels, at,
+                      image + g * pp_shape_elements(to));
+}
+
+/* The weights' gradient at some places. */
+static void transformed_gradient(const pp_conv_pass *pass, int64_t images, const float *tiles, const float *spread,
+                                 pp_weight_part part) {
+  const pp_kernels *kernels = pass->run->kernels;
+  pp_shape in = pass->run->layer->input, out = pass->run->layer->middle;
+  pp_window window = {.x_offsets = pass->in_x,
+                      .y_offsets = pass->in_z,
+                      .pixels = images * pp_winograd_tiles(in),
+                      .runs = 1,
+                      .run_length = in.channels};
+  pp_range places = part.ky < 0 ? (pp_range){0, PP_PLACES} : (pp_range){part.ky, part.ky + 1};
+  for (int64_t place = places.first; place < places.end; place++)
+    for (int64_t o = part.at.first; o < part.at.end; o += kernels->panel)
+      kernels->weight_gradient(
+          &window, tiles + place * pp_conv_transformed(pass, in).plane,
+          spread + place * pp_conv_transformed(pass, out).plane + o, pp_least(part.at.end - o, kernels->panel),
+          pass->dweights + part.share * pass->share_elements + (o * PP_PLACES + place * kernels->panel) * in.channels);
+}
+
+/* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for the group of a buffer, part
+ * of it. */
+void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, const float *x, float *z,
+                     pp_weight_part part) {
+  const pp_layer *layer = pass->run->layer;
+  const float *dz = pass->dz + buffer * pp_conv_dz_elements(pass);
+  if (pp_conv_is_transformed(layer)) {
+    int64_t tiles = buffer * pp_conv_tile_elements(pass, layer->middle);
+    if (z == NULL)
+      transformed_gradient(pass, images, x, pass->spread + tiles, part);
+    else
+      transformed_product(pass, images, layer->input, x, layer->middle, part.at, pass->sums + tiles, z);
+    return;
+  }
+  pp_shape in = layer->input, mid = layer->middle;
+  pp_bordered bx = pp_conv_bordered_x(layer);
+  pp_window window = {.x_offsets = pass->in_x, .y_offsets = z != NULL ? pass->in_z : pass->in_dz};
+  int64_t depth = depth_of(layer, in.channels);
+  if (!pp_conv_is_small(layer)) {
+    window.pixels = images * pp_pixels(mid);
+    for (int64_t ky = 0; ky < layer->kernel; ky++)
+      add_taps(layer, bx, ky, 0, layer->kernel, ky + bx.top - layer->padding, bx.left - layer->padding, &window);
+    if (z == NULL)
+      weigh(pass, &window, x, dz, part);
+    else
+      multiply(pass, &window, x, part.at, depth, z);
+    return;
+  }
+  window.pixels = images;
+  for (int64_t y = 0; y < mid.height; y++)
+    for (int64_t column = 0; column < mid.width; column++) {
+      int64_t ky, ky_end, kx, kx_end, at = (y * mid.width + column) * mid.channels;
+      taps_inside(layer, y, in.height, &ky, &ky_end);
+      taps_inside(layer, column, in.width, &kx, &kx_end);
+      window.runs = 0;
+      for (; ky < ky_end && kx < kx_end; ky++)
+        add_taps(layer, bx, ky, kx, kx_end - kx, y * layer->stride + ky - layer->padding,
+                 column * layer->stride + kx - layer->padding, &window);
+      if (z == NULL)
+        weigh(pass, &window, x, dz + at, part);
+      else
+        multiply(pass, &window, x, part.at, depth, z + at);
+    }
+}
+
+/* Adds to the window every tap of the input's gradient at (y, x): gradient row (y + padding - tap) / stride where that
+ * is whole, and inside where there are no borders. Rows are relative to the image in dz, moved by `move`. */
+static void add_turned_taps(const pp_layer *layer, pp_bordered b, int64_t y, int64_t x, int64_t move, bool inside,
+                            pp_window *window) {
+  pp_shape mid = layer->middle;
+  window->runs = 0;
+  window->run_length = b.channels;
+  for (int64_t ky = 0; ky < layer->kernel; ky++)
+    for (int64_t kx = 0; kx < layer->kernel; kx++) {
+      int64_t sy = y + layer->padding - ky, sx = x + layer->padding - kx, stride = layer->stride;
+      if (sy % stride != 0 || sx % stride != 0)
+        continue;
+      int64_t row = sy / stride, column = sx / stride;
+      if (inside && (row < 0 || column < 0 || row >= mid.height || column >= mid.width))
+        continue;
+      add_taps(layer, b, ky, kx, 1, row + move, column + move, window);
+    }
+}
+
+/* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
+void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t images, pp_range at, float *dx) {
+  const pp_layer *layer = pass->run->layer;
+  pp_shape in = layer->input;
+  const float *dz = pass->dz + buffer * pp_conv_dz_elements(pass);
+  if (pp_conv_is_transformed(layer)) {
+    transformed_product(pass, images, layer->middle,
+                        pass->patches + buffer * pp_conv_tile_elements(pass, layer->middle), in, at,
+                        pass->sums + buffer * pp_conv_tile_elements(pass, in), dx);
+    return;
+  }
+  pp_bordered bz = pp_conv_bordered_dz(layer);
+  pp_window window = {.x_offsets = pass->back_dz, .y_offsets = pass->back_dx};
+  int64_t depth = depth_of(layer, layer->middle.channels);
+  if (pp_conv_is_small(layer)) {
+    window.pixels = images;
+    for (int64_t y = 0; y < in.height; y++)
+      for (int64_t x = 0; x < in.width; x++) {
+        add_turned_taps(layer, bz, y, x, 0, true, &window);
+        multiply(pass, &window, dz, at, depth, dx + (y * in.width + x) * in.channels);
+      }
+    return;
+  }
+  int64_t whole = pp_least(pass->group, pass->run->samples); /* images that are listed */
+  for (int64_t y = 0; y < pp_least(layer->stride, in.height); y++)
+    for (int64_t x = 0; x < pp_least(layer->stride, in.width); x++) {
+      int64_t pixels = class_rows(layer, y) * class_columns(layer, x);
+      window.pixels = images * pixels;
+      add_turned_taps(layer, bz, y, x, bz.top, false, &window);
+      multiply(pass, &window, dz, at, depth, dx);
+      window.x_offsets += whole * pixels;
+      window.y_offsets += whole * pixels;
+    }
+}
