@@ -9,6 +9,9 @@
  * batch norms over few samples and ReLUs that turn over enlarge it. The fixture says how far PyTorch's own float run is
  * off; ours sums in another order, so it may be off by a few times that. */
 static const double times = 5.0, least = 1e-5;
+/* What rounding leaves of sums that are exactly 0, of a bias that a batch norm takes out again: 1.1e-7 at most was seen
+ * on three instruction sets, and three times that may be. */
+static const double rounding = 3e-7;
 
 static uint32_t hash(uint32_t tensor, uint32_t i) {
   uint32_t h = i * 2654435761U + tensor * 40503U + 12345U;
@@ -38,8 +41,8 @@ static void fill_weights(const fixture *f) {
 }
 
 static void assert_near(const char *what, double ours, double theirs, double scale, double noise) {
-  ck_assert_msg(fabs(ours - theirs) <= fmax(times * noise, least) * scale + 1e-7, "%s: %.9e, PyTorch has %.9e", what,
-                ours, theirs);
+  ck_assert_msg(fabs(ours - theirs) <= fmax(times * noise, least) * scale + rounding, "%s: %.9e, PyTorch has %.9e",
+                what, ours, theirs);
 }
 
 static double norm_of(const float *x, int64_t count) {
