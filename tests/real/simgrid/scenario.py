@@ -48,6 +48,8 @@ class Scenario:
     slots: int
     aggregate_ns: int
     groups: list
+    server_up: Link | None = None  # the link of the server that all devices share, without latency
+    server_down: Link | None = None
 
     def devices(self):
         return sum(group.count for group in self.groups)
@@ -124,6 +126,34 @@ def random_scenario(seed):
     )
 
 
+def server_link(rng, scenario, direction):
+    """A third to twice what a device has on average over its own link, so that it is too narrow at times."""
+    links = [getattr(group, direction) for group in scenario.groups for _ in range(group.count)]
+    mean_bps = sum(rate for link in links for _, rate in link.steps) / sum(len(link.steps) for link in links)
+
+    def rate():
+        return round(mean_bps * math.exp(rng.uniform(math.log(1 / 3), math.log(2))))
+
+    if rng.random() < 0.5:
+        return Link(0, [(0, rate())])
+    starts, start = [0], 0
+    for _ in range(rng.randint(1, 6)):
+        start += between(rng, 1e7, 5e9)
+        starts.append(start)
+    return Link(0, [(start, rate()) for start in starts], between(rng, 1e7, 5e9) if rng.random() < 0.4 else 0)
+
+
+def random_shared_scenario(seed):
+    """One of at least two devices, which share a link of the server."""
+    rng = random.Random(f"server {seed}")
+    scenario = random_scenario(rng.random())
+    while scenario.devices() < 2:
+        scenario = random_scenario(rng.random())
+    scenario.server_up = server_link(rng, scenario, "up")
+    scenario.server_down = server_link(rng, scenario, "down")
+    return scenario
+
+
 def decimal(value, digits):
     """value / 10^digits, exactly."""
     return f"{value // 10**digits}.{value % 10**digits:0{digits}d}"
@@ -133,7 +163,7 @@ def seconds(ns):
     return decimal(ns, 9)
 
 
-def link_yaml(link, direction):
+def link_yaml(link, direction, has_latency=True):
     if len(link.steps) == 1:
         text = f"{direction}_mbps: {decimal(link.steps[0][1], 6)}"
     else:
@@ -141,6 +171,8 @@ def link_yaml(link, direction):
         text = f"{direction}_trace: [{steps}]"
     if link.loop_after_ns:
         text += f", {direction}_loop_after_s: {seconds(link.loop_after_ns)}"
+    if not has_latency:
+        return text
     return text + f", {direction}_latency_ms: {decimal(link.latency_ns, 6)}"
 
 
@@ -169,13 +201,17 @@ def group_yaml(scenario, group):
 
 def to_yaml(scenario):
     """The experiment file of a scenario."""
+    server = f"slots: {scenario.slots}"
+    if scenario.server_up:
+        up, down = link_yaml(scenario.server_up, "up", False), link_yaml(scenario.server_down, "down", False)
+        server += f", link: {{{up}, {down}}}"
     return (
         f"""\
 method: {scenario.method}
 compute: none
 record: {{stages: false}}
 training: {{epochs: {scenario.epochs}, aggregate_every: {scenario.aggregate_every or "epoch"}}}
-server: {{slots: {scenario.slots}}}
+server: {{{server}}}
 pipeline: {{split: 1}}
 cost: {{kind: table, iterations: {scenario.iterations}}}
 devices:
@@ -197,7 +233,10 @@ def to_text(scenario):
         scenario.slots,
         scenario.aggregate_ns,
         scenario.devices(),
+        int(scenario.server_up is not None),
     ]
+    if scenario.server_up:
+        words += link_text(scenario.server_up) + link_text(scenario.server_down)
     for group in scenario.groups:
         fields = [getattr(group, field.name) for field in dataclasses.fields(group)]
         device = fields[1:12] + [int(group.half_duplex)] + link_text(group.up) + link_text(group.down)

@@ -54,6 +54,8 @@ struct Scenario {
   bool split = true; // false: the device has the whole network
   int iterations = 1, aggregate_every = 1, slots = 1;
   double aggregate_ns = 0;
+  bool shares_link = false;
+  LinkInput server_up, server_down; // where all devices share them
   std::vector<DeviceInput> devices;
 };
 
@@ -76,7 +78,11 @@ Scenario read_scenario(std::istream &in) {
   Scenario scenario;
   std::size_t devices = 0;
   in >> scenario.split >> scenario.iterations >> scenario.aggregate_every >> scenario.slots >> scenario.aggregate_ns >>
-      devices;
+      devices >> scenario.shares_link;
+  if (scenario.shares_link) {
+    scenario.server_up = read_link(in);
+    scenario.server_down = read_link(in);
+  }
   for (std::size_t k = 0; k < devices && in; k++) {
     DeviceInput device;
     in >> device.micro_batches >> device.forward_ns >> device.backward_ns >> device.update_ns;
@@ -134,8 +140,10 @@ struct World {
   s4u::Host *server = nullptr;
   std::vector<s4u::Host *> device_hosts, gateways; // a gateway is the far end of a device's uplink and downlink
   std::vector<s4u::Link *> uplinks, downlinks;
+  s4u::Link *server_up = nullptr, *server_down = nullptr; // which SimGrid shares among devices, max-min fair
   std::vector<s4u::Mailbox *> to_server, to_device;
   std::deque<Carrier> carriers;
+  s4u::MutexPtr raises = s4u::Mutex::create();
   std::vector<Carrier *> up, down; // of a device; the same one in half duplex
 
   // The server's queue and its slots.
@@ -165,15 +173,22 @@ void settle() {
     s4u::this_actor::yield();
 }
 
-// SimGrid caps a communication at the rate its link has when it starts, also after the link has become faster. So the
-// rate is raised for that instant, in which no time passes.
-s4u::CommPtr start_transfer(s4u::Host *from, s4u::Host *to, std::uint64_t bytes, s4u::Link *link, bool changes) {
+// SimGrid caps a communication at the rates its links have when it starts, also after they have become faster. So rates
+// are raised for that instant, in which no time passes; by one actor at a time, for each call gives way to the others.
+s4u::CommPtr start_transfer(World &world, s4u::Host *from, s4u::Host *to, std::uint64_t bytes,
+                            const std::vector<s4u::Link *> &links, bool changes) {
   if (!changes)
     return s4u::Comm::sendto_async(from, to, bytes);
-  const double bytes_per_s = link->get_bandwidth();
-  link->set_bandwidth(wire_bytes_per_s);
+  world.raises->lock();
+  std::vector<double> bytes_per_s;
+  for (s4u::Link *link : links) {
+    bytes_per_s.push_back(link->get_bandwidth());
+    link->set_bandwidth(wire_bytes_per_s);
+  }
   s4u::CommPtr transfer = s4u::Comm::sendto_async(from, to, bytes);
-  link->set_bandwidth(bytes_per_s);
+  for (std::size_t place = 0; place < links.size(); place++)
+    links[place]->set_bandwidth(bytes_per_s[place]);
+  world.raises->unlock();
   return transfer;
 }
 
@@ -185,9 +200,14 @@ void carry(World &world, std::size_t k, Carrier *carrier) {
     const Transfer transfer = *first;
     carrier->waiting.erase(first);
     s4u::Host *from = transfer.is_download ? world.server : world.device_hosts[k];
-    s4u::Link *link = transfer.is_download ? world.downlinks[k] : world.uplinks[k];
+    std::vector<s4u::Link *> links = {transfer.is_download ? world.downlinks[k] : world.uplinks[k]};
     const LinkInput &input = transfer.is_download ? world.scenario.devices[k].down : world.scenario.devices[k].up;
-    start_transfer(from, world.gateways[k], transfer.bytes, link, input.changes())->wait();
+    bool changes = input.changes();
+    if (world.scenario.shares_link) {
+      links.push_back(transfer.is_download ? world.server_down : world.server_up);
+      changes |= (transfer.is_download ? world.scenario.server_down : world.scenario.server_up).changes();
+    }
+    start_transfer(world, from, world.gateways[k], transfer.bytes, links, changes)->wait();
     s4u::Mailbox *box = transfer.is_download ? world.to_device[k] : world.to_server[k];
     box->put_init(new Message{transfer.is_model}, 1)->detach();
   }
@@ -318,13 +338,20 @@ s4u::Link *create_wire(s4u::NetZone *zone, const std::string &name, double laten
       ->seal();
 }
 
-void add_route(s4u::NetZone *zone, s4u::Host *from, s4u::Host *to, s4u::Link *link) {
-  zone->add_route(from->get_netpoint(), to->get_netpoint(), nullptr, nullptr, {s4u::LinkInRoute(link)}, false);
+void add_route(s4u::NetZone *zone, s4u::Host *from, s4u::Host *to, s4u::Link *link, s4u::Link *shared = nullptr) {
+  std::vector<s4u::LinkInRoute> links = {s4u::LinkInRoute(link)};
+  if (shared != nullptr)
+    links.emplace_back(shared);
+  zone->add_route(from->get_netpoint(), to->get_netpoint(), nullptr, nullptr, links, false);
 }
 
 void create_platform(World &world) {
   s4u::NetZone *zone = s4u::create_full_zone("world");
   world.server = zone->create_host("server", host_speed)->set_core_count(world.scenario.slots)->seal();
+  if (world.scenario.shares_link) {
+    world.server_up = create_link(zone, "server-up", world.scenario.server_up);
+    world.server_down = create_link(zone, "server-down", world.scenario.server_down);
+  }
   for (std::size_t k = 0; k < world.scenario.devices.size(); k++) {
     const DeviceInput &device = world.scenario.devices[k];
     const std::string number = std::to_string(k);
@@ -332,9 +359,9 @@ void create_platform(World &world) {
     world.gateways.push_back(zone->create_host("gateway" + number, host_speed)->seal());
     world.uplinks.push_back(create_link(zone, "up" + number, device.up));
     world.downlinks.push_back(create_link(zone, "down" + number, device.down));
-    add_route(zone, world.device_hosts[k], world.gateways[k], world.uplinks[k]);
+    add_route(zone, world.device_hosts[k], world.gateways[k], world.uplinks[k], world.server_up);
     add_route(zone, world.gateways[k], world.server, create_wire(zone, "upwire" + number, device.up.latency_s));
-    add_route(zone, world.server, world.gateways[k], world.downlinks[k]);
+    add_route(zone, world.server, world.gateways[k], world.downlinks[k], world.server_down);
     add_route(zone, world.gateways[k], world.device_hosts[k],
               create_wire(zone, "downwire" + number, device.down.latency_s));
     world.to_server.push_back(s4u::Mailbox::by_name("server" + number));
