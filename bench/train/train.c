@@ -1,18 +1,27 @@
 /* Speed of training steps on one thread, beside PyTorch's on the same core, beside the machine's matrix product and
  * beside two threads: ratios within one run. Each figure is the best of several turns, which alternate, since other
- * load only ever makes a turn slower. */
+ * load only ever makes a turn slower.
+ *
+ *     bench_train [--markdown] SCRIPT [NETWORK ...]
+ *
+ * SCRIPT is train.py beside this file, or "" for none. --markdown prints the machine, the table of docs/performance.md
+ * and whether each mark is met. */
 #include <cblas.h>
 
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "nn/kernels.h"
 #include "pipar/nn.h"
 
 enum { BATCH = 100, CLASSES = 10, TURNS = 3, STEPS = 12 /* a turn, at most */, SGEMM = 2048 };
@@ -154,55 +163,166 @@ static void pin(const cpu_set_t *all, bool one) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
-static void compare(const char *script, const char *network, pp_shape shape, float *abc) {
+/* Of one network. */
+typedef struct result {
+  double ours, shared, theirs[2]; /* seconds of a step: one thread, two, PyTorch's channels first and last (0: none) */
+  double gflops, sgemm;           /* GFLOP/s of the step and of the matrix product */
+} result;
+
+static result compare(const char *script, const char *network, pp_shape shape, float *abc) {
   trainer t = {0};
   cpu_set_t all;
   sched_getaffinity(0, sizeof all, &all);
   trainer_init(&t, network, shape);
   int steps = (int)(1.0 / best_step(&t, 2, NULL)); /* about a second's */
   steps = steps > STEPS ? STEPS : steps < 2 ? 2 : steps;
-  double ours = 1e9, shared = 1e9, theirs[2] = {1e9, 1e9}, rate = 0;
-  bool beside = true;
+  result r = {.ours = 1e9, .shared = 1e9, .theirs = {1e9, 1e9}};
+  bool beside = script != NULL;
   for (int turn = 0; turn < TURNS; turn++) {
     pin(&all, false);
-    double both = best_step(&t, steps, t.pool);
+    r.shared = fmin(r.shared, best_step(&t, steps, t.pool));
     pin(&all, true);
-    double length = best_step(&t, steps, NULL), r = sgemm_rate(abc);
-    shared = both < shared ? both : shared;
-    ours = length < ours ? length : ours;
-    rate = r > rate ? r : rate;
-    beside = beside && script != NULL && pytorch_steps(script, network, shape, steps, theirs);
+    r.ours = fmin(r.ours, best_step(&t, steps, NULL));
+    r.sgemm = fmax(r.sgemm, sgemm_rate(abc));
+    beside = beside && pytorch_steps(script, network, shape, steps, r.theirs);
   }
   pin(&all, false);
-  double gflops = step_gflop(t.model) / ours;
+  r.gflops = step_gflop(t.model) / r.ours;
+  if (!beside)
+    r.theirs[0] = r.theirs[1] = 0;
+  trainer_fini(&t);
+  return r;
+}
+
+static void print_line(const char *network, pp_shape shape, const result *r) {
   printf("%-17s %dx%dx%d: %7.2f ms, %6.0f samples/s, %5.1f GFLOP/s = %3.0f %% of sgemm's %.0f", network, shape.height,
-         shape.width, shape.channels, ours * 1e3, BATCH / ours, gflops, 100 * gflops / rate, rate);
-  printf("; two threads %.2f ms: ratio %.2f", shared * 1e3, ours / shared);
-  if (beside)
-    printf("; PyTorch %.2f ms (channels last %.2f): ratio %.2f (%.2f)\n", theirs[0] * 1e3, theirs[1] * 1e3,
-           theirs[0] / ours, theirs[1] / ours);
+         shape.width, shape.channels, r->ours * 1e3, BATCH / r->ours, r->gflops, 100 * r->gflops / r->sgemm, r->sgemm);
+  printf("; two threads %.2f ms: ratio %.2f", r->shared * 1e3, r->ours / r->shared);
+  if (r->theirs[0] > 0)
+    printf("; PyTorch %.2f ms (channels last %.2f): ratio %.2f (%.2f)\n", r->theirs[0] * 1e3, r->theirs[1] * 1e3,
+           r->theirs[0] / r->ours, r->theirs[1] / r->ours);
   else
     printf("; no PyTorch to compare with\n");
-  fflush(stdout);
-  trainer_fini(&t);
+}
+
+static void print_row(const char *network, pp_shape shape, const result *r) {
+  printf("| %s %dx%dx%d | %.1f | %.0f | %.1f | %.0f %% | ", network, shape.height, shape.width, shape.channels,
+         r->ours * 1e3, BATCH / r->ours, r->gflops, 100 * r->gflops / r->sgemm);
+  if (r->theirs[0] > 0)
+    printf("%.1f (%.1f) | %.2f (%.2f) | ", r->theirs[0] * 1e3, r->theirs[1] * 1e3, r->theirs[0] / r->ours,
+           r->theirs[1] / r->ours);
+  else
+    printf("- | - | ");
+  printf("%.1f | %.2f |\n", r->shared * 1e3, r->ours / r->shared);
+}
+
+/* The value of the first line of a file that begins with `key`, after its colon; "unknown" where there is none. */
+static void read_value(const char *path, const char *key, char out[128]) {
+  FILE *file = fopen(path, "r");
+  char line[512];
+  snprintf(out, 128, "unknown");
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    char *value = strchr(line, ':');
+    if (strncmp(line, key, strlen(key)) != 0 || value == NULL)
+      continue;
+    value += 1 + strspn(value + 1, " \t");
+    value[strcspn(value, "\n")] = '\0';
+    snprintf(out, 128, "%.127s", value);
+    break;
+  }
+  if (file != NULL)
+    fclose(file);
+}
+
+static void print_machine(void) {
+  char processor[128], cache[128];
+  struct utsname system = {0};
+  double load[1] = {0};
+  uname(&system);
+  read_value("/proc/cpuinfo", "model name", processor);
+  read_value("/proc/cpuinfo", "cache size", cache);
+  if (getloadavg(load, 1) != 1)
+    load[0] = 0;
+  printf("Machine: %s (cache %s), %ld processors, %s %s; kernels %s; compiler %s; %s; load at the start %.1f. "
+         "Batch %d, %d classes.\n\n",
+         processor, cache, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, pp_kernels_best()->name,
+         __VERSION__, pp_nn_library(), load[0], BATCH, CLASSES);
+}
+
+/* What a network has to reach on 32x32x3; 0: no mark. */
+typedef struct mark {
+  const char *network;
+  double pytorch, sgemm;
+} mark;
+static const mark marks[] = {
+    {"vgg5", 2.5, 0.7}, {"resnet18", 2.0, 0}, {"vgg11", 1.3, 0}, {"mobilenetv3-small", 4.0, 0}};
+static const double two_threads = 1.6;
+
+static void print_mark(const char *what, const char *network, pp_shape shape, double least, double reached) {
+  printf("- %s %dx%dx%d, %s at least %.2f: %.2f, %s\n", network, shape.height, shape.width, shape.channels, what, least,
+         reached, reached >= least ? "yes" : "no");
+}
+
+static void print_marks(const char *network, pp_shape shape, const result *r) {
+  for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+    if (strcmp(network, marks[i].network) != 0 || shape.channels != 3)
+      continue;
+    if (r->theirs[0] > 0)
+      print_mark("times PyTorch's speed", network, shape, marks[i].pytorch, r->theirs[0] / r->ours);
+    if (marks[i].sgemm > 0)
+      print_mark("of sgemm's rate", network, shape, marks[i].sgemm, r->gflops / r->sgemm);
+  }
+  print_mark("times one thread's speed on two", network, shape, two_threads, r->ours / r->shared);
 }
 
 int main(int argc, char **argv) {
+  enum { MOST = 64 };
+  bool markdown = argc > 1 && strcmp(argv[1], "--markdown") == 0;
+  argc -= markdown;
+  argv += markdown;
   const char *script = argc > 1 && argv[1][0] != '\0' ? argv[1] : NULL;
+  static const struct {
+    const char *network;
+    pp_shape shape;
+  } usual[] = {{"vgg5", {3, 32, 32}},
+               {"vgg5", {1, 28, 28}},
+               {"vgg8", {3, 32, 32}},
+               {"vgg11", {3, 32, 32}},
+               {"vgg16", {3, 32, 32}},
+               {"resnet18", {3, 32, 32}},
+               {"resnet18", {1, 28, 28}},
+               {"resnet50", {3, 32, 32}},
+               {"mobilenetv3-small", {3, 32, 32}},
+               {"mobilenetv3-large", {3, 32, 32}}};
+  int count = argc < 3 ? (int)(sizeof usual / sizeof usual[0]) : argc - 2;
+  result results[MOST];
+  if (count > MOST) {
+    fprintf(stderr, "bench_train: %d networks given, at most %d are allowed\n", count, MOST);
+    return EXIT_FAILURE;
+  }
   float *abc = floats(3 * (int64_t)SGEMM * SGEMM, 0);
   for (int64_t i = 0; i < 2 * (int64_t)SGEMM * SGEMM; i++)
     abc[i] = (float)(i % 17) * 0.1F - 0.8F;
   pp_nn_set_threads(1);
-  printf("training steps of %d samples, one thread; %s\n", BATCH, pp_nn_library());
-  static const struct {
-    const char *network;
-    pp_shape shape;
-  } usual[] = {{"vgg5", {3, 32, 32}},     {"vgg5", {1, 28, 28}},  {"resnet18", {3, 32, 32}},
-               {"resnet18", {1, 28, 28}}, {"vgg11", {3, 32, 32}}, {"mobilenetv3-small", {3, 32, 32}}};
-  for (size_t i = 0; i < sizeof usual / sizeof usual[0] && argc < 3; i++)
-    compare(script, usual[i].network, usual[i].shape, abc);
-  for (int i = 2; i < argc; i++)
-    compare(script, argv[i], (pp_shape){3, 32, 32}, abc);
+  if (markdown) {
+    print_machine();
+    printf("| network, input | ms a step | samples/s | GFLOP/s | of sgemm | PyTorch ms (channels last) | ratio | two "
+           "threads ms | "
+           "ratio |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  } else {
+    printf("training steps of %d samples, one thread; %s\n", BATCH, pp_nn_library());
+  }
+  for (int i = 0; i < count; i++) {
+    const char *network = argc < 3 ? usual[i].network : argv[i + 2];
+    pp_shape shape = argc < 3 ? usual[i].shape : (pp_shape){3, 32, 32};
+    results[i] = compare(script, network, shape, abc);
+    (markdown ? print_row : print_line)(network, shape, &results[i]);
+    fflush(stdout);
+  }
+  printf("\n");
+  for (int i = 0; i < count; i++)
+    print_marks(argc < 3 ? usual[i].network : argv[i + 2], argc < 3 ? usual[i].shape : (pp_shape){3, 32, 32},
+                &results[i]);
   free(abc);
   return EXIT_SUCCESS;
 }
