@@ -16,7 +16,12 @@ typedef struct pp_flow {
 typedef struct pp_fair {
   const pp_link *shared; /* borrowed */
   int count, room;
-  pp_flow *flows;  /* (room) the first `count` under way, by own_bps, then id */
+  pp_flow *flows; /* (room) the first `count` under way, of them the first `sorted` by own_bps, then id */
+  pp_flow *tail;  /* (room) for sorting */
+  int sorted;     /* the others have begun at now_ns */
+  int spent;      /* of those under way, whose bits have all passed */
+  int64_t *ended; /* (room) the first `ended_count` are to be taken, the highest id first */
+  int ended_count;
   pp_ns now_ns;    /* up to when transfers have progressed */
   pp_ns change_ns; /* when a rate of the links changes next; PP_NS_NEVER: never */
   pp_ns next_ns;   /* as pp_fair_next says, unless `stale` */
@@ -33,7 +38,8 @@ pp_ns pp_fair_next(pp_fair *fair);
  * passed are to be taken one by one, lowest id first: false when there is none. */
 void pp_fair_advance(pp_fair *fair, pp_ns now_ns);
 bool pp_fair_take(pp_fair *fair, int64_t *id);
-/* At now_ns, up to which time has passed: a transfer of `bytes` >= 1 begins, or the one called `id` is given up. */
+/* At now_ns, up to which time has passed, with nothing left to be taken: a transfer of `bytes` >= 1 begins, or the one
+ * called `id` is given up. */
 void pp_fair_start(pp_fair *fair, int64_t id, const pp_link *own, int64_t bytes);
 void pp_fair_stop(pp_fair *fair, int64_t id);
 
