@@ -66,7 +66,8 @@ typedef struct pp_scenario {
   int64_t rounds;
   int64_t aggregate_ns; /* 0 where the method has no aggregate */
   bool is_measured;     /* compute stages cost 0 in the schedules: pp_timeline_take_lengths says what they took */
-  /* Rates of the server's link that all devices share; both NULL: they share none. has_presence goes with them. */
+  /* Rates of the server's link that all devices share; both NULL: they share none. has_presence goes with them, but in
+   * sl and with a buffer. */
   const pp_rate_trace *server_up, *server_down;
   bool has_presence;   /* devices come or go, or the aggregate does not wait for all, or they share the server's link */
   int64_t deadline_ns; /* of a round's aggregate, from its begin; 0: none */

@@ -352,7 +352,6 @@ static pp_status check_async(const pp_config *config, const pp_node *root) {
     what = g->arrives_ns > 0 || g->departs_ns > 0 || g->dropout > 0 ? "arrives_s, departs_s and dropout" : what;
     what = g->pipeline.replan > 0 ? "pipeline.replan" : what;
   }
-  what = config->server.link.up.count > 0 ? "server.link" : what;
   what = aggregate->deadline_ns > 0 ? "deadline_s" : what;
   what = aggregate->min_devices > 0 ? "min_devices" : what;
   what = config->groups[0].cost.kind == PP_COST_MEASURED ? "`cost: {kind: measured}`" : what;

@@ -4,11 +4,17 @@
 
 #include "base/mem.h"
 #include "timeline/scenario.h"
+#include "timeline/sharing.h"
 
-/* Ids of instants: -1 an aggregate may begin or end, the others an update is complete, lower devices first. */
+/* Ids of instants: -1 an aggregate may begin or end, those below an update is complete, lower devices first, and below
+ * those a model begins its way up over the server's link. */
 enum { TICK = -1 };
 static int64_t completion_id(const pp_timeline *timeline, int64_t device) {
   return device - timeline->device_count - 1;
+}
+
+static int64_t sending_id(const pp_timeline *timeline, int64_t device) {
+  return completion_id(timeline, device) - timeline->device_count;
 }
 
 static void post(pp_timeline *timeline, int64_t id, pp_ns at) {
@@ -29,6 +35,7 @@ static pp_status create_local_rounds(pp_timeline *timeline) {
   for (size_t local_round = 0; local_round < updates; local_round++)
     async->local_rounds[local_round].up.start_ns = async->local_rounds[local_round].down.start_ns = PP_NS_NEVER;
   PP_TRY(pp_alloc(updates, sizeof *async->updates, "the devices' updates", &async->updates));
+  PP_TRY(pp_alloc(rounds, sizeof *async->figures, "the aggregates", &async->figures));
   return pp_alloc(rounds, sizeof *async->aggregates, "the aggregates", &async->aggregates);
 }
 
@@ -72,14 +79,28 @@ void pp_async_destroy(pp_async *async) {
   free(async->local_rounds);
   free(async->updates);
   free(async->aggregates);
+  free(async->figures);
   free(async->waiting);
   free(async);
+}
+
+static pp_local_round *round_in_hand(const pp_timeline *timeline, int64_t device) {
+  const pp_async_device *at = &timeline->async->devices[device];
+  return &timeline->async->local_rounds[at->first + at->local_round];
+}
+
+/* The device's model has left the link. The last gradient has come down, so the end of the replica's update is known.
+ */
+static void await_update(pp_timeline *timeline, int64_t device, pp_span up) {
+  const pp_device_state *state = &timeline->devices[device];
+  timeline->model_up[device] = up;
+  pp_ns arrival = pp_later(timeline, up.end_ns, timeline->plans[state->plan].up_latency_ns);
+  post(timeline, completion_id(timeline, device), arrival > state->replica_free ? arrival : state->replica_free);
 }
 
 void pp_async_end_iteration(pp_timeline *timeline, int64_t device, const pp_program *program) {
   pp_device_state *state = &timeline->devices[device];
   const pp_class_plan *plan = &timeline->plans[state->plan];
-  pp_async *async = timeline->async;
   pp_engine_count_iteration(timeline, device, program);
   if (!pp_class_closes_round(plan->class, state->iteration))
     return;
@@ -87,17 +108,18 @@ void pp_async_end_iteration(pp_timeline *timeline, int64_t device, const pp_prog
   pp_resource_times *times = &timeline->device_times[device];
   int64_t bytes = plan->class->full->model_upload_bytes;
   pp_ns start = state->compute_free > state->up_free ? state->compute_free : state->up_free;
-  pp_ns end = pp_link_finish(&plan->up, start, bytes);
-  timeline->overflow = timeline->overflow || end == PP_NS_NEVER;
-  pp_span up = {start, end};
-  async->local_rounds[async->devices[device].first + async->devices[device].local_round].up = up;
-  timeline->model_up[device] = up;
-  state->up_free = end;
   times->bytes_up = pp_later(timeline, times->bytes_up, bytes);
   timeline->stage_count++;
-  /* The last gradient has come down, so the end of the replica's update is known. */
-  pp_ns arrival = pp_later(timeline, end, plan->up_latency_ns);
-  post(timeline, completion_id(timeline, device), arrival > state->replica_free ? arrival : state->replica_free);
+  pp_span *up = &round_in_hand(timeline, device)->up;
+  if (timeline->sharing != NULL) {
+    *up = (pp_span){start, PP_NS_NEVER};
+    post(timeline, sending_id(timeline, device), start);
+    return;
+  }
+  *up = (pp_span){start, pp_link_finish(&plan->up, start, bytes)};
+  timeline->overflow = timeline->overflow || up->end_ns == PP_NS_NEVER;
+  state->up_free = up->end_ns;
+  await_update(timeline, device, *up);
 }
 
 static bool has_rounds_left(const pp_timeline *timeline, int64_t device) {
@@ -110,12 +132,46 @@ void pp_async_take(pp_timeline *timeline, int64_t id) {
   if (id == TICK)
     return;
   int64_t device = id + timeline->device_count + 1;
+  if (device < 0) {
+    device += timeline->device_count;
+    pp_sharing_start(timeline, device, true, &round_in_hand(timeline, device)->up,
+                     timeline->plans[timeline->devices[device].plan].class->full->model_upload_bytes, timeline->now);
+    return;
+  }
   const pp_async_device *at = &async->devices[device];
   pp_update *update = &async->updates[async->complete++];
   *update = (pp_update){.device = (int32_t)device, .local_round = at->local_round, .version = at->version};
   pp_async_iterations(timeline, device, at->local_round, &update->first_iteration, &update->end_iteration);
   if (has_rounds_left(timeline, device))
     async->waiting[async->waiting_count++] = (int32_t)device;
+}
+
+/* The model has left the link, on which its way began the local round: the device computes once it is there. */
+static void await_model(pp_timeline *timeline, int64_t device, pp_span down) {
+  pp_async_device *at = &timeline->async->devices[device];
+  pp_device_state *state = &timeline->devices[device];
+  timeline->model_down[device] = down;
+  at->model_arrival = pp_later(timeline, down.end_ns, timeline->plans[state->plan].down_latency_ns);
+  if (!timeline->overflow)
+    pp_causes_model_gap(timeline, device, at->last_end_ns, at->model_arrival, (pp_span){down.start_ns, down.start_ns},
+                        down.start_ns);
+  state->up_free = state->down_free = down.end_ns;
+  state->compute_free = at->model_arrival;
+  if (!timeline->lanes[device].finished)
+    pp_reactive_wake_at(timeline, device, at->model_arrival);
+}
+
+void pp_async_end_transfers(pp_timeline *timeline, pp_ns now) {
+  int64_t device;
+  for (pp_span *span; (span = pp_sharing_take(timeline, now, &device)) != NULL;) {
+    const pp_async_device *at = &timeline->async->devices[device];
+    if (span == &round_in_hand(timeline, device)->up)
+      await_update(timeline, device, *span);
+    else if (at->before != NULL && span == &at->before->down)
+      await_model(timeline, device, *span);
+    else
+      pp_reactive_wake_at(timeline, device, now);
+  }
 }
 
 /* The newest model goes to the device; source: the aggregate that ends now, -1: none. */
@@ -125,27 +181,27 @@ static void send_model(pp_timeline *timeline, int64_t device, pp_ns now, int64_t
   pp_device_state *state = &timeline->devices[device];
   pp_resource_times *times = &timeline->device_times[device];
   const pp_class_plan *plan = &timeline->plans[state->plan];
-  pp_local_round *local_round = &async->local_rounds[at->first + at->local_round];
   int64_t bytes = plan->class->full->model_download_bytes;
-  pp_span down = {now, pp_link_finish(&plan->down, now, bytes)};
-  timeline->overflow = timeline->overflow || down.end_ns == PP_NS_NEVER;
-  local_round->down = timeline->model_down[device] = down;
-  local_round->source = source;
+  at->before = round_in_hand(timeline, device);
+  at->before->source = source;
+  at->last_end_ns = state->compute_free;
   at->is_touched = true;
+  at->version = async->ended;
   times->bytes_down = pp_later(timeline, times->bytes_down, bytes);
   timeline->stage_count++;
-  at->version = async->ended;
-  at->model_arrival = pp_later(timeline, down.end_ns, plan->down_latency_ns);
-  if (!timeline->overflow)
-    pp_causes_model_gap(timeline, device, state->compute_free, at->model_arrival, (pp_span){now, now}, now);
-  state->up_free = state->down_free = down.end_ns;
-  state->compute_free = at->model_arrival;
-  if (!has_rounds_left(timeline, device))
+  if (has_rounds_left(timeline, device)) {
+    at->local_round++;
+    count_work(timeline, device);
+    timeline->lanes[device].finished = false;
+  }
+  if (timeline->sharing != NULL) {
+    at->model_arrival = state->compute_free = PP_NS_NEVER;
+    pp_sharing_start(timeline, device, false, &at->before->down, bytes, now);
     return;
-  at->local_round++;
-  count_work(timeline, device);
-  timeline->lanes[device].finished = false;
-  pp_reactive_wake_at(timeline, device, at->model_arrival);
+  }
+  at->before->down = (pp_span){now, pp_link_finish(&plan->down, now, bytes)};
+  timeline->overflow = timeline->overflow || at->before->down.end_ns == PP_NS_NEVER;
+  await_model(timeline, device, at->before->down);
 }
 
 /* To the first `count` devices that wait. */
@@ -300,24 +356,60 @@ static pp_status record_round(pp_timeline *timeline, int64_t round, bool is_last
   return NULL;
 }
 
-pp_status pp_async_next_round(pp_timeline *timeline, pp_round_times *out) {
+/* The aggregate of a round has ended, the last one's models have arrived. */
+static void figure(pp_timeline *timeline, int64_t round) {
   pp_async *async = timeline->async;
-  int64_t round = async->ended, first = round * timeline->scenario->buffer;
-  pp_engine_run(timeline, PP_NS_NEVER);
-  if (timeline->overflow)
-    return pp_fail(PP_CODE_RUN, "round %lld: the emulated time passes 2^63 nanoseconds (292 years)", (long long)round);
-  PP_ASSERT(async->ended == round + 1);
-  bool is_last = async->ended == timeline->scenario->rounds;
-  int64_t left = async->update_count - first;
   pp_ns end = async->aggregates[round].end_ns;
-  for (int64_t device = 0; device < timeline->device_count && is_last; device++)
+  for (int64_t device = 0; device < timeline->device_count && round + 1 == timeline->scenario->rounds; device++)
     if (async->devices[device].model_arrival > end)
       end = async->devices[device].model_arrival;
+  pp_int128 device_busy = timeline->early_device_busy - device_rest(timeline, end);
+  pp_int128 server_busy = timeline->early_server_busy - server_rest(timeline, end);
+  pp_ns length = end - async->previous_end_ns;
+  async->figures[round] = (pp_async_figures){
+      .end_ns = end,
+      .device_idle_s = pp_mean_idle_s(length, timeline->device_count, device_busy - async->device_busy),
+      .server_idle_s = pp_mean_idle_s(length, timeline->slot_count, server_busy - async->server_busy)};
+  async->previous_end_ns = end;
+  async->device_busy = device_busy;
+  async->server_busy = server_busy;
+}
+
+/* Until the next aggregate has ended, the last one's models have arrived. */
+static pp_status advance(pp_timeline *timeline) {
+  pp_async *async = timeline->async;
+  int64_t round = async->ended;
+  pp_engine_run(timeline, PP_NS_NEVER);
+  if (async->ended == timeline->scenario->rounds && timeline->sharing != NULL)
+    pp_engine_run(timeline, PP_NS_NEVER);
+  /* The end of a transfer over the server's link that is too late is never known. */
+  bool is_stuck =
+      timeline->sharing != NULL &&
+      (async->ended == round || (async->ended == timeline->scenario->rounds && pp_sharing_is_busy(timeline->sharing)));
+  if (timeline->overflow || is_stuck)
+    return pp_fail(PP_CODE_RUN, "round %lld: the emulated time passes 2^63 nanoseconds (292 years)", (long long)round);
+  PP_ASSERT(async->ended == round + 1);
+  figure(timeline, round);
+  return NULL;
+}
+
+pp_status pp_async_next_round(pp_timeline *timeline, pp_round_times *out) {
+  pp_async *async = timeline->async;
+  int64_t round = async->reported++, first = round * timeline->scenario->buffer;
+  while (async->ended <= round)
+    PP_TRY(advance(timeline));
+  while (timeline->record_stages && timeline->sharing != NULL &&
+         pp_sharing_has_from_before(timeline, async->aggregates[round].end_ns))
+    PP_TRY(advance(timeline));
+  bool is_last = round + 1 == timeline->scenario->rounds;
+  int64_t left = async->update_count - first;
   *out = (pp_round_times){.round = round,
-                          .end_ns = end,
+                          .end_ns = async->figures[round].end_ns,
                           .is_last = is_last,
                           .update_count = left < timeline->scenario->buffer ? left : timeline->scenario->buffer,
-                          .updates = async->updates + first};
+                          .updates = async->updates + first,
+                          .device_idle_s = async->figures[round].device_idle_s,
+                          .server_idle_s = async->figures[round].server_idle_s};
   out->member_count = out->update_count;
   for (int64_t which = 0; which < out->update_count; which++) {
     int64_t iterations = out->updates[which].end_iteration - out->updates[which].first_iteration;
@@ -328,15 +420,7 @@ pp_status pp_async_next_round(pp_timeline *timeline, pp_round_times *out) {
     PP_TRY(record_round(timeline, round, is_last));
   out->record_count = timeline->record_count;
   out->records = timeline->records;
-  pp_int128 device_busy = timeline->early_device_busy - device_rest(timeline, end);
-  pp_int128 server_busy = timeline->early_server_busy - server_rest(timeline, end);
-  pp_ns length = end - async->previous_end_ns;
-  out->device_idle_s = pp_mean_idle_s(length, timeline->device_count, device_busy - async->device_busy);
-  out->server_idle_s = pp_mean_idle_s(length, timeline->slot_count, server_busy - async->server_busy);
-  async->previous_end_ns = end;
-  async->device_busy = device_busy;
-  async->server_busy = server_busy;
-  timeline->makespan = end;
+  timeline->makespan = out->end_ns;
   if (is_last)
     timeline->round = timeline->scenario->rounds;
   return NULL;

@@ -14,22 +14,32 @@ typedef struct pp_local_round {
 } pp_local_round;
 
 typedef struct pp_async_device {
-  int64_t first;       /* its first local round in pp_async.local_rounds */
-  int64_t local_round; /* in hand, or the last one */
-  int64_t version;     /* of the model that it began with */
-  pp_ns model_arrival; /* of that model */
+  int64_t first;          /* its first local round in pp_async.local_rounds */
+  int64_t local_round;    /* in hand, or the last one */
+  int64_t version;        /* of the model that it began with */
+  pp_ns model_arrival;    /* of that model; PP_NS_NEVER while it is on its way over the server's link: */
+  pp_local_round *before; /* the local round before it */
+  pp_ns last_end_ns;      /* of that one's compute stages */
   /* Of the first so many all stages are in records; of the rest those that began in earlier rounds. */
   int64_t recorded_iterations, recorded_rounds;
   bool is_touched; /* something may have begun that is not recorded */
 } pp_async_device;
 
+/* What a round is reported with, known when its aggregate has ended. */
+typedef struct pp_async_figures {
+  pp_ns end_ns;
+  double device_idle_s, server_idle_s;
+} pp_async_figures;
+
 struct pp_async {
   pp_async_device *devices;     /* (device_count) */
   pp_local_round *local_rounds; /* by device, local round */
   int64_t update_count, complete, taken;
-  pp_update *updates;  /* (update_count) in the order in which they are complete */
-  pp_span *aggregates; /* (rounds) */
-  int64_t ended;       /* aggregates; the model's newest version */
+  pp_update *updates;        /* (update_count) in the order in which they are complete */
+  pp_span *aggregates;       /* (rounds) */
+  int64_t ended;             /* aggregates; the model's newest version */
+  int64_t reported;          /* rounds; fewer where ends of transfers that began in one are not known yet */
+  pp_async_figures *figures; /* (rounds) of the aggregates that have ended */
   bool is_due, runs;
   bool is_held; /* the device of slot 0, which the aggregate occupies, has a micro-batch there */
   /* Devices whose updates are complete and that have no newer model yet; the first `expecting` of them since before
@@ -43,6 +53,8 @@ struct pp_async {
 PP_MUST_CHECK pp_status pp_async_create(pp_timeline *timeline);
 void pp_async_destroy(pp_async *async);
 
+/* Transfers over the server's link that have ended by `now`. */
+void pp_async_end_transfers(pp_timeline *timeline, pp_ns now);
 /* An instant of the timeline's queue that is no wake: ids below 0. */
 void pp_async_take(pp_timeline *timeline, int64_t id);
 /* Everything that ends or arrives at `now` has: begins and ends aggregates and sends models. True: an aggregate has

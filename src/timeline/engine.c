@@ -205,6 +205,8 @@ void pp_engine_run(pp_timeline *timeline, pp_ns limit) {
       pp_queue_push(&timeline->free_slots, pp_queue_pop(&timeline->busy_slots).id, 0);
     if (timeline->sharing != NULL && timeline->presence != NULL)
       pp_presence_end_transfers(timeline, now);
+    else if (timeline->sharing != NULL)
+      pp_async_end_transfers(timeline, now);
     while (timeline->instants.count > 0 && timeline->instants.entries[0].key <= now &&
            timeline->instants.entries[0].id < 0) {
       int64_t id = pp_queue_pop(&timeline->instants).id;

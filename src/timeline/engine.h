@@ -54,7 +54,7 @@ struct pp_timeline {
 
   pp_presence *presence; /* presence.c; NULL where all devices are always there and waited for */
   pp_async *async;       /* async.c; NULL where rounds are the same for all */
-  pp_sharing *sharing;   /* sharing.c; NULL where devices do not share the server's link; goes with presence */
+  pp_sharing *sharing;   /* sharing.c; NULL where devices do not share the server's link */
 
   /* The round that is being worked out. */
   int64_t round;

@@ -310,7 +310,8 @@ static void take_presence(const pp_config *config, int64_t horizon, pp_scenario 
   if (config->server.link.up.count > 0) {
     scenario->server_up = &config->server.link.up;
     scenario->server_down = &config->server.link.down;
-    scenario->has_presence = scenario->method != PP_METHOD_SL; /* whose devices never wait for an aggregate */
+    bool has_rounds = horizon > 0 || config->aggregate.mode == PP_AGGREGATE_SYNC; /* in which all wait for each other */
+    scenario->has_presence = has_rounds && scenario->method != PP_METHOD_SL;
   }
   if (horizon > 0)
     return;

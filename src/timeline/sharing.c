@@ -47,6 +47,16 @@ bool pp_sharing_is_busy(const pp_sharing *sharing) {
   return sharing->fairs[UP].count > 0 || sharing->fairs[DOWN].count > 0;
 }
 
+bool pp_sharing_has_from_before(const pp_timeline *timeline, pp_ns time) {
+  for (int direction = 0; direction < DIRECTIONS; direction++)
+    for (int64_t device = 0; device < timeline->device_count; device++) {
+      const pp_span *span = timeline->sharing->spans[direction][device];
+      if (span != NULL && span->start_ns < time)
+        return true;
+    }
+  return false;
+}
+
 static void set_free(pp_timeline *timeline, int64_t device, int direction, pp_ns time) {
   pp_device_state *state = &timeline->devices[device];
   bool both = timeline->plans[state->plan].shared_link;

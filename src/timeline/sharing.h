@@ -12,6 +12,8 @@ void pp_sharing_destroy(pp_sharing *sharing);
 pp_ns pp_sharing_next(pp_sharing *sharing);
 /* Whether any transfer is under way. */
 bool pp_sharing_is_busy(const pp_sharing *sharing);
+/* Whether one is under way that began before `time`. */
+bool pp_sharing_has_from_before(const pp_timeline *timeline, pp_ns time);
 /* At `now`, at most pp_sharing_next: a device's transfer begins in a direction. Its span, which must stay where it is,
  * gets its start; its end is PP_NS_NEVER until it is taken. The device's own link is then taken for as long. */
 void pp_sharing_start(pp_timeline *timeline, int64_t device, bool up, pp_span *span, int64_t bytes, pp_ns now);

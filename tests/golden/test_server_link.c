@@ -111,6 +111,73 @@ START_TEST(in_turns_a_device_s_link_may_become_the_slower_one) {
 }
 END_TEST
 
+/* Example S, behind 2 Mbit/s up and 20 down; a model has 4 Mbit. Device 0's goes up from 9.75, has sent 2 Mbit
+ * by 10.75, then 1 Mbit/s beside device 1's: 12.75; that one has 2 Mbit left and the link to itself: 13.75. Device 0
+ * gets version 0 at once, 12.85-13.05, and works 13.15-22.9; aggregate 13.85-13.9, version 1 down to device
+ * 1 13.9-14.1, work 14.2-24.95. Up 22.9-24.9 and 24.95-26.95; aggregate 27.05-27.1; both models down at 10
+ * Mbit/s, 27.1-27.5. */
+START_TEST(nobody_waits_for_the_others_but_for_the_link) {
+  example_init_fl(&e);
+  e.config.training.aggregate_every = 1;
+  e.config.aggregate.mode = PP_AGGREGATE_ASYNC;
+  e.config.aggregate.buffer = 2;
+  share(2000000, 20000000);
+  example_finish(&e);
+  outcome_run(&o, &e.config);
+  static const struct {
+    pp_stage stage;
+    int device, round; /* of the two of its kind the one that began in that round */
+    double start, end;
+  } wanted[] = {{PP_STAGE_MODEL_UPLOAD, 0, 0, 9.75, 12.75},    {PP_STAGE_MODEL_UPLOAD, 1, 0, 10.75, 13.75},
+                {PP_STAGE_MODEL_DOWNLOAD, 0, 0, 12.85, 13.05}, {PP_STAGE_MODEL_UPLOAD, 0, 1, 22.9, 24.9},
+                {PP_STAGE_MODEL_UPLOAD, 1, 1, 24.95, 26.95},   {PP_STAGE_AGGREGATE, -1, 0, 13.85, 13.9},
+                {PP_STAGE_AGGREGATE, -1, 1, 27.05, 27.1}};
+  for (size_t at = 0; at < sizeof wanted / sizeof wanted[0]; at++) {
+    const pp_stage_record *found = NULL;
+    for (int64_t row = 0; row < o.record_count; row++)
+      if (o.records[row].stage == (int32_t)wanted[at].stage && o.records[row].device == wanted[at].device &&
+          o.records[row].round == wanted[at].round)
+        found = &o.records[row];
+    ck_assert_ptr_nonnull(found);
+    ck_assert_int_eq(found->start_ns, example_ns(wanted[at].start));
+    ck_assert_int_eq(found->end_ns, example_ns(wanted[at].end));
+  }
+  ck_assert_int_eq(o.rounds[0].end_ns, example_ns(13.9));
+  ck_assert_int_eq(o.totals.makespan_ns, example_ns(27.6));
+  expect_busy_idle(&o.totals.devices[0], 19.5, 8.1);
+  outcome_fini(&o);
+}
+END_TEST
+
+/* A transfer that is under way when an aggregate ends has its end in the records of the round in which it began. A
+ * device uploads for a minute while the other makes three aggregates of its own. */
+START_TEST(records_wait_for_the_ends_of_transfers) {
+  example_init_fl(&e);
+  e.config.training.aggregate_every = 1;
+  e.config.aggregate.mode = PP_AGGREGATE_ASYNC;
+  e.config.aggregate.buffer = 1;
+  for (int group = 0; group < 2; group++)
+    e.groups[group].cost.table.iterations = 4;
+  e.up[1][0].rate_bps = 66667;
+  share(10000000, 20000000);
+  example_finish(&e);
+  outcome_run(&o, &e.config);
+  int64_t late = 0;
+  for (int64_t row = 0; row < o.record_count; row++) {
+    const pp_stage_record *at = &o.records[row];
+    ck_assert_int_lt(at->end_ns, o.totals.makespan_ns + 1);
+    if (at->stage == PP_STAGE_MODEL_UPLOAD && at->device == 1 && at->round == 1) {
+      late++;
+      ck_assert_int_ge(at->end_ns - at->start_ns, example_ns(59.9));
+      ck_assert_int_gt(at->end_ns, o.rounds[2].end_ns);
+    }
+  }
+  ck_assert_int_eq(late, 1);
+  ck_assert_int_eq(o.record_count, o.totals.stage_count);
+  outcome_fini(&o);
+}
+END_TEST
+
 typedef struct part {
   int group, kind;
   double seconds;
@@ -190,6 +257,8 @@ int main(void) {
   tcase_add_test(tests, protected_updates_are_uploaded_later);
   tcase_add_loop_test(tests, in_turns_a_transfer_has_the_slower_of_both_links, 0, 2);
   tcase_add_test(tests, in_turns_a_device_s_link_may_become_the_slower_one);
+  tcase_add_test(tests, nobody_waits_for_the_others_but_for_the_link);
+  tcase_add_test(tests, records_wait_for_the_ends_of_transfers);
   tcase_add_test(tests, the_critical_path_goes_over_shared_transfers);
   tcase_add_test(tests, a_faster_link_of_the_server_is_run_again);
   tcase_add_test(tests, the_critical_path_of_devices_that_leave_is_refused);

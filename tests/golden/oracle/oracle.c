@@ -503,7 +503,7 @@ oracle_result oracle_run(const oracle_scenario *scenario) {
   for (int slot = 0; slot < scenario->slots; slot++)
     sim.slots[slot] = (slot_state){-1, -1};
 
-  DEMAND(scenario->shared_up.count == 0 || scenario->presence || scenario->method == ORACLE_SL);
+  DEMAND(scenario->shared_up.count == 0 || scenario->presence || scenario->method == ORACLE_SL || scenario->buffer > 0);
   if (scenario->presence) {
     DEMAND(scenario->method != ORACLE_SL);
     sim.log = oracle_zeroed(sim.round_count, sizeof *sim.log);

@@ -67,7 +67,8 @@ typedef struct oracle_scenario {
   int64_t deadline;             /* of a round's aggregate; 0: none */
   int min_devices;              /* 0: all, or with a deadline one */
   int buffer; /* updates that an aggregate takes where nobody waits for the others, 0: all wait; without presence */
-  oracle_trace shared_up, shared_down; /* the server's link; no rates: not shared. Both or none, with presence or sl */
+  oracle_trace shared_up,
+      shared_down; /* the server's link; no rates: not shared. Both or none, with presence, sl or buffer */
 } oracle_scenario;
 
 /* Numbered as in results files. */

@@ -272,7 +272,8 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
       iterations_per_round = iterations_per_epoch = (int)case_rng_range(&rng, 1, 4);
     random_class(&rng, s, out->method, iterations_per_epoch, iterations_per_round, &out->classes[class]);
   }
-  if (out->method != ORACLE_SL && one_in(&rng, 2))
+  bool comes_and_goes = out->method != ORACLE_SL && one_in(&rng, 2);
+  if (comes_and_goes)
     random_presence(&rng, s, out);
   if (out->method != ORACLE_SL && one_in(&rng, 3)) {
     if (!out->presence)
@@ -286,8 +287,11 @@ void case_random(uint64_t seed, unsigned methods, unsigned policies, oracle_case
     random_shared_trace(&rng, s, out->device_count, &out->shared_up);
     random_shared_trace(&rng, s, out->device_count, &out->shared_down);
   }
-  if (out->method != ORACLE_SL && !out->presence && one_in(&rng, 2))
+  bool waits = out->method == ORACLE_SL || comes_and_goes;
+  if (!waits && one_in(&rng, 2)) {
     out->buffer = (int)case_rng_range(&rng, 1, out->device_count + 1);
+    out->presence = false;
+  }
   bool protects = one_in(&rng, 3);
   for (int class = 0; class < out->class_count && protects; class ++)
     out->classes[class].protection = case_rng_range(&rng, 1, one_in(&rng, 4) ? 8 * s->longest : s->longest);

@@ -46,7 +46,7 @@ typedef struct oracle_case {
   int64_t deadline;
   int min_devices;
   int buffer;  /* 0: all wait for each other; without presence */
-  bool shared; /* the server's link; with presence or in sl */
+  bool shared; /* the server's link; with presence, in sl or with a buffer */
   case_trace shared_up, shared_down;
   int changes_at; /* the round from which on iterations are others; 0: none */
   uint64_t silence_seed;

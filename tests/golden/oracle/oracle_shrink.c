@@ -28,7 +28,7 @@ static bool is_valid(const oracle_case *c) {
     if (class->departs > 0 && class->departs <= class->arrives)
       return false;
   }
-  return case_ends(c) && (!c->shared || c->presence || c->method == ORACLE_SL);
+  return case_ends(c) && (!c->shared || c->presence || c->method == ORACLE_SL || c->buffer > 0);
 }
 
 static void drop_device(oracle_case *c, int device) {

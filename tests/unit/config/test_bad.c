@@ -259,8 +259,6 @@ START_TEST(changes_over_time_that_cannot_be) {
        "exp.yaml:4:19: aggregate.mode: async contradicts min_devices"},
       {GROUP("count: 2") "aggregate: {mode: async, buffer: 1}\nclock: wall\n",
        "exp.yaml:4:19: aggregate.mode: async contradicts `clock: wall`"},
-      {GROUP("count: 2") "aggregate: {mode: async, buffer: 1}\nserver: {link: {up_mbps: 1, down_mbps: 1}}\n",
-       "exp.yaml:4:19: aggregate.mode: async contradicts server.link"},
       {GROUP("count: 2") "aggregate: {mode: async, buffer: 1}\nprivacy: {mechanism: dp-fedavg, clip: 1, "
                          "noise_multiplier: 1}\n",
        "exp.yaml:4:19: aggregate.mode: async contradicts `privacy`"},
