@@ -2,6 +2,7 @@
 from `pipar report --json`, that is, from the results files."""
 
 import argparse
+import csv
 import hashlib
 import json
 import os
@@ -34,6 +35,8 @@ TRAINED = [
     ("04_accuracy", "accuracy and loss against emulated time, three seeds", []),
     ("07_privacy", "differential privacy: accuracy over epsilon, and time, three seeds", []),
 ]
+RATIOS = [("server_idle_reduction", "server idle time less by"), ("device_idle_reduction", "devices' idle time less by"),
+          ("speedup", "training faster by")]
 WALL = "14_wall_clock"  # 01_quickstart, shortened, under both clocks
 
 
@@ -86,13 +89,30 @@ def launcher(ranks):
     return ["mpirun", "--oversubscribe", "-n", str(ranks)] if shutil.which("mpirun") else []
 
 
+def files_read(pipar, experiment, settings):
+    """The experiment's file and those it names: networks, traces, profiles, initial weights."""
+    return call([pipar, "check", "--inputs", experiment, *settings], stdout=subprocess.PIPE).decode().splitlines()
+
+
+def digest_of(pipar, experiment, settings):
+    """Of all that decides what an experiment's results are, but data sets: the program and its libraries, what it reads, the
+    settings."""
+    digest = hashlib.sha256()
+    parts = [("program", pathlib.Path(pipar).read_bytes()),
+             ("version", call([pipar, "--version"], stdout=subprocess.PIPE))]
+    parts += [(path, pathlib.Path(path).read_bytes()) for path in files_read(pipar, experiment, settings)]
+    parts += [("setting", word.encode()) for word in settings]
+    for name, content in parts:  # lengths keep what is one part's from being another's
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
 def run(pipar, name, output, settings, keep):
     """Runs experiments/NAME.yaml into OUTPUT/NAME.h5 and returns its report, and whether the results were there already. They
-    are kept where the same program made them from the same experiment and settings: OUTPUT/NAME.key is written last."""
+    are kept where the same program made them from the same files and settings: OUTPUT/NAME.key is written last."""
     results, key = output / f"{name}.h5", output / f"{name}.key"
     experiment = pathlib.Path("experiments", f"{name}.yaml")
-    now = hashlib.sha256(b"\0".join([pathlib.Path(pipar).read_bytes(), experiment.read_bytes(),
-                                     *(word.encode() for word in settings)])).hexdigest()
+    now = digest_of(pipar, experiment, settings) if keep else None
     kept = keep and results.exists() and key.exists() and key.read_text() == now
     if not kept:
         key.unlink(missing_ok=True)
@@ -135,13 +155,23 @@ def describe(report_):
             f"server {settings['server.device.name']} ({settings['server.device.dense_conv_gflops']:g} GFLOP/s)")
 
 
+def headline_table(reports):
+    """The largest ratios as a table of docs/reproduction.md, in Markdown."""
+    lines = ["| largest, `pipar` against `fl` of the same cell | experiment | ratio | cell |", "| --- | --- | ---: | --- |"]
+    for key, text in RATIOS:
+        for name, of in reports:
+            best = largest([(name, of)], key)
+            if best:
+                lines.append(f"| {text} | {name[:2]} | {best[0]:.1f}x | {best[2]} |")
+    return "\n".join(lines) + "\n"
+
+
 def print_headline(reports):
     print(f"\nLargest ratios of pipar against fl of the same cell (published, on the paper's hardware: server idle time "
           f"{PUBLISHED_IDLE}x less, training {PUBLISHED_SPEEDUP}x faster):")
     for name, of in reports:
         print(f"  {name}: {describe(of)}")
-        for key, text in (("server_idle_reduction", "server idle time less by"),
-                          ("device_idle_reduction", "devices' idle time less by"), ("speedup", "training faster by")):
+        for key, text in RATIOS:
             best = largest([(name, of)], key)
             if best:
                 print(f"    {text:27} {best[0]:8.1f}x   {best[2]}")
@@ -206,6 +236,26 @@ def sensitivity(of):
     return "\n".join(lines)
 
 
+def as_published(path):
+    """The table of docs/reproduction.md from the data of the figure: seconds by the published code's definitions, in bold
+    where `sfl` idles more than `fl`."""
+    cells = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            cells.setdefault((row["model"], row["devices.0.network.name"]), {})[row["method"]] = row
+    lines = ["| network, link | server: `fl` | `sfl` | `pipar` | devices: `fl` | `sfl` | `pipar` |",
+             "| --- |" + " ---: |" * 6]
+    for cell, of in cells.items():
+        shown = []
+        for key in ("server_idle_s", "device_idle_s"):
+            for method in ("fl", "sfl", "pipar"):
+                value = float(of[method][key])
+                more = method != "fl" and value > float(of["fl"][key])
+                shown.append(f"**{value:.1f}**" if more else f"{value:.1f}")
+        lines.append(f"| {', '.join(cell)} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main():
     args = parse()
     if args.check:
@@ -232,9 +282,12 @@ def main():
             headline.append((name, of))
         if name == "12_sensitivity":
             (output / "sensitivity.md").write_text(sensitivity(of))
+        if name == "13_as_published" and (output / name / "idle-as-published.csv").exists() and not settings:
+            (output / "as-published.md").write_text(as_published(output / name / "idle-as-published.csv"))
     if WALL in args.only if args.only else args.train:
         run_both_clocks(args.pipar, output, settings, figures)
     if headline:
+        (output / "headline.md").write_text(headline_table(headline))
         print_headline(headline)
     print(f"\nFigures as SVG and PNG, their data as CSV beside them, in {output}/. Took {time.monotonic() - started:.0f} s.")
 

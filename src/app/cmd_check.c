@@ -1,6 +1,8 @@
 /* pipar check */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "app/commands.h"
 #include "app/options.h"
@@ -8,24 +10,26 @@
 #include "timeline/scenario.h"
 
 static void print_help(void) {
-  printf("usage: pipar check EXP.yaml [--set KEY=VALUE ...] [--runs]\n"
-         "       pipar check --keys\n\n"
-         "Validates every run of the experiment; prints its settings as resolved, its runs, the ranks and memory they\n"
-         "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n\n"
-         "      --set KEY=VALUE   override a key of the experiment\n"
-         "      --runs            print the number of runs and nothing else, for scripts\n"
-         "      --keys            print the reference of all keys instead: type, default, unit, range, help\n");
+  printf(
+      "usage: pipar check EXP.yaml [--set KEY=VALUE ...] [--runs | --inputs]\n"
+      "       pipar check --keys\n\n"
+      "Validates every run of the experiment; prints its settings as resolved, its runs, the ranks and memory they\n"
+      "want, which settings have no effect, and what the simulation idealises. Runs nothing.\n\n"
+      "      --set KEY=VALUE   override a key of the experiment\n"
+      "      --runs            print the number of runs and nothing else, for scripts\n"
+      "      --inputs          print the files that it is loaded from and nothing else, one a line: the experiment's,\n"
+      "                        then profiles, traces, networks and initial weights; not those of data sets\n"
+      "      --keys            print the reference of all keys instead: type, default, unit, range, help\n");
 }
 
-typedef enum question { QUESTION_EXPERIMENT, QUESTION_HELP, QUESTION_KEYS, QUESTION_RUNS } question;
+typedef enum question { QUESTION_EXPERIMENT, QUESTION_HELP, QUESTION_KEYS, QUESTION_RUNS, QUESTION_INPUTS } question;
 
 static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, question *asked) {
-  enum { OPT_SET = 256, OPT_KEYS, OPT_RUNS };
-  static const struct option longs[] = {{"set", required_argument, NULL, OPT_SET},
-                                        {"keys", no_argument, NULL, OPT_KEYS},
-                                        {"runs", no_argument, NULL, OPT_RUNS},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
+  enum { OPT_SET = 256, OPT_KEYS, OPT_RUNS, OPT_INPUTS };
+  static const struct option longs[] = {
+      {"set", required_argument, NULL, OPT_SET}, {"keys", no_argument, NULL, OPT_KEYS},
+      {"runs", no_argument, NULL, OPT_RUNS},     {"inputs", no_argument, NULL, OPT_INPUTS},
+      {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
   optind = 0;
   opterr = 0;
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
@@ -33,8 +37,11 @@ static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, que
       *asked = c == 'h' ? QUESTION_HELP : QUESTION_KEYS;
       return NULL;
     }
-    if (c == OPT_RUNS) {
-      *asked = QUESTION_RUNS;
+    if (c == OPT_RUNS || c == OPT_INPUTS) {
+      question wanted = c == OPT_RUNS ? QUESTION_RUNS : QUESTION_INPUTS;
+      if (*asked != QUESTION_EXPERIMENT && *asked != wanted)
+        return pp_fail(PP_CODE_USAGE, "--runs and --inputs exclude each other");
+      *asked = wanted;
       continue;
     }
     if (c != OPT_SET)
@@ -147,6 +154,22 @@ static void print_idealisations(const pp_experiment *experiment) {
     printf("  - compute: none: nothing is trained, there is no accuracy\n");
 }
 
+static pp_status print_inputs(const pp_experiment *experiment) {
+  for (int input = 0; input < pp_experiment_input_count(experiment); input++)
+    printf("%s\n", pp_experiment_input(experiment, input).path);
+  for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
+    const pp_config *config = pp_experiment_run(experiment, number);
+    if (strcmp(config->init, "random") == 0)
+      continue;
+    char *path = NULL;
+    const char *group = NULL;
+    PP_TRY(pp_init_find(config->directory, config->init, &path, &group));
+    printf("%s\n", path);
+    free(path);
+  }
+  return NULL;
+}
+
 static pp_status print_all(const pp_app_experiment *named, const pp_experiment *experiment) {
   int runs = pp_experiment_run_count(experiment);
   printf("# the experiment as resolved%s\n", runs > 1 ? ", run 0" : "");
@@ -173,6 +196,8 @@ pp_status pp_cmd_check(int argc, char **argv, int *exit_code) {
     status = pp_app_experiment_load(&named, &experiment);
   if (experiment != NULL && asked == QUESTION_RUNS)
     printf("%d\n", pp_experiment_run_count(experiment));
+  else if (experiment != NULL && asked == QUESTION_INPUTS)
+    status = print_inputs(experiment);
   else if (experiment != NULL)
     status = print_all(&named, experiment);
   pp_experiment_destroy(experiment);
