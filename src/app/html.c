@@ -102,11 +102,11 @@ static void remove_directory(const char *path) {
   rmdir(path);
 }
 
-/* Markup of the figures; why there are none, in one line, as `*warning`. */
-static pp_status draw_figures(const pp_report *report, char **markup, char **warning) {
+/* Of the runs of one experiment, into `stream`; why there are none, in one line, as `*warning`. */
+static pp_status draw_figures(const pp_report *report, FILE *stream, char **warning) {
   const char *base = getenv("TMPDIR");
   char *directory = NULL, *log = NULL;
-  size_t log_bytes = 0, bytes = 0;
+  size_t log_bytes = 0;
   if (asprintf(&directory, "%s/pipar-figures.XXXXXX", base == NULL || base[0] == '\0' ? "/tmp" : base) < 0)
     return pp_fail_memory("a file name", sizeof "/pipar-figures.XXXXXX");
   if (mkdtemp(directory) == NULL) {
@@ -114,8 +114,8 @@ static pp_status draw_figures(const pp_report *report, char **markup, char **war
     free(directory);
     return status;
   }
-  FILE *log_stream = open_memstream(&log, &log_bytes), *stream = open_memstream(markup, &bytes);
-  pp_status status = log_stream == NULL || stream == NULL ? pp_fail_memory("figures", 0) : NULL;
+  FILE *log_stream = open_memstream(&log, &log_bytes);
+  pp_status status = log_stream == NULL ? pp_fail_memory("figures", 0) : NULL;
   if (status == NULL) {
     pp_status drawn = pp_plot_all(report, directory, false, log_stream);
     fflush(log_stream);
@@ -130,11 +130,65 @@ static pp_status draw_figures(const pp_report *report, char **markup, char **war
   }
   if (log_stream != NULL)
     fclose(log_stream);
-  if (stream != NULL)
-    fclose(stream);
   free(log);
   remove_directory(directory);
   free(directory);
+  return status;
+}
+
+/* The experiment that a file's runs are of; "" where it has none yet. */
+static const char *experiment_of(const pp_report *report, int file) {
+  for (int run = 0; run < report->run_count; run++)
+    if (report->runs[run].file == file)
+      return pp_report_setting_text(&report->runs[run], "name");
+  return "";
+}
+
+static bool is_of_one_experiment(const pp_report *report) {
+  for (int file = 1; file < report->file_count; file++)
+    if (strcmp(experiment_of(report, file), experiment_of(report, 0)) != 0)
+      return false;
+  return true;
+}
+
+static pp_status draw_figures_of(const pp_report *report, int first, FILE *stream, char **warning) {
+  const char *name = experiment_of(report, first);
+  char **paths = NULL;
+  int count = 0;
+  pp_report *own = NULL;
+  PP_TRY(pp_alloc((size_t)report->file_count, sizeof *paths, "file names", &paths));
+  for (int file = first; file < report->file_count; file++)
+    if (strcmp(experiment_of(report, file), name) == 0)
+      paths[count++] = (char *)pp_results_path(report->files[file]);
+  pp_status status = pp_report_create(count, paths, &own);
+  free(paths);
+  PP_TRY(status);
+  fputs("<h3>", stream);
+  print_escaped(stream, name, strlen(name));
+  fputs("</h3>\n", stream);
+  status = draw_figures(own, stream, warning);
+  pp_report_destroy(own);
+  return status;
+}
+
+/* What unlike experiments have in common says nothing: each has figures of its own. */
+static pp_status draw_all(const pp_report *report, char **markup, char **warning) {
+  size_t bytes = 0;
+  FILE *stream = open_memstream(markup, &bytes);
+  if (stream == NULL)
+    return pp_fail_memory("figures", 0);
+  pp_status status = NULL;
+  if (is_of_one_experiment(report))
+    status = draw_figures(report, stream, warning);
+  else
+    for (int file = 0; file < report->file_count && status == NULL && *warning == NULL; file++) {
+      bool is_first = true;
+      for (int before = 0; before < file; before++)
+        is_first = is_first && strcmp(experiment_of(report, before), experiment_of(report, file)) != 0;
+      if (is_first && experiment_of(report, file)[0] != '\0')
+        status = draw_figures_of(report, file, stream, warning);
+    }
+  fclose(stream);
   return status;
 }
 
@@ -349,7 +403,7 @@ pp_status pp_html_write(const pp_report *report, const char *path, char **warnin
   free(inputs);
   PP_TRY(status);
   page of = {report, output.stream, NULL};
-  status = draw_figures(report, &of.figures, warning);
+  status = draw_all(report, &of.figures, warning);
   if (status == NULL)
     status = print_page(&of);
   if (status == NULL)

@@ -747,6 +747,14 @@ class OwnNetworks(CliTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("model_file", done.stdout)
 
+    def test_check_names_the_files_that_are_read(self):
+        self.write("up.txt", "0 10\n")
+        self.write("more.yaml", (self.folder / "EXPNAME").read_text())
+        self.assertEqual(self.succeeds("check", "--inputs", "EXPNAME").stdout.split(), INPUTS)
+        self.assertEqual(self.succeeds("check", "--inputs", "timed.yaml").stdout, "timed.yaml\n")
+        self.fails(1, ["--runs", "--inputs"], "check", "timed.yaml", "--runs", "--inputs")
+        self.fails(2, ["none.yaml"], "check", "--inputs", "none.yaml")
+
     def test_commands_take_the_file_itself(self):
         self.assertIn("residual C8g 3x3/2", self.succeeds("models", "exps/nets/own.yaml", "--input", "1x12x12").stdout)
         self.succeeds("profile", "exps/nets/own.yaml", "-o", "p.yaml", "--repeats", "1", "--batch-sizes", "2")

@@ -50,7 +50,20 @@
   const range = (pair) => (pair[1] === 0 ? "\u2013" : pair[0] === pair[1] ? String(pair[0]) : `${pair[0]}\u2013${pair[1]}`);
   const first = (group) => runs[group.runs[0]];
   const files = new Set(runs.map((run) => run.file));
-  const shortKey = (key) => key.replace(/^devices\.0\./, "").replace(/\.name$/, "").replace(/^(training|pipeline)\./, "");
+  const shortKey = (key) => key.replace(/^devices\.0\./, "").replace(/\.name$/, "").replace(/^(training|pipeline|privacy)\./, "")
+    .replace(/[._]/g, " ");
+
+  /* Of more settings than have columns of their own: those that tell a run from the others of its file. */
+  const differing = new Map();
+  for (const file of named.length < report.varying.length ? files : []) {
+    const own = runs.filter((run) => run.file === file);
+    const keys = report.varying.filter((key) => own.some((run) => run.settings[key] !== own[0].settings[key]));
+    /* A preset's name says what its numbers say. */
+    const told = keys.filter((key) => key.endsWith(".name")).map((key) => key.slice(0, -"name".length));
+    differing.set(file, keys.filter((key) => key.endsWith(".name") || !told.some((start) => key.startsWith(start))));
+  }
+  const settingsOf = (run) => (differing.get(run.file) ?? named).filter((key) => run.settings[key] !== undefined)
+    .map((key) => String(run.settings[key])).join(", ");
 
   function nameColumns(of) {
     const columns = [];
@@ -59,6 +72,8 @@
     columns.push({ head: "method", text: true, of: (row) => of(row).method });
     for (const key of named)
       columns.push({ head: shortKey(key), text: true, of: (row) => String(of(row).settings[key] ?? "\u2013") });
+    if (runs.some((run) => differing.has(run.file) && settingsOf(run) !== ""))
+      columns.push({ head: "settings", text: true, of: (row) => settingsOf(of(row)) });
     return columns;
   }
 
@@ -77,6 +92,19 @@
     }];
   }
 
+  /* Seeds change nothing in it. Without noise what is clipped has no finite one. */
+  function epsilonColumn() {
+    if (runs.every((run) => run.epsilon === null)) return [];
+    const isPrivate = (run) => (run.settings["privacy.mechanism"] ?? "none") !== "none";
+    return [{
+      head: "epsilon", key: "epsilon", value: (group) => first(group).epsilon,
+      of(group) {
+        const { epsilon } = first(group);
+        return epsilon !== null ? String(Number(epsilon.toPrecision(4))) : isPrivate(first(group)) ? "\u221e" : "\u2013";
+      },
+    }];
+  }
+
   function showRuns() {
     const columns = nameColumns(first);
     if (report.groups.some((group) => group.runs.length > 1))
@@ -87,12 +115,13 @@
     columns.push({ head: "N", of: (group) => range(first(group).micro_batches) });
     columns.push(
       ...figureColumn("makespan_s", "time", "s", 1, undefined, ""),
-      ...figureColumn("speedup", "speed-up", "over fl", 1, 2, "\u00d7"),
+      ...figureColumn("speedup", "speed\u2011up", "over fl", 1, 2, "\u00d7"),
       ...figureColumn("server_idle_s", "server idle", "s", 1, undefined, ""),
       ...figureColumn("server_idle_reduction", "reduced", "against fl", 1, 2, "\u00d7"),
       ...figureColumn("device_idle_s", "device idle", "s", 1, undefined, ""),
       ...figureColumn("device_idle_reduction", "reduced", "against fl", 1, 2, "\u00d7"),
       ...figureColumn("test_accuracy", "accuracy", "%", 100, 2, ""),
+      ...epsilonColumn(),
       ...figureColumn("bytes_up", "up", "MB", 1e-6, undefined, ""),
       ...figureColumn("bytes_down", "down", "MB", 1e-6, undefined, ""));
     fillTable(byId("figures"), columns, report.groups);
@@ -175,8 +204,13 @@
   function showFacts() {
     const facts = [["model", ""], ["dataset.name", ""], ["training.epochs", "epochs "], ["training.batch_size", "batch size "],
                    ["seed", "seed "]];
-    const told = facts.filter(([key]) => runs.every((run) => run.settings[key] === runs[0].settings[key] &&
+    /* A table of costs knows neither network nor data. */
+    const isTable = runs.every((run) => run.settings.compute === "none" && run.settings["cost.kind"] === "table");
+    const told = facts.filter(([key]) => !(isTable && /^(model|dataset|training\.batch)/.test(key)) && runs.every((run) => run.settings[key] === runs[0].settings[key] &&
       runs[0].settings[key] !== undefined)).map(([key, label]) => label + runs[0].settings[key]);
+    const same = (key) => runs.every((run) => run.settings[key] === runs[0].settings[key]) ? runs[0].settings[key] : undefined;
+    if (same("compute") === "none") told.push("time only");
+    if (same("clock") === "wall") told.push("wall clock");
     const devices = runs[0].devices;
     if (devices > 0 && runs.every((run) => run.devices === devices)) told.push(`${devices} device${devices > 1 ? "s" : ""}`);
     byId("facts").textContent = told.join(" \u00b7 ");
@@ -527,8 +561,7 @@
     const run = runs[index], parts = [];
     if (files.size > 1) parts.push(baseName(run.file));
     parts.push(`${run.run}: ${run.method}`);
-    for (const key of named) if (run.settings[key] !== undefined) parts.push(String(run.settings[key]));
-    return parts.join(", ");
+    return [...parts, settingsOf(run)].filter((part) => part !== "").join(", ");
   }
 
   function startTimeline() {

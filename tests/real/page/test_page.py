@@ -25,6 +25,39 @@ pipeline: {micro_batches: 3}
 sweep: {method: [fl, sfl, pipar], seed: [1, 2]}
 """
 LARGE = COSTS % 170 + "method: pipar\npipeline: {micro_batches: 25}\n"  # 4 devices x 170 iterations x 152 stages
+TIMED = """\
+compute: none
+model: vgg5
+dataset: {name: cifar-10, train_samples: 1000}
+training: {epochs: 3, batch_size: 50}
+pipeline: {split: 2, micro_batches: 5}
+"""
+KINDS = {
+    "turns": COSTS % 2 + "method: sl\npipeline: {micro_batches: 1}\n",
+    "async": TIMED + "aggregate: {buffer: 3}\ndevices: [{count: 2, device: raspberry-pi-4b, network: code-50-50}, {count: 1, device: raspberry-pi-5, "
+             "network: code-50-50}]\nsweep: {aggregate.mode: [sync, async], server.policy: [fifo, priority], method: [sfl, pipar]}\n",
+    "presence": TIMED + """\
+aggregate: {deadline_s: 1, min_devices: 2}
+devices:
+  - {count: 3, device: raspberry-pi-4b, network: code-50-50}
+  - {count: 2, device: raspberry-pi-5, network: code-50-50, arrives_s: 1}
+  - {count: 1, device: raspberry-pi-5, network: code-10-25, departs_s: 1.5, slowdown: [[0, 1], [1, 3]]}
+  - {count: 1, device: raspberry-pi-5, network: code-50-50, dropout: 0.4}
+sweep: {method: [fl, pipar]}
+""",
+    "replan": TIMED + "method: pipar\ndevices: [{count: 2, device: raspberry-pi-4b, network: {up_trace: [[0, 50], [1, 2]], "
+              "down_mbps: 50, latency_ms: 1}}]\nsweep: {pipeline.replan: [0, 1]}\n",
+    "privacy": """\
+model: vgg5
+dataset: {name: synthetic, shape: [1, 8, 8], classes: 10, train_samples: 40, test_samples: 20}
+training: {epochs: 2, batch_size: 10}
+pipeline: {split: 2, micro_batches: 5}
+devices: [{count: 2, device: raspberry-pi-4b, network: code-50-50}]
+method: pipar
+sweep: {privacy: [{mechanism: none}, {mechanism: dp-fedavg, clip: 5, noise_multiplier: 0},
+                  {mechanism: dp-fedavg, clip: 5, noise_multiplier: 0.1}]}
+""",
+}
 
 
 def pipar(*arguments, code=0, **options):
@@ -84,13 +117,20 @@ def check_page(paths):
     page.open(os.path.abspath("page.html"))
     page.settle()
     report = json.loads(pipar("report", "--json", *paths).stdout)
+    # Wide tables move in boxes of their own, also on a narrow screen; a section without rows is not there.
+    for width in (480, 1280):
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        page.settle()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.querySelectorAll('section')].filter(s => !s.hidden).every(s => "
+                         "[...s.querySelectorAll('table')].some(t => t.rows.length > 1) || s.querySelector('canvas, img'))")
     cells = page.evaluate("[...document.querySelectorAll('#figures tbody tr')].map(row => Object.fromEntries("
                           "[...row.cells].filter(c => c.dataset.key).map(c => [c.dataset.key, [c.dataset.value, c.textContent]])))")
     assert len(cells) == len(report["groups"])
     for row, group in zip(cells, report["groups"]):
         assert {"makespan_s", "server_idle_s", "device_idle_s", "bytes_up"} <= set(row), row
         for key, (value, shown) in row.items():
-            mean = group[key]["mean"]
+            mean = report["runs"][group["runs"][0]]["epsilon"] if key == "epsilon" else group[key]["mean"]
             assert (value is None) == (mean is None) and (mean is None or is_near(float(value), mean)), (key, value, mean)
             if mean is not None and key == "makespan_s":
                 assert abs(float(shown.split()[0]) - mean) <= 0.05, shown  # at least one decimal is shown
@@ -102,6 +142,15 @@ def check_page(paths):
             of = [report["runs"][run] for run in group["runs"]]
             values = [run[f"{side}_idle_s"] if cause == "idle" else run[f"{side}_idle_by_cause_s"][cause] for run in of]
             assert is_near(value, sum(values) / len(values)), (cause, value, values)
+    groups = page.evaluate("[...document.querySelectorAll('#bygroup tbody tr')].map(row => Object.fromEntries("
+                           "[...row.cells].filter(c => c.dataset.key).map(c => [c.dataset.key, Number(c.dataset.value)])))")
+    several = [group for run in report["runs"] if len(run["device_groups"]) > 1 for group in run["device_groups"]]
+    assert len(groups) == len(several)
+    for row, group in zip(groups, several):
+        for key, value in row.items():
+            assert is_near(value, group[key] if key in group else group["idle_by_cause_s"][key]), (key, value, group)
+        # A cause without a column is none of anybody's.
+        assert is_near(row["idle_s"], sum(group["idle_by_cause_s"][cause] for cause in row if cause in group["idle_by_cause_s"]))
     stages = page.evaluate("pipar.runs.map(run => [run.index, run.total, run.shown])")
     for index, total, shown in stages:
         run = report["runs"][index]
@@ -166,6 +215,34 @@ try:
     page.evaluate("(e => { e.value = 4; e.dispatchEvent(new Event('change')) })(document.getElementById('run'))")
     check_timeline(odd, 4, 6)
     assert page.complaints() == [], page.complaints()
+
+    # A file of each kind, then all of them on one page: what is told apart, drawn for each experiment, and shown of its own.
+    kinds = []
+    for name, text in KINDS.items():
+        write(f"{name}.yaml", text)
+        pipar("run", f"{name}.yaml", "-o", f"{name}.h5", "-q")
+        pipar("report", "--html", "page.html", f"{name}.h5")
+        report = check_page([f"{name}.h5"])
+        assert page.complaints() == [], (name, page.complaints())
+        facts = page.evaluate("document.getElementById('facts').textContent")
+        heads = page.evaluate("[...document.querySelectorAll('#figures thead th')].map(th => th.firstChild.data)")
+        causes = page.evaluate("[...document.querySelectorAll('#waiting thead th')].map(th => th.textContent)")
+        assert ("time only" in facts) == ("compute: none" in text), facts
+        assert ("vgg5" in facts) == ("kind: table" not in text), facts  # a table of costs is of no network
+        assert ("accuracy" in heads) == ("compute: none" not in text), (name, heads)
+        assert ("epsilon" in heads) == ("noise_multiplier" in text), (name, heads)
+        assert ("absent" in causes) == (name == "presence"), (name, causes)
+        kinds.append(f"{name}.h5")
+    cells = page.evaluate("[...document.querySelectorAll('[data-key=epsilon]')].map(c => c.textContent)")
+    assert cells[0] == "\u2013" and cells[1] == "\u221e" and float(cells[2]) > 0, cells
+    pipar("report", "--html", "page.html", *kinds)
+    check_page(kinds)
+    assert page.complaints() == [], page.complaints()
+    assert page.evaluate("[...document.querySelectorAll('#drawings h3')].map(h => h.textContent)") == list(KINDS)
+    rows = page.evaluate("[...document.querySelectorAll('#figures tbody tr')].map(row => [...row.querySelectorAll('td.text')]"
+                         ".map(c => c.textContent).join(' | '))")
+    assert len(set(rows)) == len(rows), rows  # by file, method and settings
+    assert any("async" in row for row in rows) and any("dp-fedavg" in row for row in rows), rows
 
     write("large.yaml", LARGE)
     pipar("run", "large.yaml", "-o", "large.h5", "-q")
