@@ -485,6 +485,9 @@ class Results(CliTest):
     def test_plot_makes_figures(self):
         if shutil.which("gnuplot") is None:
             self.skipTest("gnuplot is not here (Debian: gnuplot-nox)")
+        if "not in this pipar" in self.pipar("plot", "a.h5", "-o", "figures").stderr:
+            self.fails(1, ["figures", "meson option"], "plot", "a.h5", "-o", "figures")
+            self.skipTest("this pipar was built without figures")
         self.succeeds("plot", "a.h5", "-o", "figures")
         svg, png = (sorted((self.folder / "figures").glob(f"*.{kind}")) for kind in ("svg", "png"))
         self.assertTrue(svg and png)
@@ -748,9 +751,16 @@ class OwnNetworks(CliTest):
         self.assertIn("model_file", done.stdout)
 
     def test_check_names_the_files_that_are_read(self):
-        self.write("up.txt", "0 10\n")
-        self.write("more.yaml", (self.folder / "EXPNAME").read_text())
-        self.assertEqual(self.succeeds("check", "--inputs", "EXPNAME").stdout.split(), INPUTS)
+        traced = (self.folder / "exps/exp.yaml").read_text().replace(
+            "network: code-10-25", "network: {up_trace: up.txt, down_mbps: 5, latency_ms: 1}")
+        self.write("exps/up.txt", "0 10\n")
+        self.write("exps/traced.yaml", traced)
+        self.assertEqual(sorted(self.succeeds("check", "--inputs", "exps/traced.yaml").stdout.split()),
+                         ["exps/nets/own.yaml", "exps/traced.yaml", "exps/up.txt"])
+        # Overridden, the trace is not read.
+        self.assertEqual(sorted(self.succeeds("check", "--inputs", "exps/traced.yaml", "--set",
+                                              "devices.0.network=code-50-50").stdout.split()),
+                         ["exps/nets/own.yaml", "exps/traced.yaml"])
         self.assertEqual(self.succeeds("check", "--inputs", "timed.yaml").stdout, "timed.yaml\n")
         self.fails(1, ["--runs", "--inputs"], "check", "timed.yaml", "--runs", "--inputs")
         self.fails(2, ["none.yaml"], "check", "--inputs", "none.yaml")

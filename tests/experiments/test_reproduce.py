@@ -114,6 +114,10 @@ class Whole(unittest.TestCase):
             raise unittest.SkipTest("gnuplot is not installed")
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
+        _, path = run_experiment(cls.folder.name, "worked_example")
+        done = subprocess.run([PIPAR, "plot", path, "-o", os.path.join(cls.folder.name, "probe")], capture_output=True, text=True)
+        if "not in this pipar" in done.stderr:
+            raise unittest.SkipTest(done.stderr.strip())
         cls.turns = [pathlib.Path(cls.folder.name, turn) for turn in "ab"]
         for turn in cls.turns:
             cls.printed, wall, cpu, cls.peak = call_reproduce(turn)
