@@ -550,6 +550,17 @@ class Why(CliTest):
         self.assertEqual(gains[0], 90909091 + 2 * 181818182 + 45454545)  # forward, two backwards, update
         self.assertIn("100.00 %", self.succeeds("report", "--why", "a.h5", "--run", "0").stdout)
 
+    def test_the_server_s_link_may_be_what_holds_up_a_run(self):
+        example = pathlib.Path(__file__).parent.parent / "golden" / "example_r.yaml"
+        self.succeeds("run", example, "-q", "-o", "r.h5")
+        why = json.loads(self.succeeds("report", "--why", "r.h5", "--json").stdout)
+        self.assertEqual(why["makespan_ns"], 12700000000)  # example R
+        self.assertEqual(sum(part["length_ns"] for part in why["path"]), 12700000000)
+        gains = {change["change"]: change["gain_ns"] for change in why["what_if"]}
+        self.assertAlmostEqual(gains["server's uplink +10 %"], 145454545, delta=10)  # tests/golden/test_server_link.c
+        self.assertAlmostEqual(gains["server's downlink +10 %"], 9090909, delta=10)
+        self.assertNotIn("server's uplink +10 %", self.succeeds("report", "--why", "a.h5").stdout)
+
     def test_overrides_and_files_are_taken_from_the_results(self):
         self.write("up.txt", "0 10\n2.5 5\n")
         self.write("c.yaml", (self.folder / "a.yaml").read_text().replace("up_mbps: 10", "up_trace: up.txt"))
