@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "oracle_bounds.h"
 #include "oracle_shrink.h"
 #include "pipar/timeline.h"
 #include "timeline/path.h"
@@ -373,6 +374,9 @@ static pp_status compare_run(verdict *v, const oracle_case *c, const oracle_resu
   pp_timeline_totals totals = {0};
   PP_TRY_GOTO(status, pp_timeline_finish(timeline, &totals), done);
   compare(v, "makespan", 0, totals.makespan_ns, result->makespan);
+  if (bounds_hold(c) && (totals.makespan_ns < bound_of_busiest(c) || totals.makespan_ns < bound_of_path(c)))
+    differ(v, "makespan %" PRId64 " beats a lower bound: busiest %" PRId64 ", path %" PRId64, totals.makespan_ns,
+           bound_of_busiest(c), bound_of_path(c));
   compare(v, "stages", 0, totals.stage_count, result->stage_count);
   for (int device = 0; device < c->device_count; device++)
     compare_times(v, "device", device, &totals.devices[device], &result->devices[device]);
@@ -431,6 +435,101 @@ static void draw_silences(oracle_case *c) {
       c->silent_at[device][round] = drops ? (int)pp_rng_below(rng, 1, 0, (uint64_t)iterations) : -1;
     }
   }
+}
+
+/* ---- what the scenarios cover ---- */
+
+static bool is_outage(const case_trace *trace) {
+  for (int place = 0; place < trace->count; place++)
+    if (trace->rates[place].bits_per_second == 0)
+      return true;
+  return false;
+}
+
+#define OF_ANY_CLASS(name, condition)                                                                                  \
+  static bool name(const oracle_case *c) {                                                                             \
+    for (int place = 0; place < c->class_count; place++) {                                                             \
+      const case_class *at = &c->classes[place];                                                                       \
+      if (condition)                                                                                                   \
+        return true;                                                                                                   \
+    }                                                                                                                  \
+    return false;                                                                                                      \
+  }
+#define OF_CASE(name, condition)                                                                                       \
+  static bool name(const oracle_case *c) { return condition; }
+OF_CASE(is_fl, c->method == ORACLE_FL)
+OF_CASE(is_sl, c->method == ORACLE_SL)
+OF_CASE(is_sfl, c->method == ORACLE_SFL)
+OF_CASE(is_pipar, c->method == ORACLE_PIPAR)
+OF_CASE(is_1f1b, c->method == ORACLE_1F1B)
+OF_CASE(is_bw_split, c->method == ORACLE_BW_SPLIT)
+OF_CASE(is_fifo, c->policy == ORACLE_FIFO)
+OF_CASE(shares_space, c->policy == ORACLE_SPACE_SHARE)
+OF_CASE(has_priority, c->policy == ORACLE_PRIORITY)
+OF_CASE(has_slots, c->policy != ORACLE_SPACE_SHARE && c->slots > 1)
+OF_CASE(has_deadline, c->deadline > 0)
+OF_CASE(has_min_devices, c->min_devices > 0)
+OF_CASE(is_async, c->buffer > 0)
+OF_CASE(is_shared, c->shared)
+OF_CASE(shares_async, c->shared && c->buffer > 0)
+OF_CASE(replans, c->changes_at > 0)
+OF_ANY_CLASS(changes_rate, at->up.count > 1 || at->down.count > 1)
+OF_ANY_CLASS(loops, (at->up.count > 1 && at->up.period > 0) || (at->down.count > 1 && at->down.period > 0))
+OF_ANY_CLASS(has_outage, is_outage(&at->up) || is_outage(&at->down))
+OF_ANY_CLASS(is_half_duplex, at->half_duplex)
+OF_ANY_CLASS(slows_down, at->slowdown.count > 0)
+OF_ANY_CLASS(arrives, at->arrives > 0)
+OF_ANY_CLASS(departs, at->departs > 0)
+OF_ANY_CLASS(drops_out, at->dropout_percent > 0)
+OF_ANY_CLASS(is_ragged, at->has_ragged)
+OF_ANY_CLASS(is_protected, at->protection > 0)
+OF_ANY_CLASS(has_rounds, at->iterations_per_round < c->epochs * at->iterations_per_epoch)
+
+static struct {
+  const char *name;
+  bool (*has)(const oracle_case *c);
+  long count;
+} features[] = {
+    {"fl", is_fl, 0},
+    {"sl", is_sl, 0},
+    {"sfl", is_sfl, 0},
+    {"pipar", is_pipar, 0},
+    {"1f1b", is_1f1b, 0},
+    {"bw-split", is_bw_split, 0},
+    {"fifo", is_fifo, 0},
+    {"space-share", shares_space, 0},
+    {"priority", has_priority, 0},
+    {"two or three slots", has_slots, 0},
+    {"two or more rounds", has_rounds, 0},
+    {"ragged mini-batches", is_ragged, 0},
+    {"rates that change", changes_rate, 0},
+    {"traces that loop", loops, 0},
+    {"outages", has_outage, 0},
+    {"half duplex", is_half_duplex, 0},
+    {"slowdowns", slows_down, 0},
+    {"arrivals", arrives, 0},
+    {"departures", departs, 0},
+    {"dropout", drops_out, 0},
+    {"deadlines", has_deadline, 0},
+    {"min_devices", has_min_devices, 0},
+    {"asynchronous", is_async, 0},
+    {"the server's link", is_shared, 0},
+    {"that and asynchronous", shares_async, 0},
+    {"measured lengths", can_be_measured, 0},
+    {"other plans from a round on", replans, 0},
+    {"a longer last update", is_protected, 0},
+    {"lower bounds", bounds_hold, 0},
+};
+enum { feature_count = sizeof features / sizeof features[0] };
+
+/* False: something is never tried. */
+static bool show_features(void) {
+  bool all = true;
+  for (int feature = 0; feature < feature_count; feature++) {
+    printf("%8ld with %s\n", features[feature].count, features[feature].name);
+    all = all && features[feature].count > 0;
+  }
+  return all;
 }
 
 static verdict examine(const oracle_case *from, int64_t *stage_count) {
@@ -495,6 +594,8 @@ int main(int argc, char **argv) {
     seed_in_hand = (sig_atomic_t)seed;
     oracle_case c;
     case_random((uint64_t)seed, CASE_EVERY_METHOD, CASE_EVERY_POLICY, &c);
+    for (int feature = 0; feature < feature_count; feature++)
+      features[feature].count += features[feature].has(&c) ? 1 : 0;
     verdict v = examine(&c, &stages);
     if (v.text[0] == '\0')
       continue;
@@ -509,5 +610,11 @@ int main(int argc, char **argv) {
       break;
   }
   printf("%ld scenarios, %" PRId64 " stages, %d differences\n", count, stages, differences);
+  enum { tries_all = 5000 };
+  bool tried = show_features();
+  if (count >= tries_all && differences == 0 && !tried) {
+    printf("a feature was never tried\n");
+    return EXIT_FAILURE;
+  }
   return differences == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
