@@ -107,6 +107,7 @@ typedef struct session {
   const run_options *options;
   pp_experiment *experiment;
   int first, end;            /* the runs that are wanted */
+  pp_run_draft **drafts;     /* (runs) of those that this rank will take part in; NULL: another's, or done */
   pp_results_writer *writer; /* rank 0 */
   char *overrides;           /* every --set, a line each */
   char path[4096];
@@ -180,16 +181,30 @@ static pp_status in_run(const session *s, int run, pp_status status) {
   return pp_app_in_run(&s->options->experiment, s->experiment, run, status);
 }
 
+/* Devices of all drafts that are kept from checking until their run: a sweep may have thousands of runs. */
+enum { MOST_DEVICES_DRAFTED = 1 << 23 };
+
+static pp_status draft_run(session *s, pp_comm *comm, int run) {
+  return in_run(s, run, pp_run_check(comm, pp_experiment_run(s->experiment, run), &s->drafts[run]));
+}
+
+static void drop_draft(session *s, int run) {
+  pp_run_draft_destroy(s->drafts[run]);
+  s->drafts[run] = NULL;
+}
+
 /* One run by the ranks of `comm`, its rows into `sink`. */
 static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatile sig_atomic_t *signals,
                          bool *stopped) {
-  pp_run_request request = {
-      .comm = comm, .config = pp_experiment_run(s->experiment, sink->run), .sink = sink, .stopped = signals};
+  if (s->drafts[sink->run] == NULL)
+    PP_TRY(draft_run(s, comm, sink->run));
+  pp_run_request request = {.comm = comm, .draft = s->drafts[sink->run], .sink = sink, .stopped = signals};
   pp_run *run = NULL;
   PP_TRY(in_run(s, sink->run, pp_run_create(&request, &run)));
   pp_status status = in_run(s, sink->run, pp_run_execute(run, stopped));
   s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
   pp_run_destroy(run);
+  drop_draft(s, sink->run);
   return status;
 }
 
@@ -240,18 +255,21 @@ static bool is_time_only(const pp_experiment *experiment) {
   return true;
 }
 
-/* A fault of the last run is better known before the first. */
+/* A fault of the last run is better known before the first. What is worked out for it is kept for the run. */
 static pp_status check_runs(session *s, bool spread) {
-  if (!spread) {
-    for (int number = s->first; number < s->end; number++)
-      PP_TRY(in_run(s, number, pp_run_check(s->comm, pp_experiment_run(s->experiment, number))));
-    return NULL;
-  }
+  int ranks = pp_comm_size(s->comm), step = spread ? ranks : 1;
+  int64_t devices = 0;
   pp_comm *alone = NULL;
-  pp_status status = pp_comm_open_alone(&alone);
-  for (int number = s->first + pp_comm_rank(s->comm); status == NULL && number < s->end;
-       number += pp_comm_size(s->comm))
-    status = in_run(s, number, pp_run_check(alone, pp_experiment_run(s->experiment, number)));
+  size_t runs = (size_t)pp_experiment_run_count(s->experiment);
+  PP_TRY(pp_comm_agree(s->comm, pp_alloc(runs, sizeof *s->drafts, "runs", &s->drafts)));
+  pp_status status = spread ? pp_comm_open_alone(&alone) : NULL;
+  for (int number = s->first + (spread ? pp_comm_rank(s->comm) : 0); status == NULL && number < s->end;
+       number += step) {
+    status = draft_run(s, spread ? alone : s->comm, number);
+    devices += pp_config_device_count(pp_experiment_run(s->experiment, number));
+    if (devices > MOST_DEVICES_DRAFTED)
+      drop_draft(s, number);
+  }
   pp_comm_close(alone);
   return pp_comm_agree(s->comm, status);
 }
@@ -298,6 +316,9 @@ static pp_status run_all(session *s, int argc, char **argv) {
  * told while all are still there: a launcher ends what is left as soon as one has gone with an error. */
 static int finish(session *s, pp_status status) {
   pp_results_abandon(s->writer);
+  for (int run = 0; s->drafts != NULL && run < pp_experiment_run_count(s->experiment); run++)
+    drop_draft(s, run);
+  free(s->drafts);
   free(s->overrides);
   pp_experiment_destroy(s->experiment);
   int code = (int)pp_error_code(status);

@@ -5,128 +5,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/draft.h"
 #include "runtime/inputs.h"
-#include "runtime/memory.h"
 #include "runtime/privacy.h"
 #include "runtime/records.h"
 #include "runtime/training.h"
-
-static bool needs_model(const pp_config *config) {
-  if (config->compute == PP_COMPUTE_REAL)
-    return true;
-  for (int group = 0; group < config->group_count; group++)
-    if (config->groups[group].cost.kind != PP_COST_TABLE)
-      return true;
-  return false;
-}
-
-static pp_status create_model(const pp_config *config, pp_dataset_info *info, pp_model **out) {
-  PP_TRY(pp_dataset_describe(&config->dataset, info));
-  if (config->architecture != NULL)
-    return pp_model_create_own(config->architecture, info->shape, info->classes, out);
-  return pp_model_create(config->model, info->shape, info->classes, out);
-}
-
-pp_status pp_run_model(const pp_config *config, pp_model **out) {
-  pp_dataset_info info;
-  return needs_model(config) ? create_model(config, &info, out) : NULL;
-}
-
-/* The numbers of a run, without any of its memory. */
-static pp_status describe(pp_job *job, pp_model **model, pp_scenario **scenario) {
-  const pp_config *config = job->config;
-  if (needs_model(config)) {
-    pp_dataset_info info;
-    PP_TRY(create_model(config, &info, model));
-    job->model = *model;
-    job->blocks = pp_model_block_count(*model);
-    job->parameters = pp_model_parameter_offset(*model, job->blocks);
-    job->statistics = pp_model_statistic_offset(*model, job->blocks);
-    job->image_elements = pp_shape_elements(info.shape);
-  }
-  PP_TRY(pp_scenario_create(config, *model, scenario));
-  job->scenario = *scenario;
-  if ((*scenario)->buffer > 0 && config->compute == PP_COMPUTE_REAL)
-    return pp_updates_create(*scenario, &job->updates);
-  return NULL;
-}
-
-static bool has_batch_norm(const pp_model *model) {
-  for (int block = 0; model != NULL && block < pp_model_block_count(model); block++)
-    for (int layer = 0; layer < pp_model_block(model, block)->layer_count; layer++)
-      if (strcmp(pp_model_block(model, block)->layers[layer].name, "bn") == 0)
-        return true;
-  return false;
-}
-
-/* The smallest part that a full mini-batch is cut into; 0: none is cut. */
-static int smallest_micro_batch(const pp_scenario *scenario) {
-  int smallest = 0;
-  for (int index = 0; index < scenario->class_count; index++) {
-    const pp_schedule *full = scenario->classes[index].full;
-    int size = pp_micro_batch_size(full->batch, full->micro_batches, full->micro_batches - 1);
-    if (full->micro_batches > 1 && (smallest == 0 || size < smallest))
-      smallest = size;
-  }
-  return smallest;
-}
-
-pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory) {
-  pp_job job = {.config = config};
-  pp_model *model = NULL;
-  pp_scenario *scenario = NULL;
-  *memory = (pp_run_memory){0};
-  pp_status status = describe(&job, &model, &scenario);
-  if (status == NULL && has_batch_norm(model))
-    memory->smallest_micro_batch = smallest_micro_batch(scenario);
-  if (status == NULL && config->compute == PP_COMPUTE_NONE)
-    memory->total = memory->server = pp_memory_of_timed(&job);
-  for (int rank = 0; status == NULL && config->compute == PP_COMPUTE_REAL && rank < ranks; rank++) {
-    int64_t bytes = pp_memory_of_rank(&job, rank, ranks);
-    int64_t *kind = rank == 0 ? &memory->server : &memory->device;
-    if (bytes > *kind)
-      *kind = bytes;
-    memory->total = pp_memory_sum(memory->total, bytes);
-  }
-  pp_updates_destroy(job.updates);
-  pp_scenario_destroy(scenario);
-  pp_model_destroy(model);
-  return status;
-}
-
-static pp_status check_ranks(const pp_run *run) {
-  const pp_config *config = run->job.config;
-  int ranks = pp_comm_size(run->job.comm), wanted = run->job.scenario->device_count + 1;
-  if (config->clock == PP_CLOCK_WALL && !pp_run_is_real(run))
-    return pp_fail(PP_CODE_INPUT, "clock: wall needs compute: real (compute: none has no real time to keep)");
-  if (config->clock == PP_CLOCK_WALL && config->method == PP_METHOD_SL)
-    return pp_fail(PP_CODE_INPUT, "clock: wall with method: sl is not built yet");
-  if (config->clock == PP_CLOCK_WALL && ranks != wanted)
-    return pp_fail(PP_CODE_USAGE,
-                   "clock: wall needs exactly %d ranks (the server and %d devices), not %d: mpirun -n %d", wanted,
-                   wanted - 1, ranks, wanted);
-  if (pp_run_is_real(run) && ranks > wanted)
-    return pp_fail(PP_CODE_USAGE, "%d ranks are more than the server and %d devices can use: at most %d", ranks,
-                   wanted - 1, wanted);
-  return NULL;
-}
-
-static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
-
-/* Refused before anything is allocated: memory that is only promised fails when it is touched, by a kill. */
-static pp_status check_memory(const pp_run *run) {
-  int64_t node_bytes = 0;
-  int64_t own_bytes = pp_memory_of_timed(&run->job);
-  if (pp_run_is_real(run))
-    own_bytes = pp_memory_of_rank(&run->job, pp_comm_rank(run->job.comm), pp_comm_size(run->job.comm));
-  PP_TRY(pp_comm_node_sum(run->job.comm, own_bytes, &node_bytes));
-  int64_t available = pp_memory_available();
-  if (node_bytes <= available)
-    return NULL;
-  return pp_fail(PP_CODE_RUN,
-                 "not enough memory: the run's ranks on this machine need %.0f MiB, %.0f MiB are available",
-                 mebibytes(node_bytes), mebibytes(available));
-}
 
 static pp_status load_data(pp_run *run) {
   const pp_config *config = run->job.config;
@@ -166,26 +49,10 @@ static pp_status create_training(pp_run *run) {
   return NULL;
 }
 
-static pp_status check(pp_run *run) {
-  pp_comm *comm = run->job.comm;
-  PP_TRY(pp_comm_agree(comm, describe(&run->job, &run->model, &run->scenario)));
-  PP_TRY(pp_comm_agree(comm, check_ranks(run)));
-  return pp_comm_agree(comm, check_memory(run));
-}
-
-pp_status pp_run_check(pp_comm *comm, const pp_config *config) {
-  pp_run run = {.job = {.comm = comm, .config = config}};
-  pp_status status = check(&run);
-  pp_updates_destroy(run.job.updates);
-  pp_scenario_destroy(run.scenario);
-  pp_model_destroy(run.model);
-  return status;
-}
-
 static pp_status prepare(pp_run *run) {
   const pp_config *config = run->job.config;
   pp_comm *comm = run->job.comm;
-  PP_TRY(check(run));
+  PP_TRY(pp_comm_agree(comm, pp_draft_check_memory(run->request.draft, comm)));
   if (pp_run_is_real(run)) {
     PP_TRY(pp_comm_agree(comm, load_data(run)));
     PP_TRY(pp_comm_agree(comm, create_training(run)));
@@ -212,9 +79,13 @@ pp_status pp_run_create(const pp_run_request *request, pp_run **out) {
   pp_run *run = NULL;
   PP_TRY(pp_comm_agree(request->comm, pp_alloc(1, sizeof *run, "a run", &run)));
   run->request = *request;
-  run->clock.wall = request->config->clock == PP_CLOCK_WALL;
-  run->job =
-      (pp_job){.comm = request->comm, .config = request->config, .clock = &run->clock, .stopped = request->stopped};
+  run->clock.wall = request->draft->job.config->clock == PP_CLOCK_WALL;
+  run->job = request->draft->job;
+  run->model = run->job.model;
+  run->scenario = run->job.scenario;
+  run->job.comm = request->comm;
+  run->job.clock = &run->clock;
+  run->job.stopped = request->stopped;
   pp_nn_set_threads(1);
   pp_status status = prepare(run);
   if (status != NULL) {
@@ -237,12 +108,9 @@ void pp_run_destroy(pp_run *run) {
   pp_pool_destroy(run->job.pool);
   pp_weights_fini(&run->work);
   pp_aggregate_fini(&run->aggregate);
-  pp_updates_destroy(run->job.updates);
   pp_partition_destroy(run->partition);
   pp_dataset_destroy(run->dataset);
   pp_scenario_destroy(run->replanned);
-  pp_scenario_destroy(run->scenario);
-  pp_model_destroy(run->model);
   free(run->plans);
   free(run->params);
   free(run->stats);

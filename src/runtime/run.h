@@ -9,9 +9,11 @@
 #include "pipar/results.h"
 #include "runtime/sink.h"
 
+typedef struct pp_run_draft pp_run_draft;
+
 typedef struct pp_run_request {
   pp_comm *comm;
-  const pp_config *config;
+  pp_run_draft *draft;                  /* outlives the run, and serves only one */
   pp_sink *sink;                        /* where its rows go; used by the first of its ranks */
   const volatile sig_atomic_t *stopped; /* set by a signal */
 } pp_run_request;
@@ -26,8 +28,10 @@ typedef struct pp_run_memory {
 typedef struct pp_run pp_run;
 
 /* Collective. Whether the run could be created, short of loading its data: what the rank count allows, the network, its
- * plan, its costs, and memory. Errors as pp_run_create. */
-PP_MUST_CHECK pp_status pp_run_check(pp_comm *comm, const pp_config *config);
+ * plan, its costs, and memory. *out, the caller's, is what was worked out for it; `config` must outlive it. Errors: as
+ * pp_run_create's. */
+PP_MUST_CHECK pp_status pp_run_check(pp_comm *comm, const pp_config *config, pp_run_draft **out);
+void pp_run_draft_destroy(pp_run_draft *draft);
 
 /* Collective. Everything a run needs, allocated and loaded; a failure of any rank is every rank's. Errors: what the
  * rank count allows (PP_CODE_USAGE), the data set and the network (PP_CODE_INPUT), memory (PP_CODE_RUN). */

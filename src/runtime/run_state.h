@@ -14,8 +14,8 @@ struct pp_run {
   pp_run_request request;
   pp_job job;
   pp_clock_state clock;
-  pp_model *model;
-  pp_scenario *scenario;
+  const pp_model *model;
+  const pp_scenario *scenario; /* with the first plans */
   pp_dataset *dataset;
   pp_partition *partition;
   float *params, *stats; /* the averaged model, on every rank */
