@@ -14,6 +14,7 @@ enum {
 };
 
 typedef float vec __attribute__((vector_size(PP_VECTOR_BYTES)));
+typedef int32_t mask __attribute__((vector_size(PP_VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -23,6 +24,19 @@ INLINE vec load(const float *p) {
   return v;
 }
 INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
+
+/* The first `count` of a vector's lanes; the others are 0, or stay. */
+INLINE vec load_some(const float *p, int64_t count) {
+  vec v = {0};
+  memcpy(&v, p, (size_t)count * sizeof *p);
+  return v;
+}
+INLINE void store_some(float *p, vec v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof *p); }
+
+INLINE vec choose(mask which, vec yes, vec no) { return (vec)((which & (mask)yes) | (~which & (mask)no)); }
+/* NaN stays in both. */
+INLINE vec larger(vec a, vec b) { return choose((b > a) | (b != b), b, a); }
+INLINE vec smaller(vec a, vec b) { return choose((b < a) | (b != b), b, a); }
 
 /* Weights turn over in blocks of this many floats of every output, so that both sides are touched by whole lines. */
 enum { BLOCK = 144 };
@@ -373,8 +387,6 @@ static void moments(const float *restrict z, int64_t pixels, int64_t channels, i
 
 /* NaN stays in all of these. */
 INLINE float relu(float v) { return 0.0F > v ? 0.0F : v; }
-INLINE float larger(float a, float b) { return b > a || b != b ? b : a; }
-INLINE float smaller(float a, float b) { return b < a || b != b ? b : a; }
 INLINE float gate(float v) { /* (v + 3) / 6 between 0 and 1 */
   float up = relu(v + 3.0F);
   return (up > 6.0F ? 6.0F : up) * (1.0F / 6.0F);
@@ -418,6 +430,28 @@ INLINE float slope_of(const pp_activation act, float a, float dy) {
     break;                                                                                                             \
   }
 
+INLINE void act_as(const pp_activation act, int64_t count, float *y) {
+  for (int64_t i = 0; i < count; i++)
+    y[i] = value(act, y[i]);
+}
+
+static void act(pp_activation act, int64_t count, float *y){
+#define CALL(act) act_as(act, count, y)
+    PER_ACTIVATION(act, CALL)
+#undef CALL
+}
+
+INLINE void undo_act_as(const pp_activation act, const float *restrict a, int64_t count, float *restrict dy) {
+  for (int64_t i = 0; i < count; i++)
+    dy[i] = slope_of(act, a[i], dy[i]);
+}
+
+static void undo_act(pp_activation act, const float *a, int64_t count, float *dy){
+#define CALL(act) undo_act_as(act, a, count, dy)
+    PER_ACTIVATION(act, CALL)
+#undef CALL
+}
+
 INLINE void activate_as(const pp_activation act, const float *restrict z, int64_t pixels, int64_t channels,
                         int64_t stride, const pp_affine *u, float *restrict y) {
   const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
@@ -426,23 +460,32 @@ INLINE void activate_as(const pp_activation act, const float *restrict z, int64_
       y[p * stride + c] = value(act, (z[p * stride + c] - mean[c]) * scale[c] + shift[c]);
 }
 
-static void activate(const float *z, int64_t pixels, int64_t channels, int64_t stride, const pp_affine *u, float *y) {
+static void activate(const float *z, int64_t pixels, int64_t channels, int64_t stride, const pp_affine *u, float *y){
 #define CALL(act) activate_as(act, z, pixels, channels, stride, u, y)
-  PER_ACTIVATION(u->act, CALL)
+    PER_ACTIVATION(u->act, CALL)
 #undef CALL
 }
 
-static void pool(const float *restrict z, int64_t height, int64_t width, int64_t channels, int64_t stride,
-                 const float *restrict scale, float *restrict m) {
+/* `count` channels of a pooled pixel, from rows a and b of the image. */
+INLINE
+    void pool_pixel(const float *a, const float *b, int64_t stride, const float *scale, const int64_t count, float *m) {
+  vec top = load_some(a, count), right = load_some(a + stride, count);
+  vec bottom = load_some(b, count), corner = load_some(b + stride, count);
+  vec most = larger(larger(top, right), larger(bottom, corner));
+  vec least = smaller(smaller(top, right), smaller(bottom, corner));
+  store_some(m, choose(load_some(scale, count) < 0.0F, least, most), count);
+}
+
+static void pool(const float *z, int64_t height, int64_t width, int64_t channels, int64_t stride, const float *scale,
+                 float *m) {
+  int64_t whole = channels / LANES * LANES;
   for (int64_t row = 0; row < height / 2; row++)
     for (int64_t column = 0; column < width / 2; column++, m += stride) {
       const float *a = z + (2 * row * width + 2 * column) * stride, *b = a + width * stride;
-      for (int64_t c = 0; c < channels; c++) {
-        float top = a[c], right = a[c + stride], bottom = b[c], corner = b[c + stride];
-        float most = larger(larger(top, right), larger(bottom, corner));
-        float least = smaller(smaller(top, right), smaller(bottom, corner));
-        m[c] = scale[c] < 0.0F ? least : most;
-      }
+      for (int64_t c = 0; c < whole; c += LANES)
+        pool_pixel(a + c, b + c, stride, scale + c, LANES, m + c);
+      if (whole < channels)
+        pool_pixel(a + whole, b + whole, stride, scale + whole, channels - whole, m + whole);
     }
 }
 
@@ -482,17 +525,32 @@ INLINE void undo_as(const pp_activation act, const float *restrict dy, const flo
 }
 
 static void undo(const float *dy, const float *z, int64_t height, int64_t width, int64_t channels, const pp_affine *u,
-                 int64_t pitch, float *dz) {
+                 int64_t pitch, float *dz){
 #define CALL(act) undo_as(act, dy, z, height, width, channels, u, pitch, dz)
-  PER_ACTIVATION(u->act, CALL)
+    PER_ACTIVATION(u->act, CALL)
 #undef CALL
 }
 
+/* `count` channels, from c on, of a pooled pixel's gradient: into the four pixels that it came from. */
+INLINE void undo_pool_pixel(const float *dy, const float *z, const float *m, const pp_affine *u, int64_t c,
+                            const int64_t count, const int64_t z_at[4], const int64_t dz_at[4], float *dz) {
+  vec mean = load_some(u->mean + c, count), scale = load_some(u->scale + c, count), best = load_some(m + c, count);
+  vec slope = load_some(u->slope + c, count), offset = load_some(u->offset + c, count), zero = {0};
+  vec gradient = load_some(dy + c, count) * scale;
+  gradient = choose((best - mean) * scale + load_some(u->shift + c, count) <= 0.0F, zero, gradient);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) { /* the first that is as large gets it */
+    vec v = load_some(z + z_at[i] + c, count);
+    vec mine = i == 3 ? gradient : choose(v == best, gradient, zero);
+    gradient = choose(v == best, zero, gradient);
+    store_some(dz + dz_at[i] + c, mine + ((v - mean) * slope + offset), count);
+  }
+}
+
 /* Only ReLU commutes with the pooling. */
-static void undo_pool(const float *restrict dy, const float *restrict z, const float *restrict m, int64_t height,
-                      int64_t width, int64_t channels, const pp_affine *u, int64_t pitch, float *restrict dz) {
-  const float *restrict mean = u->mean, *restrict scale = u->scale, *restrict shift = u->shift;
-  const float *restrict slope = u->slope, *restrict offset = u->offset;
+static void undo_pool(const float *dy, const float *z, const float *m, int64_t height, int64_t width, int64_t channels,
+                      const pp_affine *u, int64_t pitch, float *dz) {
+  int64_t whole = channels / LANES * LANES;
   for (int64_t row = 0; row < height; row++)
     for (int64_t column = 0; column < width; column++) {
       if (row < height / 2 * 2 && column < width / 2 * 2)
@@ -500,27 +558,18 @@ static void undo_pool(const float *restrict dy, const float *restrict z, const f
       const float *from = z + (row * width + column) * channels;
       float *to = dz + row * pitch + column * channels;
       for (int64_t c = 0; c < channels; c++)
-        to[c] = (from[c] - mean[c]) * slope[c] + offset[c];
+        to[c] = (from[c] - u->mean[c]) * u->slope[c] + u->offset[c];
     }
+  const int64_t z_at[4] = {0, channels, width * channels, (width + 1) * channels};
+  const int64_t dz_at[4] = {0, channels, pitch, pitch + channels};
   for (int64_t row = 0; row < height / 2; row++)
     for (int64_t column = 0; column < width / 2; column++, m += channels, dy += channels) {
-      const float *a = z + (2 * row * width + 2 * column) * channels, *b = a + width * channels;
-      float *restrict da = dz + 2 * row * pitch + 2 * column * channels, *restrict db = da + pitch;
-      for (int64_t c = 0; c < channels; c++) {
-        float best = m[c];
-        float gradient = (best - mean[c]) * scale[c] + shift[c] <= 0.0F ? 0.0F : dy[c] * scale[c];
-        float v0 = a[c], v1 = a[c + channels], v2 = b[c], v3 = b[c + channels];
-        float g0 = v0 == best ? gradient : 0.0F;
-        gradient = v0 == best ? 0.0F : gradient;
-        float g1 = v1 == best ? gradient : 0.0F;
-        gradient = v1 == best ? 0.0F : gradient;
-        float g2 = v2 == best ? gradient : 0.0F;
-        float g3 = v2 == best ? 0.0F : gradient;
-        da[c] = g0 + ((v0 - mean[c]) * slope[c] + offset[c]);
-        da[c + channels] = g1 + ((v1 - mean[c]) * slope[c] + offset[c]);
-        db[c] = g2 + ((v2 - mean[c]) * slope[c] + offset[c]);
-        db[c + channels] = g3 + ((v3 - mean[c]) * slope[c] + offset[c]);
-      }
+      const float *from = z + (2 * row * width + 2 * column) * channels;
+      float *to = dz + 2 * row * pitch + 2 * column * channels;
+      for (int64_t c = 0; c < whole; c += LANES)
+        undo_pool_pixel(dy, from, m, u, c, LANES, z_at, dz_at, to);
+      if (whole < channels)
+        undo_pool_pixel(dy, from, m, u, whole, channels - whole, z_at, dz_at, to);
     }
 }
 
@@ -536,6 +585,8 @@ const pp_kernels PP_KERNELS_TABLE = {
     .depthwise = depthwise,
     .depthwise_gradient = depthwise_gradient,
     .transform = transform_tile,
+    .act = act,
+    .undo_act = undo_act,
     .moments = moments,
     .activate = activate,
     .pool = pool,

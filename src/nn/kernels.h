@@ -64,6 +64,9 @@ typedef struct pp_kernels {
   /* Of `count` channels, a multiple of 16: from and to are arrays of pixels, row by row. What a row of `to` has as NULL
    * is left out. A pixel of `to` may be one of `from`. */
   void (*transform)(pp_transform transform, const float *const *from, int64_t count, float *const *to);
+  /* An activation alone, in place; backward dy times its slope where it was given a. */
+  void (*act)(pp_activation act, int64_t count, float *y);
+  void (*undo_act)(pp_activation act, const float *a, int64_t count, float *dy);
   /* What follows may take some of the channels: `stride` floats lie between two pixels.
    * mean: (channels) over the pixels; square: (channels) sum of (z - mean)^2. */
   void (*moments)(const float *z, int64_t pixels, int64_t channels, int64_t stride, float *mean, float *square);

@@ -122,9 +122,7 @@ extern const pp_layer_ops pp_conv_reference, pp_linear_reference, pp_add_referen
 extern const pp_layer_ops pp_average_pool_reference, pp_activation_reference;
 extern const pp_layer_ops pp_maxpool_reference, pp_scale_reference, pp_dropout_reference;
 
-/* An activation and its slope at a; NaN stays. */
-float pp_activation_at(pp_activation act, float a);
-float pp_activation_slope(pp_activation act, float a);
+/* An activation and its slope at a, plainly; NaN stays. */
 double pp_reference_activation(pp_activation act, double a);
 double pp_reference_slope(pp_activation act, double a);
 

@@ -59,33 +59,6 @@ static void transpose(const float *from, int64_t rows, int64_t columns, float *t
           to[c * rows + r] = from[r * columns + c];
 }
 
-float pp_activation_at(pp_activation act, float a) {
-  float gate = a < -3.0F ? 0.0F : a > 3.0F ? 1.0F : (a + 3.0F) / 6.0F;
-  switch (act) {
-  case PP_ACT_RELU:
-    return 0.0F > a ? 0.0F : a;
-  case PP_ACT_HARD_SWISH:
-    return a * gate;
-  case PP_ACT_HARD_SIGMOID:
-    return gate;
-  default:
-    return a;
-  }
-}
-
-float pp_activation_slope(pp_activation act, float a) {
-  switch (act) {
-  case PP_ACT_RELU:
-    return a <= 0.0F ? 0.0F : 1.0F;
-  case PP_ACT_HARD_SWISH:
-    return a < -3.0F ? 0.0F : a > 3.0F ? 1.0F : a / 3.0F + 0.5F;
-  case PP_ACT_HARD_SIGMOID:
-    return a <= -3.0F || a >= 3.0F ? 0.0F : 1.0F / 6.0F;
-  default:
-    return 1.0F;
-  }
-}
-
 /* What the tasks of a pass share. A part's size follows from the layer alone, so that OpenBLAS gives the same bits
  * with any number of threads. */
 typedef struct linear_pass {
@@ -138,8 +111,7 @@ static void forward_part(void *context, int64_t task, int thread) {
   for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++) {
     if (run->training)
       memcpy(pass->kept.a + n * outputs + at.first, y + n * outputs, bytes);
-    for (int64_t o = n * outputs; o < n * outputs + at.end - at.first; o++)
-      y[o] = pp_activation_at(layer->act, y[o]);
+    run->kernels->act(layer->act, at.end - at.first, y + n * outputs);
   }
   (void)thread;
 }
@@ -165,8 +137,8 @@ static void weights_part(void *context, int64_t task, int thread) {
   pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), task);
   float *dy = pass->dy;
   for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++)
-    for (int64_t i = n * outputs + at.first; i < n * outputs + at.end; i++)
-      dy[i] *= pp_activation_slope(layer->act, pass->kept.a[i]);
+    run->kernels->undo_act(layer->act, pass->kept.a + n * outputs + at.first, at.end - at.first,
+                           dy + n * outputs + at.first);
   for (int64_t first = at.first; first < at.end; first += PART_COLUMNS) {
     double sums[PART_COLUMNS] = {0};
     int64_t count = pp_least(at.end - first, PART_COLUMNS);

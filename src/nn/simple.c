@@ -223,13 +223,17 @@ const pp_layer_type pp_average_pool_type = {&average_pool_ops, &pp_average_pool_
 /* ---- an activation alone ---- */
 
 static void activation_forward(const pp_layer_run *run, const float *x, float *y) {
-  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output); i++)
-    y[i] = pp_activation_at(run->layer->act, x[i]);
+  int64_t count = run->samples * pp_shape_elements(run->layer->output);
+  memcpy(y, x, (size_t)count * sizeof *y);
+  run->kernels->act(run->layer->act, count, y);
 }
 
 static void activation_backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
-  for (int64_t i = 0; i < run->samples * pp_shape_elements(run->layer->output) && dx != NULL; i++)
-    dx[i] = dy[i] * pp_activation_slope(run->layer->act, x[i]);
+  int64_t count = run->samples * pp_shape_elements(run->layer->output);
+  if (dx == NULL)
+    return;
+  memcpy(dx, dy, (size_t)count * sizeof *dx);
+  run->kernels->undo_act(run->layer->act, x, count, dx);
 }
 
 static int activation_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
