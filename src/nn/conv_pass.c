@@ -11,6 +11,11 @@
  * the same bits however it is shared. */
 #include "nn/conv_pass.h"
 
+enum {
+  CHANNEL_UNIT = 8,  /* that one task takes, at least, of what follows the product */
+  IMAGE_PIXELS = 48, /* that one task takes, at least, of the inputs' gradient */
+};
+
 /* Zeros into the borders of some buffers of the input. */
 static void clear_x(const pp_conv_pass *pass, int64_t parts, int64_t part) {
   const pp_layer *layer = pass->run->layer;
@@ -24,7 +29,7 @@ static void prepare_forward(void *context, int64_t task, int thread) {
   const pp_conv_pass *pass = context;
   const pp_layer_run *run = pass->run;
   int64_t parts = pp_parts(run->pool, INT32_MAX);
-  pp_conv_pack(pass, false, pp_range_part(run->layer->middle.channels, run->kernels->panel, parts, task));
+  pp_conv_pack(pass, false, pp_range_part(run->layer->middle.channels, pp_conv_unit(pass), parts, task));
   clear_x(pass, parts, task);
   (void)thread;
 }
@@ -45,34 +50,111 @@ static bool is_alone(const pp_conv_pass *pass) {
   return pass->groups == 1 && !(pp_conv_copies_x(layer) && pp_has_border(pp_conv_bordered_x(layer), layer->input));
 }
 
+/* A group's z and m; in evaluation those of a buffer. */
+static float *z_of(const pp_conv_pass *pass, int64_t group, int64_t buffer) {
+  return pass->z + (pass->run->training ? group : buffer) * pass->group * pp_shape_elements(pass->run->layer->middle);
+}
+static float *m_of(const pp_conv_pass *pass, int64_t group, int64_t buffer) {
+  return pass->m + (pass->run->training ? group : buffer) * pass->group * pp_shape_elements(pass->run->layer->output);
+}
+
+static void pool_images(const pp_conv_pass *pass, int64_t group, int64_t buffer, pp_range images, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  pp_shape middle = layer->middle;
+  const float *z = z_of(pass, group, buffer) + at.first, *scale = pass->norm.scale + at.first;
+  float *m = m_of(pass, group, buffer) + at.first;
+  for (int64_t g = images.first; g < images.end && layer->pool; g++)
+    pass->run->kernels->pool(z + g * pp_shape_elements(middle), middle.height, middle.width, at.end - at.first,
+                             middle.channels, scale, m + g * pp_shape_elements(layer->output));
+}
+
+static void activate_images(const pp_conv_pass *pass, int64_t group, int64_t buffer, pp_range images, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t elements = pp_shape_elements(layer->output);
+  pp_affine affine = pp_norm_affine(layer, &pass->norm, at.first);
+  pass->run->kernels->activate(m_of(pass, group, buffer) + images.first * elements + at.first,
+                               (images.end - images.first) * pp_pixels(layer->output), at.end - at.first,
+                               layer->output.channels, &affine,
+                               pass->output + (group * pass->group + images.first) * elements + at.first);
+}
+
 /* A group's z, or some channels of it, and all that needs no other group. */
 static void forward_part(void *context, int64_t task, int thread) {
   const pp_conv_pass *pass = context;
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
-  pp_shape middle = layer->middle, output = layer->output;
-  int64_t group = pass->first_group + task / pass->cuts, images = pp_conv_images(pass, group),
-          channels = middle.channels;
-  int64_t buffer = pass->cuts == 1 ? thread : 0, held = run->training ? group : buffer;
-  pp_range at = pp_range_part(channels, run->kernels->panel, pass->cuts, task % pass->cuts);
-  float *z = pass->z + held * pass->group * pp_shape_elements(middle);
-  float *m = pass->m + held * pass->group * pp_shape_elements(output);
-  for (int64_t image = 0; image < images && pass->cuts == 1; image++)
+  int64_t group = pass->first_group + task / pass->cuts, channels = layer->middle.channels;
+  int64_t buffer = pass->cuts == 1 ? thread : 0;
+  pp_range images = {0, pp_conv_images(pass, group)};
+  pp_range at = pp_range_part(channels, pp_conv_unit(pass), pass->cuts, task % pass->cuts);
+  float *z = z_of(pass, group, buffer);
+  for (int64_t image = 0; image < images.end && pass->cuts == 1; image++)
     pp_conv_read_image(pass, group, image, buffer);
   if (is_alone(pass))
     pp_conv_pack(pass, false, at);
   pp_conv_product(pass, buffer, images, pp_conv_input(pass, group, buffer), z, (pp_weight_part){at, -1, 0, 1, 0});
   if (run->training && layer->norm)
-    pp_norm_add(run, &pass->norm, z, group, images * pp_pixels(middle), at);
+    pp_norm_add(run, &pass->norm, z, group, images.end * pp_pixels(layer->middle), at);
   if (run->training && layer->norm && is_alone(pass))
     pp_norm_finish_some(run, &pass->norm, at);
-  for (int64_t g = 0; g < images && layer->pool; g++)
-    run->kernels->pool(z + g * pp_shape_elements(middle) + at.first, middle.height, middle.width, at.end - at.first,
-                       channels, pass->norm.scale + at.first, m + g * pp_shape_elements(output) + at.first);
-  pp_affine affine = pp_norm_affine(layer, &pass->norm, at.first);
+  pool_images(pass, group, buffer, images, at);
   if (!run->training || is_alone(pass))
-    run->kernels->activate(m + at.first, images * pp_pixels(output), at.end - at.first, channels, &affine,
-                           pass->output + group * pass->group * pp_shape_elements(output) + at.first);
+    activate_images(pass, group, buffer, images, at);
+}
+
+/* Some images of a group: z, and in evaluation the output. */
+static void forward_images(void *context, int64_t task, int thread) {
+  const pp_conv_pass *pass = context;
+  const pp_layer *layer = pass->run->layer;
+  int64_t group = task % pass->groups;
+  pp_range all = {0, layer->middle.channels};
+  pp_range images = pp_conv_some_images(pass, group, pp_pixels(layer->middle), pass->image_cuts, task / pass->groups);
+  for (int64_t image = images.first; image < images.end; image++)
+    pp_conv_read_image(pass, group, image, group);
+  pp_conv_product(pass, group, images, pp_conv_input(pass, group, group), z_of(pass, group, group),
+                  (pp_weight_part){all, -1, 0, 1, 0});
+  if (!pass->run->training) {
+    pool_images(pass, group, group, images, all);
+    activate_images(pass, group, group, images, all);
+  }
+  (void)thread;
+}
+
+/* What follows z in training: some channels of all images. */
+static void finish_channels(void *context, int64_t task, int thread) {
+  const pp_conv_pass *pass = context;
+  const pp_layer_run *run = pass->run;
+  const pp_layer *layer = run->layer;
+  pp_range at = pp_range_part(layer->middle.channels, CHANNEL_UNIT, pass->cuts, task);
+  for (int64_t group = 0; group < pass->groups && layer->norm; group++)
+    pp_norm_add(run, &pass->norm, z_of(pass, group, group), group,
+                pp_conv_images(pass, group) * pp_pixels(layer->middle), at);
+  if (layer->norm)
+    pp_norm_finish_some(run, &pass->norm, at);
+  for (int64_t group = 0; group < pass->groups; group++) {
+    pp_range images = {0, pp_conv_images(pass, group)};
+    pool_images(pass, group, group, images, at);
+    activate_images(pass, group, group, images, at);
+  }
+  (void)thread;
+}
+
+/* Whether the only or few groups are shared out more evenly by images than by channels: by the largest thread's part.
+ */
+static bool goes_by_images(const pp_conv_pass *pass) {
+  const pp_layer *layer = pass->run->layer;
+  int64_t threads = pp_pool_threads(pass->run->pool), most_channels = 0, most_images = 0;
+  for (int64_t part = 0; part < threads; part++) {
+    pp_range channels = pp_range_part(layer->middle.channels, pp_conv_unit(pass), threads, part);
+    int64_t images = 0;
+    for (int64_t group = 0; group < pass->groups; group++) {
+      pp_range some = pp_conv_some_images(pass, group, pp_pixels(layer->middle), threads, part);
+      images += some.end - some.first;
+    }
+    most_channels = pp_most(most_channels, channels.end - channels.first);
+    most_images = pp_most(most_images, images);
+  }
+  return most_images * layer->middle.channels < most_channels * pass->run->samples;
 }
 
 static void activate_part(void *context, int64_t task, int thread) {
@@ -86,27 +168,44 @@ static void activate_part(void *context, int64_t task, int thread) {
   (void)thread;
 }
 
+/* Few groups, each shared out by channels. */
+static void forward_by_channels(pp_conv_pass *pass) {
+  const pp_layer *layer = pass->run->layer;
+  pp_pool *pool = pass->run->pool;
+  pass->cuts = pp_parts(pool, pp_conv_units(pass, layer->middle.channels));
+  for (pass->first_group = 0; pass->first_group < pass->groups; pass->first_group++) {
+    if (pp_conv_copies_x(layer) && pass->cuts > 1)
+      pp_pool_run(pool, pp_parts(pool, pp_conv_images(pass, pass->first_group)), read_images, pass);
+    pp_pool_run(pool, pass->cuts, forward_part, pass);
+  }
+}
+
 static void forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
   pp_conv_pass pass = pp_conv_pass_of(run, false);
-  int64_t groups = pass.groups;
+  bool few = pass.groups < pp_parts(run->pool, 2 * (int64_t)pp_pool_threads(run->pool));
+  bool by_images = few && goes_by_images(&pass);
   pass.input = x;
   pass.output = y;
   pp_norm_begin(run, &pass.norm);
-  if (!is_alone(&pass))
+  if (by_images || !is_alone(&pass))
     pp_pool_run(pp_pool_for(run->pool,
                             2 * layer->bias + (pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0)),
                 pp_parts(run->pool, INT32_MAX), prepare_forward, &pass);
+  if (by_images) {
+    pass.image_cuts = pp_pool_threads(run->pool);
+    pp_pool_run(run->pool, pass.groups * pass.image_cuts, forward_images, &pass);
+    pass.cuts = pp_parts(run->pool, (layer->middle.channels + CHANNEL_UNIT - 1) / CHANNEL_UNIT);
+    if (run->training)
+      pp_pool_run(pp_pool_for(run->pool, run->samples * pp_shape_elements(layer->middle)), pass.cuts, finish_channels,
+                  &pass);
+    return;
+  }
   pass.cuts = 1;
-  if (groups >= pp_parts(run->pool, 2 * (int64_t)pp_pool_threads(run->pool)))
-    pp_pool_run(run->pool, groups, forward_part, &pass);
+  if (few)
+    forward_by_channels(&pass);
   else
-    for (pass.first_group = 0; pass.first_group < groups; pass.first_group++) {
-      pass.cuts = pp_parts(run->pool, pp_conv_panels(&pass, layer->middle.channels));
-      if (pp_conv_copies_x(layer) && pass.cuts > 1)
-        pp_pool_run(run->pool, pp_parts(run->pool, pp_conv_images(&pass, pass.first_group)), read_images, &pass);
-      pp_pool_run(run->pool, pass.cuts, forward_part, &pass);
-    }
+    pp_pool_run(run->pool, pass.groups, forward_part, &pass);
   if (!run->training || is_alone(&pass))
     return;
   if (layer->norm)
@@ -121,20 +220,20 @@ static void prepare_backward(void *context, int64_t task, int thread) {
   (void)thread;
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
-  int64_t parts = pp_parts(run->pool, INT32_MAX), panel = run->kernels->panel;
+  int64_t parts = pp_parts(run->pool, INT32_MAX), unit = pp_conv_unit(pass);
   if (task >= parts) {
     pp_norm_sums_take(&pass->norm_sums, task - parts);
     return;
   }
   if (pass->dx != NULL)
-    pp_conv_pack(pass, true, pp_range_part(layer->input.channels, panel, parts, task));
+    pp_conv_pack(pass, true, pp_range_part(layer->input.channels, unit, parts, task));
   clear_x(pass, parts, task);
   pp_range buffers =
       pp_range_part(pp_has_border(pp_conv_bordered_dz(layer), layer->middle) ? pass->buffers : 0, 1, parts, task);
   pp_clear(pass->dz + buffers.first * pp_conv_dz_elements(pass),
            (buffers.end - buffers.first) * pp_conv_dz_elements(pass));
   if (pass->shares == 1)
-    pp_conv_clear_gradient(pass, pp_range_part(layer->middle.channels, panel, parts, task));
+    pp_conv_clear_gradient(pass, pp_range_part(layer->middle.channels, unit, parts, task));
 }
 
 /* The gradient of z of an image, and its input, in a buffer. */
@@ -179,20 +278,20 @@ static int64_t weight_rows(const pp_layer *layer) { return pp_conv_is_transforme
 /* How the gradients of the groups at hand are shared out: first tasks of weights, then tasks of inputs. */
 static int64_t weight_tasks(const pp_conv_pass *pass) {
   const pp_layer *layer = pass->run->layer;
-  int64_t panels = pp_conv_panels(pass, layer->middle.channels);
+  int64_t units = pp_conv_units(pass, layer->middle.channels);
   return pp_pool_threads(pass->run->pool) == 1 ? 1
-         : layer->depthwise                    ? panels
-                                               : panels * weight_rows(layer) * pass->row_cuts;
+         : layer->depthwise                    ? units
+                                               : units * weight_rows(layer) * pass->row_cuts;
 }
 
 static pp_weight_part weights_of(const pp_conv_pass *pass, int64_t task) {
   const pp_layer *layer = pass->run->layer;
-  int64_t channels = layer->middle.channels, panel = pass->run->kernels->panel, panels = pp_conv_panels(pass, channels);
+  int64_t channels = layer->middle.channels, units = pp_conv_units(pass, channels);
   if (pp_pool_threads(pass->run->pool) == 1)
     return (pp_weight_part){{0, channels}, -1, 0, 1, 0};
   int64_t rows = weight_rows(layer);
-  return (pp_weight_part){pp_range_part(channels, panel, panels, task % panels), task / panels % rows,
-                          task / panels / rows, pass->row_cuts, 0};
+  return (pp_weight_part){pp_range_part(channels, pp_conv_unit(pass), units, task % units), task / units % rows,
+                          task / units / rows, pass->row_cuts, 0};
 }
 
 static void gradient_part(void *context, int64_t task, int thread) {
@@ -204,13 +303,16 @@ static void gradient_part(void *context, int64_t task, int thread) {
     pp_weight_part part = weights_of(pass, task);
     for (int64_t buffer = 0; buffer < pass->groups; buffer++) {
       int64_t group = pass->first_group + buffer;
-      pp_conv_product(pass, buffer, pp_conv_images(pass, group), pp_conv_input(pass, group, buffer), NULL, part);
+      pp_conv_product(pass, buffer, (pp_range){0, pp_conv_images(pass, group)}, pp_conv_input(pass, group, buffer),
+                      NULL, part);
     }
     return;
   }
-  int64_t buffer = (task - first) / pass->cuts, group = pass->first_group + buffer;
-  pp_conv_input_gradient(pass, buffer, pp_conv_images(pass, group),
-                         pp_range_part(in.channels, run->kernels->panel, pass->cuts, (task - first) % pass->cuts),
+  int64_t buffer = (task - first) % pass->groups, group = pass->first_group + buffer,
+          part = (task - first) / pass->groups;
+  pp_conv_input_gradient(pass, buffer,
+                         pp_conv_some_images(pass, group, pp_pixels(in), pass->image_cuts, part / pass->cuts),
+                         pp_range_part(in.channels, pp_conv_unit(pass), pass->cuts, part % pass->cuts),
                          pass->dx + group * pass->group * pp_shape_elements(in));
   (void)thread;
 }
@@ -224,8 +326,8 @@ static void share_part(void *context, int64_t share, int thread) {
   int64_t buffer = pp_pool_threads(run->pool) == 1 ? 0 : share;
   pp_clear(pass->dweights + share * pass->share_elements, pass->share_elements);
   for (int64_t group = groups.first; group < groups.end; group++) {
-    int64_t images = pp_conv_images(pass, group);
-    for (int64_t image = 0; image < images; image++)
+    pp_range images = {0, pp_conv_images(pass, group)};
+    for (int64_t image = 0; image < images.end; image++)
       undo_image(pass, group, image, buffer);
     pp_conv_product(pass, buffer, images, pp_conv_input(pass, group, buffer), NULL,
                     (pp_weight_part){{0, middle.channels}, -1, 0, 1, share});
@@ -238,9 +340,9 @@ static void share_part(void *context, int64_t share, int thread) {
 
 static void unpack_part(void *context, int64_t task, int thread) {
   const pp_conv_pass *pass = context;
-  int64_t panels = pp_conv_panels(pass, pass->run->layer->middle.channels);
-  pp_range at = pp_range_part(pass->run->layer->middle.channels, pass->run->kernels->panel,
-                              pp_parts(pass->run->pool, panels), task);
+  int64_t channels = pass->run->layer->middle.channels;
+  pp_range at =
+      pp_range_part(channels, pp_conv_unit(pass), pp_parts(pass->run->pool, pp_conv_units(pass, channels)), task);
   pp_conv_join_shares(pass, at);
   pp_conv_unpack_add(pass, at);
   (void)thread;
@@ -250,8 +352,7 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   const pp_layer *layer = run->layer;
   pp_conv_pass pass = pp_conv_pass_of(run, true);
   int64_t groups = pass.groups, wanted = pp_parts(run->pool, INT32_MAX);
-  int64_t panels = pp_conv_panels(&pass, layer->middle.channels),
-          in_panels = pp_conv_panels(&pass, layer->input.channels);
+  int64_t units = pp_conv_units(&pass, layer->middle.channels), in_units = pp_conv_units(&pass, layer->input.channels);
   pass.input = x;
   pass.dy = dy;
   pass.dx = dx;
@@ -261,18 +362,20 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   pp_norm_sums_finish(&pass.norm_sums);
   pass.row_cuts = pp_conv_is_small(layer) || pp_conv_is_transformed(layer)
                       ? 1
-                      : (wanted + panels * layer->kernel - 1) / (panels * layer->kernel);
+                      : (wanted + units * layer->kernel - 1) / (units * layer->kernel);
   if (pass.shares > 1)
     pp_pool_run(run->pool, pass.shares, share_part, &pass);
   for (pass.first_group = 0; pass.shares == 1 && pass.first_group < groups; pass.first_group += pass.buffers) {
     pass.groups = pp_least(groups - pass.first_group, pass.buffers);
-    pass.cuts = pp_least(in_panels, (wanted + pass.groups - 1) / pass.groups);
+    pass.image_cuts = pp_most(pp_least(pass.group * pp_pixels(layer->input) / IMAGE_PIXELS, wanted / pass.groups), 1);
+    int64_t parts = pass.groups * pass.image_cuts;
+    pass.cuts = pp_least(in_units, (wanted + parts - 1) / parts);
     int64_t images = pp_least(run->samples - pass.first_group * pass.group, pass.groups * pass.group);
     pp_pool_run(pp_pool_for(run->pool, 2 * images * pp_shape_elements(layer->middle)), pp_parts(run->pool, images),
                 undo_at_hand, &pass);
-    pp_pool_run(run->pool, weight_tasks(&pass) + (dx == NULL ? 0 : pass.groups * pass.cuts), gradient_part, &pass);
+    pp_pool_run(run->pool, weight_tasks(&pass) + (dx == NULL ? 0 : parts * pass.cuts), gradient_part, &pass);
   }
-  pp_pool_run(pp_pool_for(run->pool, pass.shares * layer->bias), pp_parts(run->pool, panels), unpack_part, &pass);
+  pp_pool_run(pp_pool_for(run->pool, pass.shares * layer->bias), pp_parts(run->pool, units), unpack_part, &pass);
 }
 
 const pp_layer_ops pp_conv_fast = {.plan = pp_conv_plan, .forward = forward, .backward = backward};

@@ -41,7 +41,7 @@ typedef struct pp_conv_pass {
   int64_t group, buffers;
   pp_norm_sums norm_sums;
   int64_t first_group, groups; /* at hand */
-  int64_t cuts;                /* of the channels */
+  int64_t cuts, image_cuts;    /* of the channels, of a group's images */
   uint64_t live;               /* taps that some pixel reads, a bit each */
   int64_t row_cuts;            /* of the weights' gradient: per panel and kernel row */
 } pp_conv_pass;
@@ -68,9 +68,11 @@ int64_t pp_conv_x_elements(const pp_conv_pass *pass);
 int64_t pp_conv_dz_elements(const pp_conv_pass *pass);
 /* A pass over the run's samples, its offsets listed for as much as it needs. */
 pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward);
-/* Images of a group; panels of that many channels. */
+/* Images of a group. */
 int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group);
-int64_t pp_conv_panels(const pp_conv_pass *pass, int64_t channels);
+/* What channels are shared out by: panels, or vectors where each channel is for itself; and how many that makes. */
+int64_t pp_conv_unit(const pp_conv_pass *pass);
+int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels);
 /* The weights of some channels, of the outputs or, turned, of the inputs. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
 /* The weights' gradients of some channels: adds up the shares' sums; adds them to the weights' own; zeros them. */
@@ -82,11 +84,15 @@ pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
 /* Copies or transforms an image of a group into a buffer, where it is; what the kernels then read. */
 void pp_conv_read_image(const pp_conv_pass *pass, int64_t group, int64_t image, int64_t buffer);
 const float *pp_conv_input(const pp_conv_pass *pass, int64_t group, int64_t buffer);
-/* z = x * weights, or where z is NULL the weights' gradient from the buffer's gradient of z: part of it. */
-void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, const float *x, float *z,
+/* z = x * weights for some images of a group, or where z is NULL the weights' gradient from the buffer's gradient of z:
+ * part of it. x and z: of the group's first image. */
+void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, pp_range images, const float *x, float *z,
                      pp_weight_part part);
-/* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
-void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t images, pp_range at, float *dx);
+/* dx = dz * turned weights, for some images of the group of a buffer and some of the input's channels. dx: of the
+ * group's first image. */
+void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range images, pp_range at, float *dx);
+/* Part of a group's images, cut so that the kernels' tiles are full. pixels: of an image. */
+pp_range pp_conv_some_images(const pp_conv_pass *pass, int64_t group, int64_t pixels, int64_t parts, int64_t part);
 /* The memory of a pass. */
 void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out);
 

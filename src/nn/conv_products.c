@@ -14,6 +14,7 @@ enum {
   WAVE = 4,                   /* groups at hand per thread, where there are several */
   SHARES = 8,                 /* of the groups, with a sum of the weights' gradients each */
   SHARE_WEIGHTS = 256 * 1024, /* of a sum, at most */
+  TILES = 24,                 /* pixels that are whole tiles of all kernels */
 };
 
 bool pp_conv_is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pixels(layer->middle) <= SMALL_PIXELS; }
@@ -226,8 +227,22 @@ int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group) {
   return pp_least(pass->run->samples - group * pass->group, pass->group);
 }
 
-int64_t pp_conv_panels(const pp_conv_pass *pass, int64_t channels) {
-  return (channels + pass->run->kernels->panel - 1) / pass->run->kernels->panel;
+int64_t pp_conv_unit(const pp_conv_pass *pass) {
+  return pass->run->layer->depthwise ? pass->run->kernels->panel / 2 : pass->run->kernels->panel;
+}
+
+int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels) {
+  return (channels + pp_conv_unit(pass) - 1) / pp_conv_unit(pass);
+}
+
+pp_range pp_conv_some_images(const pp_conv_pass *pass, int64_t group, int64_t pixels, int64_t parts, int64_t part) {
+  int64_t unit = TILES;
+  for (int64_t factor = 2; factor <= 3; factor++)
+    while (pixels % factor == 0 && unit % factor == 0) {
+      pixels /= factor;
+      unit /= factor;
+    }
+  return pp_range_part(pp_conv_images(pass, group), unit, parts, part);
 }
 
 /* Weights (O, C, taps) into panels of outputs, rows (taps, inputs); `turned` swaps inputs and outputs, for the gradient
@@ -398,14 +413,15 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
 }
 
 /* Of transformed groups: some channels of `to`, at every place a product over the channels of `from`. */
-static void transformed_product(const pp_conv_pass *pass, int64_t images, pp_shape from, const float *tiles,
+static void transformed_product(const pp_conv_pass *pass, pp_range images, pp_shape from, const float *tiles,
                                 pp_shape to, pp_range at, float *sums, float *image) {
   const pp_kernels *kernels = pass->run->kernels;
   bool turned = from.channels == pass->run->layer->middle.channels;
   pp_winograd_image in = pp_conv_transformed(pass, from), out = pp_conv_transformed(pass, to);
-  pp_window window = {.x_offsets = turned ? pass->in_z : pass->in_x,
-                      .y_offsets = turned ? pass->in_x : pass->in_z,
-                      .pixels = images * pp_winograd_tiles(to),
+  int64_t first = images.first * pp_winograd_tiles(to);
+  pp_window window = {.x_offsets = (turned ? pass->in_z : pass->in_x) + first,
+                      .y_offsets = (turned ? pass->in_x : pass->in_z) + first,
+                      .pixels = (images.end - images.first) * pp_winograd_tiles(to),
                       .runs = 1,
                       .run_length = from.channels};
   for (int64_t place = 0; place < PP_PLACES; place++)
@@ -413,19 +429,19 @@ static void transformed_product(const pp_conv_pass *pass, int64_t images, pp_sha
       kernels->convolve(&window, tiles + place * in.plane,
                         pass->weights + (o * PP_PLACES + place * kernels->panel) * from.channels,
                         pp_least(at.end - o, kernels->panel), sums + place * out.plane + o);
-  for (int64_t g = 0; g < images; g++)
+  for (int64_t g = images.first; g < images.end; g++)
     pp_winograd_write(kernels, &out, sums + g * pp_winograd_tiles(to) * to.channels, at,
                       image + g * pp_shape_elements(to));
 }
 
 /* The weights' gradient at some places. */
-static void transformed_gradient(const pp_conv_pass *pass, int64_t images, const float *tiles, const float *spread,
+static void transformed_gradient(const pp_conv_pass *pass, pp_range images, const float *tiles, const float *spread,
                                  pp_weight_part part) {
   const pp_kernels *kernels = pass->run->kernels;
   pp_shape in = pass->run->layer->input, out = pass->run->layer->middle;
-  pp_window window = {.x_offsets = pass->in_x,
-                      .y_offsets = pass->in_z,
-                      .pixels = images * pp_winograd_tiles(in),
+  pp_window window = {.x_offsets = pass->in_x + images.first * pp_winograd_tiles(in),
+                      .y_offsets = pass->in_z + images.first * pp_winograd_tiles(in),
+                      .pixels = (images.end - images.first) * pp_winograd_tiles(in),
                       .runs = 1,
                       .run_length = in.channels};
   pp_range places = part.ky < 0 ? (pp_range){0, PP_PLACES} : (pp_range){part.ky, part.ky + 1};
@@ -439,7 +455,7 @@ static void transformed_gradient(const pp_conv_pass *pass, int64_t images, const
 
 /* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for the group of a buffer, part
  * of it. */
-void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, const float *x, float *z,
+void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, pp_range images, const float *x, float *z,
                      pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
   const float *dz = pass->dz + buffer * pp_conv_dz_elements(pass);
@@ -453,10 +469,11 @@ void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, c
   }
   pp_shape in = layer->input, mid = layer->middle;
   pp_bordered bx = pp_conv_bordered_x(layer);
-  pp_window window = {.x_offsets = pass->in_x, .y_offsets = z != NULL ? pass->in_z : pass->in_dz};
-  int64_t depth = depth_of(layer, in.channels);
+  int64_t depth = depth_of(layer, in.channels), pixels = pp_conv_is_small(layer) ? 1 : pp_pixels(mid);
+  pp_window window = {.x_offsets = pass->in_x + images.first * pixels,
+                      .y_offsets = (z != NULL ? pass->in_z : pass->in_dz) + images.first * pixels,
+                      .pixels = (images.end - images.first) * pixels};
   if (!pp_conv_is_small(layer)) {
-    window.pixels = images * pp_pixels(mid);
     for (int64_t ky = 0; ky < layer->kernel; ky++)
       add_taps(layer, bx, ky, 0, layer->kernel, ky + bx.top - layer->padding, bx.left - layer->padding, &window);
     if (z == NULL)
@@ -465,7 +482,6 @@ void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, int64_t images, c
       multiply(pass, &window, x, part.at, depth, z);
     return;
   }
-  window.pixels = images;
   for (int64_t y = 0; y < mid.height; y++)
     for (int64_t column = 0; column < mid.width; column++) {
       int64_t ky, ky_end, kx, kx_end, at = (y * mid.width + column) * mid.channels;
@@ -502,7 +518,7 @@ static void add_turned_taps(const pp_layer *layer, pp_bordered b, int64_t y, int
 }
 
 /* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
-void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t images, pp_range at, float *dx) {
+void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range images, pp_range at, float *dx) {
   const pp_layer *layer = pass->run->layer;
   pp_shape in = layer->input;
   const float *dz = pass->dz + buffer * pp_conv_dz_elements(pass);
@@ -513,10 +529,13 @@ void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t im
     return;
   }
   pp_bordered bz = pp_conv_bordered_dz(layer);
-  pp_window window = {.x_offsets = pass->back_dz, .y_offsets = pass->back_dx};
+  const int32_t *back_dz = pass->back_dz, *back_dx = pass->back_dx;
+  pp_window window = {.x_offsets = back_dz, .y_offsets = back_dx};
   int64_t depth = depth_of(layer, layer->middle.channels);
   if (pp_conv_is_small(layer)) {
-    window.pixels = images;
+    window.x_offsets += images.first;
+    window.y_offsets += images.first;
+    window.pixels = images.end - images.first;
     for (int64_t y = 0; y < in.height; y++)
       for (int64_t x = 0; x < in.width; x++) {
         add_turned_taps(layer, bz, y, x, 0, true, &window);
@@ -524,14 +543,16 @@ void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, int64_t im
       }
     return;
   }
-  int64_t whole = pp_least(pass->group, pass->run->samples); /* images that are listed */
+  int64_t listed = pp_least(pass->group, pass->run->samples);
   for (int64_t y = 0; y < pp_least(layer->stride, in.height); y++)
     for (int64_t x = 0; x < pp_least(layer->stride, in.width); x++) {
       int64_t pixels = class_rows(layer, y) * class_columns(layer, x);
-      window.pixels = images * pixels;
+      window.x_offsets = back_dz + images.first * pixels;
+      window.y_offsets = back_dx + images.first * pixels;
+      window.pixels = (images.end - images.first) * pixels;
       add_turned_taps(layer, bz, y, x, bz.top, false, &window);
       multiply(pass, &window, dz, at, depth, dx);
-      window.x_offsets += whole * pixels;
-      window.y_offsets += whole * pixels;
+      back_dz += listed * pixels;
+      back_dx += listed * pixels;
     }
 }

@@ -5,7 +5,7 @@
 
 enum {
   PART_PIXELS = 256, /* whose sums are taken in float before they are joined in double */
-  CHANNEL_UNIT = 32, /* channels that one task takes, at least */
+  CHANNEL_UNIT = 16, /* channels that one task takes, at least */
 };
 
 static int64_t parts_of(int64_t pixels) { return (pixels + PART_PIXELS - 1) / PART_PIXELS; }
