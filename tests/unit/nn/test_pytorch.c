@@ -99,6 +99,7 @@ static const struct {
   pp_net_use use;
 } cases[] = {{"vgg5", PP_NET_TRAIN},
              {"vgg5", PP_NET_REFERENCE},
+             {"mobilenetv3-small", PP_NET_REFERENCE},
              {"vgg8", PP_NET_TRAIN},
              {"vgg11", PP_NET_TRAIN},
              {"vgg16", PP_NET_TRAIN},
@@ -107,9 +108,9 @@ static const struct {
              {"mobilenetv3-small", PP_NET_TRAIN},
              {"mobilenetv3-large", PP_NET_TRAIN}};
 
-START_TEST(loss_gradients_and_steps_are_pytorchs) {
+static void check(const char *network, pp_net_use use, const pp_kernels *kernels) {
   char path[1024], name[64];
-  snprintf(path, sizeof path, "%s/%s.txt", PP_TEST_FIXTURES, cases[_i].network);
+  snprintf(path, sizeof path, "%s/%s.txt", PP_TEST_FIXTURES, network);
   FILE *file = fopen(path, "r");
   ck_assert_msg(file != NULL, "%s: cannot be opened", path);
   pp_shape input;
@@ -123,7 +124,7 @@ START_TEST(loss_gradients_and_steps_are_pytorchs) {
     f.model->layers[l].rate = 0.0F; /* no dropout */
   fixture_allocate(&f);
   fill_weights(&f);
-  pp_net *net = net_of(&f, 0, pp_model_block_count(f.model), samples, 1, cases[_i].use);
+  pp_net *net = net_with(&f, samples, 1, use, kernels);
 
   double loss = 0.0, noise = 0.0, later = 0.0;
   ck_assert_int_eq(fscanf(file, " noise %lf %lf", &noise, &later), 2);
@@ -157,12 +158,20 @@ START_TEST(loss_gradients_and_steps_are_pytorchs) {
   pp_net_destroy(net);
   fixture_fini(&f);
 }
+
+START_TEST(loss_gradients_and_steps_are_pytorchs_on_every_instruction_set) {
+  const pp_kernels *kernels[4];
+  pp_kernels_all(kernels);
+  for (int k = 0; kernels[k] != NULL && (k == 0 || cases[_i].use != PP_NET_REFERENCE); k++)
+    check(cases[_i].network, cases[_i].use, kernels[k]);
+}
 END_TEST
 
 int main(void) {
   pp_nn_set_threads(1);
   TCase *tests = tcase_create("pytorch");
   tcase_set_timeout(tests, 120);
-  tcase_add_loop_test(tests, loss_gradients_and_steps_are_pytorchs, 0, (int)(sizeof cases / sizeof cases[0]));
+  tcase_add_loop_test(tests, loss_gradients_and_steps_are_pytorchs_on_every_instruction_set, 0,
+                      (int)(sizeof cases / sizeof cases[0]));
   return run_suite("pytorch", tests);
 }
