@@ -154,7 +154,8 @@ static void scale_backward(const pp_layer_run *run, const float *x, float *dy, f
       double sum = 0.0;
       for (int64_t p = 0; p < pp_pixels(in); p++) {
         sum += (double)dy[at(in, n, 0, p, c)] * (double)x[at(in, n, 0, p, c)];
-        dx[at(in, n, 0, p, c)] = (float)((double)dy[at(in, n, 0, p, c)] * (double)run->second[n * in.channels + c]);
+        if (dx != NULL)
+          dx[at(in, n, 0, p, c)] = (float)((double)dy[at(in, n, 0, p, c)] * (double)run->second[n * in.channels + c]);
       }
       run->dsecond[n * in.channels + c] = (float)sum;
     }

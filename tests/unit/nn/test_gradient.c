@@ -239,6 +239,16 @@ static void check(int number, pp_net_use use, const pp_kernels *kernels) {
       assert_slopes(tensor->name, f.model, params, x2, params + tensor->offset, tensor->elements, samples, dy2,
                     f.state.grads + tensor->offset);
   }
+  /* The same bits where the input's gradient is not wanted. */
+  float *grads = floats(f.parameters);
+  memcpy(grads, f.state.grads, (size_t)f.parameters * sizeof *grads);
+  memset(f.state.grads, 0, (size_t)f.parameters * sizeof *grads);
+  fill_normal(dy, outputs, 51, 1.0, 0.0);
+  pp_net_place(net, place);
+  pp_net_forward(net, &f.state, 0, samples, x, y);
+  pp_net_backward(net, &f.state, 0, dy, NULL);
+  ck_assert_mem_eq(grads, f.state.grads, (size_t)f.parameters * sizeof *grads);
+  free(grads);
   pp_net_destroy(net);
   fixture_fini(&f);
   free(x), free(y), free(dy), free(dx), free(params), free(x2), free(dy2);
