@@ -44,6 +44,7 @@ typedef TCase Suite, SRunner;
 #define ck_assert_uint_eq(a, b)    ck_assert((uintmax_t)(a) == (uintmax_t)(b))
 #define ck_assert_uint_lt(a, b)    ck_assert((uintmax_t)(a) < (uintmax_t)(b))
 #define ck_assert_str_eq(a, b)     ck_assert(strcmp(a, b) == 0)
+#define ck_assert_mem_eq(a, b, n)  ck_assert(memcmp(a, b, n) == 0)
 #define tcase_set_timeout(t, s)    ((void)0)
 #define tcase_add_test(t, test)    tcase_add_loop_test(t, test, 0, 1)
 #define suite_add_tcase(suite, t)  (*(suite) = *(t), free(t))

@@ -1,11 +1,15 @@
-/* Convolutions of random shape, stride, padding, groups and batch size: the fast ones against the plain ones, on every
- * instruction set. */
+/* Layers of random shape, stride, padding, groups and batch size: the fast ones against the plain ones, on every
+ * instruction set, and on three threads. */
 #include <math.h>
 #include <stdio.h>
 
 #include "nn_support.h"
 
-enum { CASES = 60, TRANSFORMED = 40 /* more, of shapes that winograd.h takes where images are not small */ };
+enum {
+  CONVOLUTIONS = 60,
+  TRANSFORMED = 40, /* more, of shapes that winograd.h takes where images are not small */
+  OTHERS = 60,      /* layers that are no convolutions */
+};
 
 typedef struct dice {
   pp_rng rng;
@@ -55,15 +59,52 @@ static void add_conv(pp_builder *b, dice *d, int samples, bool transformed) {
   pp_builder_conv(b, PP_FROM_BLOCK, &spec);
 }
 
+/* Chains of these start at the input, so that values which a maximum or a kink parts are the same on both sides. */
+static int add_other(pp_builder *b, dice *d, int from, const char *name) {
+  pp_shape in = pp_builder_shape(b, from);
+  int least = in.height < in.width ? in.height : in.width;
+  int kernel = throw(d, 1, least < 5 ? least : 5), stride = throw(d, 1, 3);
+  switch (throw(d, 0, 5)) {
+  case 0:
+    return pp_builder_maxpool(b, from, kernel, stride, throw(d, 0, kernel / 2));
+  case 1:
+    return pp_builder_average_pool(b, from, kernel, stride);
+  case 2:
+    return pp_builder_activation(b, from, (pp_activation) throw(d, PP_ACT_RELU, PP_ACT_HARD_SIGMOID));
+  case 3:
+    return pp_builder_squeeze_excite(b, from, throw(d, 0, 20), name, name + 4);
+  case 4:
+    return pp_builder_dropout(b, from, 0.1 * throw(d, 0, 9));
+  default:
+    return pp_builder_add(b, pp_builder_activation(b, from, PP_ACT_HARD_SWISH), from,
+                          throw(d, 0, 1) == 0 ? PP_ACT_NONE : PP_ACT_RELU);
+  }
+}
+
+static void add_others(pp_builder *b, dice *d) {
+  static const char *const names[] = {"fc1\0fc2", "fc3\0fc4", "fc5\0fc6"};
+  pp_builder_block(b, "others");
+  int end = add_other(b, d, PP_FROM_BLOCK, names[0]);
+  for (int layer = 1; layer < 3; layer++)
+    end = add_other(b, d, end, names[layer]);
+  if (throw(d, 0, 1) == 0)
+    end = pp_builder_average(b, end);
+  pp_activation act = (pp_activation) throw(d, PP_ACT_NONE, PP_ACT_HARD_SIGMOID);
+  pp_builder_block(b, "D");
+  pp_builder_linear(b, PP_FROM_BLOCK, throw(d, 1, 70), act, "linear");
+}
+
 static void fixture_random(fixture *f, int seed, int *samples) {
   dice d = {.rng = pp_rng_stream(2024, PP_RNG_SYNTHETIC, (uint32_t)seed, 0, 0)};
   pp_builder builder;
   memset(f, 0, sizeof *f);
   *samples = throw(&d, 1, 9);
-  pp_shape input = {throw(&d, 1, 12), throw(&d, 3, 24), throw(&d, 3, 24)};
+  pp_shape input = {throw(&d, 1, seed < CONVOLUTIONS + TRANSFORMED ? 12 : 90), throw(&d, 3, 24), throw(&d, 3, 24)};
   ck_assert_ptr_null(pp_builder_begin(&builder, "random", input, 5));
-  for (int conv = 0; conv < 2; conv++)
-    add_conv(&builder, &d, *samples, seed >= CASES);
+  for (int conv = 0; conv < 2 && seed < CONVOLUTIONS + TRANSFORMED; conv++)
+    add_conv(&builder, &d, *samples, seed >= CONVOLUTIONS);
+  if (seed >= CONVOLUTIONS + TRANSFORMED)
+    add_others(&builder, &d);
   pp_builder_block(&builder, "D");
   pp_builder_linear(&builder, PP_FROM_BLOCK, 5, PP_ACT_NONE, "linear");
   ck_assert_ptr_null(pp_builder_end(&builder, &f->model));
@@ -85,7 +126,7 @@ typedef struct outcome {
   float *y, *dx, *grads, *stats;
 } outcome;
 
-static outcome run(fixture *f, int samples, int room, pp_net_use use, const pp_kernels *kernels) {
+static outcome run(fixture *f, int samples, int room, pp_net_use use, const pp_kernels *kernels, int threads) {
   int64_t in = samples * output_elements(f, -1), out = (int64_t)samples * 5;
   outcome o = {floats(out), floats(in), floats(f->parameters), floats(f->statistics)};
   float *x = floats(in), *dy = floats(out);
@@ -94,26 +135,34 @@ static outcome run(fixture *f, int samples, int room, pp_net_use use, const pp_k
   memset(f->state.grads, 0, (size_t)f->parameters * sizeof(float));
   fixture_fill(f);
   pp_net *net = net_with(f, room, 1, use, kernels);
+  pp_pool *pool = NULL;
+  if (threads > 1) {
+    ck_assert_ptr_null(pp_pool_create(threads, &pool));
+    ck_assert_ptr_null(pp_net_share(net, pool));
+  }
+  pp_net_place(net, (pp_sample_place){.seed = 3});
   pp_net_forward(net, &f->state, 0, samples, x, o.y);
   pp_net_backward(net, &f->state, 0, dy, o.dx);
   memcpy(o.grads, f->state.grads, (size_t)f->parameters * sizeof(float));
   memcpy(o.stats, f->state.stats, (size_t)f->statistics * sizeof(float));
   pp_net_destroy(net);
+  if (pool != NULL)
+    pp_pool_destroy(pool);
   free(x), free(dy);
   return o;
 }
 
 static void outcome_fini(outcome *o) { free(o->y), free(o->dx), free(o->grads), free(o->stats); }
 
-START_TEST(random_convolutions_agree_with_the_plain_ones) {
+START_TEST(random_layers_agree_with_the_plain_ones) {
   fixture f;
   int samples = 0;
   fixture_random(&f, _i, &samples);
-  outcome plain = run(&f, samples, samples, PP_NET_REFERENCE, pp_kernels_best());
+  outcome plain = run(&f, samples, samples, PP_NET_REFERENCE, pp_kernels_best(), 1);
   const pp_kernels *kernels[4];
   pp_kernels_all(kernels);
   for (int k = 0; kernels[k] != NULL; k++) {
-    outcome fast = run(&f, samples, samples + k, PP_NET_TRAIN, kernels[k]);
+    outcome fast = run(&f, samples, samples + k, PP_NET_TRAIN, kernels[k], 1);
     assert_close("y", _i, fast.y, plain.y, (int64_t)samples * 5);
     assert_close("dx", _i, fast.dx, plain.dx, samples * output_elements(&f, -1));
     assert_close("gradients", _i, fast.grads, plain.grads, f.parameters);
@@ -125,10 +174,31 @@ START_TEST(random_convolutions_agree_with_the_plain_ones) {
 }
 END_TEST
 
+static void assert_same(const char *what, int seed, const float *a, const float *b, int64_t count) {
+  ck_assert_msg(memcmp(a, b, (size_t)count * sizeof *a) == 0, "case %d: %s differs", seed, what);
+}
+
+START_TEST(three_threads_give_the_bits_of_one) {
+  fixture f;
+  int samples = 0;
+  fixture_random(&f, _i, &samples);
+  outcome alone = run(&f, samples, samples, PP_NET_TRAIN, pp_kernels_best(), 1);
+  outcome shared = run(&f, samples, samples, PP_NET_TRAIN, pp_kernels_best(), 3);
+  assert_same("y", _i, alone.y, shared.y, (int64_t)samples * 5);
+  assert_same("dx", _i, alone.dx, shared.dx, samples * output_elements(&f, -1));
+  assert_same("gradients", _i, alone.grads, shared.grads, f.parameters);
+  assert_same("statistics", _i, alone.stats, shared.stats, f.statistics);
+  outcome_fini(&alone);
+  outcome_fini(&shared);
+  fixture_fini(&f);
+}
+END_TEST
+
 int main(void) {
   pp_nn_set_threads(1);
   TCase *tests = tcase_create("random");
   tcase_set_timeout(tests, 120);
-  tcase_add_loop_test(tests, random_convolutions_agree_with_the_plain_ones, 0, CASES + TRANSFORMED);
+  tcase_add_loop_test(tests, random_layers_agree_with_the_plain_ones, 0, CONVOLUTIONS + TRANSFORMED + OTHERS);
+  tcase_add_loop_test(tests, three_threads_give_the_bits_of_one, 0, CONVOLUTIONS + TRANSFORMED + OTHERS);
   return run_suite("random", tests);
 }
