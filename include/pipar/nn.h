@@ -158,6 +158,10 @@ void pp_average_finish(float *out, const double *accumulator, int64_t count);
 /* Threads that OpenBLAS uses by itself from now on (process-wide: it has one setting). 1 is right: a net's threads
  * each call it for a part. */
 void pp_nn_set_threads(int threads);
+/* Local, one thread at a time. Where the system limits the process's addresses (ulimit -v) OpenBLAS, finding none, asks
+ * for its memory forever: makes sure that there is enough for `threads` callers at a time and `other_bytes` besides.
+ * Errors (PP_CODE_RUN): there is not. */
+PP_MUST_CHECK pp_status pp_nn_reserve(int threads, int64_t other_bytes);
 /* The OpenBLAS build and core type: "OpenBLAS 0.3.21 ... SkylakeX". */
 const char *pp_nn_library(void);
 

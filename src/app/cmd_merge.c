@@ -22,8 +22,9 @@ static void print_help(void) {
 static pp_status merge(int file_count, char *const *paths, const char *path, bool force) {
   pp_output output;
   if (!force && access(path, F_OK) == 0)
-    return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
+    return pp_output_exists(path);
   PP_TRY(pp_output_open(&output, path, paths, force));
+  output.keeps = !force;
   char *text = NULL;
   size_t bytes = 0;
   FILE *log = open_memstream(&text, &bytes);

@@ -1,6 +1,4 @@
 /* pipar profile */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +8,8 @@
 #include "app/commands.h"
 #include "app/network_options.h"
 #include "app/options.h"
+#include "app/output.h"
 #include "app/profiler.h"
-#include "base/mem.h"
 #include "config/profile.h"
 
 static const char usage[] =
@@ -172,34 +170,6 @@ static void write_profile(FILE *stream, const pp_model *model, const pp_timings 
   fprintf(stream, "}\naggregate: {add_s: %.5g, finish_s: %.5g}\n", timings->add_s, timings->finish_s);
 }
 
-/* Under another name until it is whole. */
-static pp_status save(const request *wanted, const pp_model *model, const pp_timings *timings, const char *machine) {
-  size_t length = strlen(wanted->path) + sizeof ".part";
-  char *part = NULL;
-  PP_TRY(pp_alloc(length, 1, "a file's name", &part));
-  snprintf(part, length, "%s.part", wanted->path);
-  pp_status status = NULL;
-  FILE *stream = fopen(part, "w");
-  if (stream == NULL) {
-    status = pp_fail(PP_CODE_RUN, "%s: cannot be written: %s", part, strerror(errno));
-    goto done;
-  }
-  write_profile(stream, model, timings, machine);
-  bool written = fflush(stream) == 0 && !ferror(stream) && fsync(fileno(stream)) == 0;
-  written = fclose(stream) == 0 && written;
-  /* link fails where the name is taken, rename replaces. */
-  if (!written)
-    status = pp_fail(PP_CODE_RUN, "%s: could not be written: %s", part, strerror(errno));
-  else if (!wanted->force && link(part, wanted->path) != 0 && errno == EEXIST)
-    status = pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", wanted->path);
-  else if (rename(part, wanted->path) != 0)
-    status = pp_fail(PP_CODE_RUN, "%s: cannot be renamed to %s: %s", part, wanted->path, strerror(errno));
-  unlink(part);
-done:
-  free(part);
-  return status;
-}
-
 /* ---- The table ---- */
 
 static void print_table(const pp_model *model, const pp_timings *timings) {
@@ -236,21 +206,33 @@ static void host_name(char *out, size_t size) {
     out[0] = '\0';
 }
 
+/* The file is begun first: one that cannot be made is told before anything is timed. */
+static pp_status open_output(const request *wanted, pp_output *output) {
+  char *const inputs[] = {(char *)wanted->name, NULL}; /* a network of one's own is a file */
+  if (!wanted->force && access(wanted->path, F_OK) == 0)
+    return pp_output_exists(wanted->path);
+  PP_TRY(pp_output_open(output, wanted->path, inputs, wanted->force));
+  output->keeps = !wanted->force;
+  return NULL;
+}
+
 static pp_status profile(request *wanted) {
   char machine[96];
   pp_model *model = NULL;
   pp_timings timings = {0};
-  if (!wanted->force && access(wanted->path, F_OK) == 0)
-    return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", wanted->path);
-  PP_TRY(pp_app_create_model(wanted->name, wanted->input, wanted->classes, &model));
+  pp_output output = {0};
   pp_status status = NULL;
+  PP_TRY(pp_app_create_model(wanted->name, wanted->input, wanted->classes, &model));
   PP_TRY_GOTO(status, check_sizes(model, wanted), done);
+  PP_TRY_GOTO(status, open_output(wanted, &output), done);
   PP_TRY_GOTO(status, pp_timings_measure(model, wanted->size_count, wanted->sizes, wanted->repeats, &timings), done);
   host_name(machine, sizeof machine);
-  PP_TRY_GOTO(status, save(wanted, model, &timings, machine), done);
+  write_profile(output.stream, model, &timings, machine);
+  PP_TRY_GOTO(status, pp_output_commit(&output, NULL), done);
   print_table(model, &timings);
   printf("%s\n", wanted->path);
 done:
+  pp_output_abandon(&output);
   pp_timings_fini(&timings);
   pp_model_destroy(model);
   return status;

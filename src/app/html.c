@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/json.h"
+#include "app/leftover.h"
 #include "app/output.h"
 #include "app/plot.h"
 #include "app/report.h"
@@ -109,7 +110,7 @@ static pp_status draw_figures(const pp_report *report, FILE *stream, char **warn
   size_t log_bytes = 0;
   if (asprintf(&directory, "%s/pipar-figures.XXXXXX", base == NULL || base[0] == '\0' ? "/tmp" : base) < 0)
     return pp_fail_memory("a file name", sizeof "/pipar-figures.XXXXXX");
-  if (mkdtemp(directory) == NULL) {
+  if (!pp_leftover_make_directory(directory)) {
     pp_status status = pp_fail(PP_CODE_RUN, "cannot make the directory %s: %s", directory, strerror(errno));
     free(directory);
     return status;
@@ -132,6 +133,7 @@ static pp_status draw_figures(const pp_report *report, FILE *stream, char **warn
     fclose(log_stream);
   free(log);
   remove_directory(directory);
+  pp_leftover_forget(directory);
   free(directory);
   return status;
 }

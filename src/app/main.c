@@ -1,6 +1,7 @@
 /* pipar: the program. Subcommands are in cmd_*.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "app/app.h"
 #include "app/commands.h"
+#include "app/leftover.h"
 
 typedef struct command {
   const char *name;
@@ -71,6 +73,8 @@ static pp_status hold_standard_streams(void) {
 
 int main(int argc, char **argv) {
   int exit_code = EXIT_SUCCESS;
+  signal(SIGXFSZ, SIG_IGN); /* a write past the limit fails, and is told */
+  pp_leftover_begin();
   pp_status status = hold_standard_streams();
   if (status == NULL)
     status = dispatch(argc, argv, &exit_code);

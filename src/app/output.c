@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/leftover.h"
+
 static bool is_same_file(const char *one, const struct stat *other) {
   struct stat about;
   return stat(one, &about) == 0 && about.st_dev == other->st_dev && about.st_ino == other->st_ino;
@@ -42,6 +44,10 @@ static pp_status check_name(const char *path, char *const *inputs, bool force) {
   return NULL;
 }
 
+pp_status pp_output_exists(const char *path) {
+  return pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
+}
+
 pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs, bool force) {
   *output = (pp_output){.path = path};
   PP_TRY(check_name(path, inputs, force));
@@ -50,7 +56,7 @@ pp_status pp_output_open(pp_output *output, const char *path, char *const *input
     output->part = NULL;
     return pp_fail_memory("a file name", strlen(path));
   }
-  int fd = mkstemp(output->part);
+  int fd = pp_leftover_make_file(output->part);
   if (fd < 0) {
     pp_status status = pp_fail(PP_CODE_RUN, "cannot write %s: %s", path, strerror(errno));
     free(output->part);
@@ -68,6 +74,15 @@ pp_status pp_output_open(pp_output *output, const char *path, char *const *input
   return status;
 }
 
+/* A link does not replace; some file systems have none. */
+static bool take_name(const pp_output *output) {
+  if (!output->keeps)
+    return rename(output->part, output->path) == 0;
+  if (link(output->part, output->path) == 0)
+    return unlink(output->part) == 0;
+  return errno != EEXIST && rename(output->part, output->path) == 0;
+}
+
 pp_status pp_output_commit(pp_output *output, int64_t *bytes) {
   FILE *stream = output->stream;
   output->stream = NULL;
@@ -75,14 +90,17 @@ pp_status pp_output_commit(pp_output *output, int64_t *bytes) {
       ferror(stream) != 0 || fflush(stream) != 0 || (fsync(fileno(stream)) != 0 && errno != EINVAL && errno != EROFS);
   int64_t size = ftello(stream);
   failed = fclose(stream) != 0 || failed;
-  if (!failed && rename(output->part, output->path) == 0) {
+  if (!failed && take_name(output)) {
+    pp_leftover_forget(output->part);
     free(output->part);
     output->part = NULL;
     if (bytes != NULL)
       *bytes = size;
     return NULL;
   }
-  pp_status status = pp_fail(PP_CODE_RUN, "cannot write %s: %s", output->path, strerror(errno));
+  bool taken = !failed && output->keeps && errno == EEXIST;
+  pp_status status = taken ? pp_output_exists(output->path)
+                           : pp_fail(PP_CODE_RUN, "cannot write %s: %s", output->path, strerror(errno));
   pp_output_abandon(output);
   return status;
 }
@@ -90,8 +108,10 @@ pp_status pp_output_commit(pp_output *output, int64_t *bytes) {
 void pp_output_abandon(pp_output *output) {
   if (output->stream != NULL)
     fclose(output->stream);
-  if (output->part != NULL)
+  if (output->part != NULL) {
     unlink(output->part);
+    pp_leftover_forget(output->part);
+  }
   free(output->part);
   *output = (pp_output){0};
 }

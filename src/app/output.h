@@ -12,6 +12,7 @@ typedef struct pp_output {
   const char *path; /* the caller's */
   char *part;
   FILE *stream;
+  bool keeps; /* the caller's choice: a file that has taken PATH meanwhile stays, which is an error (PP_CODE_USAGE) */
 } pp_output;
 
 /* Local. Begins a file that will be PATH, replacing what is there only when it is complete. `inputs` (NULL-ended) are
@@ -20,6 +21,8 @@ typedef struct pp_output {
 PP_MUST_CHECK pp_status pp_output_open(pp_output *output, const char *path, char *const *inputs, bool force);
 /* Gives the file its name; *bytes is its size (may be NULL). What was begun is over, whatever is returned. */
 PP_MUST_CHECK pp_status pp_output_commit(pp_output *output, int64_t *bytes);
+/* The error for a PATH that is taken (PP_CODE_USAGE). */
+PP_MUST_CHECK pp_status pp_output_exists(const char *path);
 /* Removes what was begun; nothing where there is nothing. */
 void pp_output_abandon(pp_output *output);
 

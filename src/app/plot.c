@@ -5,37 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/leftover.h"
 #include "app/plot_figures.h"
+#include "app/plot_files.h"
 #include "app/report.h"
-
-static pp_status open_file(const pp_plot *plot, const char *name, const char *extension, FILE **out) {
-  char *path = NULL;
-  if (asprintf(&path, "%s/%s.%s", plot->directory, name, extension) < 0)
-    return pp_fail_memory("a file name", strlen(plot->directory));
-  *out = fopen(path, "w");
-  pp_status status = *out != NULL ? NULL : pp_fail(PP_CODE_RUN, "cannot write %s: %s", path, strerror(errno));
-  free(path);
-  return status;
-}
-
-static pp_status close_file(const pp_plot *plot, const char *name, const char *extension, FILE *stream) {
-  bool failed = ferror(stream) != 0;
-  if (fclose(stream) != 0 || failed)
-    return pp_fail(PP_CODE_RUN, "cannot write %s/%s.%s: %s", plot->directory, name, extension, strerror(errno));
-  return NULL;
-}
-
-pp_status pp_plot_open_csv(const pp_plot *plot, const char *name, FILE **out) {
-  return open_file(plot, name, "csv", out);
-}
-
-pp_status pp_plot_close_csv(const pp_plot *plot, const char *name, FILE *stream) {
-  return close_file(plot, name, "csv", stream);
-}
 
 void pp_plot_quote(FILE *script, const char *text) {
   /* In single quotes gnuplot substitutes nothing; a quote is written twice. */
@@ -89,7 +66,7 @@ pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int h
                                void *context) {
   FILE *script = NULL;
   PP_ASSERT(plot->figure_count < PP_PLOT_MOST);
-  PP_TRY(open_file(plot, name, "gnuplot", &script));
+  PP_TRY(pp_plot_open_file(plot, name, "gnuplot", &script));
   char csv[PP_PLOT_NAME + 8];
   snprintf(csv, sizeof csv, "%s.csv", name);
   static const char *const font = "DejaVu Sans";
@@ -108,7 +85,7 @@ pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int h
     draw(script, csv, context);
     fputs("unset output\nreset\n", script);
   }
-  PP_TRY(close_file(plot, name, "gnuplot", script));
+  PP_TRY(pp_plot_close_file(plot, name, "gnuplot", script));
   snprintf(plot->figures[plot->figure_count++], PP_PLOT_NAME, "%s", name);
   return NULL;
 }
@@ -132,25 +109,13 @@ void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool 
   }
 }
 
-static pp_status make_directory(const char *path) {
-  char *partial = strdup(path);
-  if (partial == NULL)
-    return pp_fail_memory("a file name", strlen(path));
-  for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-    *slash = '\0';
-    mkdir(partial, 0777);
-    *slash = '/';
-  }
-  free(partial);
-  struct stat about;
-  if (mkdir(path, 0777) != 0 && (errno != EEXIST || stat(path, &about) != 0 || !S_ISDIR(about.st_mode)))
-    return pp_fail(PP_CODE_RUN, "cannot make the directory %s: %s", path, strerror(errno));
-  return NULL;
-}
-
-/* In the child: gnuplot alone, without the user's settings, what it says going to `log`. */
-static _Noreturn void become_gnuplot(const char *directory, const char *script, int log) {
+/* In the child: gnuplot alone, without the user's settings, what it says going to `log`. It ends when we do. */
+static _Noreturn void become_gnuplot(const char *directory, const char *script, int log, pid_t parent) {
   enum { not_started = 127 };
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent)
+    _exit(not_started);
+  signal(SIGXFSZ, SIG_DFL); /* it would not look whether it has written */
   int nothing = open("/dev/null", O_RDWR);
   if (chdir(directory) == 0 && nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0 &&
       dup2(log, STDERR_FILENO) >= 0) {
@@ -185,13 +150,13 @@ static pp_status run_gnuplot(const pp_plot *plot, const char *name) {
   if (log == NULL)
     return pp_fail(PP_CODE_RUN, "cannot make a temporary file: %s", strerror(errno));
   fflush(NULL);
-  pid_t child = fork();
+  pid_t parent = getpid(), child = pp_leftover_fork();
   if (child == 0)
-    become_gnuplot(plot->directory, script, fileno(log));
+    become_gnuplot(plot->staging, script, fileno(log), parent);
   int how = 0;
   pp_status status = NULL;
-  while (child > 0 && waitpid(child, &how, 0) < 0 && errno == EINTR)
-    ;
+  if (child > 0)
+    pp_leftover_wait(child, &how);
   char said[256];
   first_line(log, sizeof said, said);
   if (child < 0)
@@ -200,6 +165,8 @@ static pp_status run_gnuplot(const pp_plot *plot, const char *name) {
     status =
         pp_fail(PP_CODE_RUN, "gnuplot could not be started (Debian: gnuplot-nox): no figures, but their data is in %s",
                 plot->directory);
+  else if (WIFSIGNALED(how))
+    status = pp_fail(PP_CODE_RUN, "gnuplot was ended on %s/%s: %s", plot->directory, script, strsignal(WTERMSIG(how)));
   else if (!WIFEXITED(how) || WEXITSTATUS(how) != 0)
     status = pp_fail(PP_CODE_RUN, "gnuplot failed on %s/%s: %s", plot->directory, script,
                      said[0] == '\0' ? "it gave no reason" : said);
@@ -213,31 +180,58 @@ enum { HAS_FIGURES = 0 };
 enum { HAS_FIGURES = 1 };
 #endif
 
+static pp_status write_figures(pp_plot *plot, bool as_published) {
+  if (as_published)
+    PP_TRY(pp_plot_idle_as_published(plot));
+  else
+    PP_TRY(pp_plot_idle(plot));
+  PP_TRY(pp_plot_time(plot));
+  PP_TRY(pp_plot_scale(plot));
+  PP_TRY(pp_plot_map(plot));
+  PP_TRY(pp_plot_bounds(plot));
+  PP_TRY(pp_plot_network(plot));
+  PP_TRY(pp_plot_accuracy(plot));
+  PP_TRY(pp_plot_loss(plot));
+  PP_TRY(pp_plot_privacy(plot));
+  PP_TRY(pp_plot_gantt(plot));
+  if (plot->figure_count == 0)
+    return pp_fail(PP_CODE_INPUT, "there is nothing to plot yet: no run is complete and none has stages");
+  return NULL;
+}
+
+/* Of a figure that could not be drawn the data, which are of use without it. */
+static pp_status place_figure(const pp_plot *plot, const char *name, bool drawn) {
+  PP_TRY(pp_plot_place_file(plot, name, "csv"));
+  PP_TRY(pp_plot_place_file(plot, name, "gnuplot"));
+  if (!drawn)
+    return NULL;
+  PP_TRY(pp_plot_place_file(plot, name, "svg"));
+  return pp_plot_place_file(plot, name, "png");
+}
+
+static pp_status draw_figures(const pp_plot *plot, FILE *log) {
+  PP_TRY(pp_plot_check_files(plot));
+  pp_status drawn = NULL, placed = NULL;
+  for (int figure = 0; figure < plot->figure_count && placed == NULL; figure++) {
+    if (drawn == NULL)
+      drawn = run_gnuplot(plot, plot->figures[figure]);
+    placed = place_figure(plot, plot->figures[figure], drawn == NULL);
+    if (drawn == NULL && placed == NULL)
+      fprintf(log, "%s/%s.svg (.png, data .csv)\n", plot->directory, plot->figures[figure]);
+  }
+  return pp_status_first(drawn, placed);
+}
+
 pp_status pp_plot_all(const pp_report *report, const char *directory, bool as_published, FILE *log) {
   if (!HAS_FIGURES)
     return pp_fail(PP_CODE_USAGE, "figures are not in this pipar: it was built without them (meson option `figures`)");
   pp_plot plot = {.report = report, .directory = directory};
   if (report->run_count == 0)
     return pp_fail(PP_CODE_INPUT, "there are no runs to plot");
-  PP_TRY(make_directory(directory));
-  if (as_published)
-    PP_TRY(pp_plot_idle_as_published(&plot));
-  else
-    PP_TRY(pp_plot_idle(&plot));
-  PP_TRY(pp_plot_time(&plot));
-  PP_TRY(pp_plot_scale(&plot));
-  PP_TRY(pp_plot_map(&plot));
-  PP_TRY(pp_plot_bounds(&plot));
-  PP_TRY(pp_plot_network(&plot));
-  PP_TRY(pp_plot_accuracy(&plot));
-  PP_TRY(pp_plot_loss(&plot));
-  PP_TRY(pp_plot_privacy(&plot));
-  PP_TRY(pp_plot_gantt(&plot));
-  if (plot.figure_count == 0)
-    return pp_fail(PP_CODE_INPUT, "there is nothing to plot yet: no run is complete and none has stages");
-  for (int figure = 0; figure < plot.figure_count; figure++) {
-    PP_TRY(run_gnuplot(&plot, plot.figures[figure]));
-    fprintf(log, "%s/%s.svg (.png, data .csv)\n", directory, plot.figures[figure]);
-  }
-  return NULL;
+  PP_TRY(pp_plot_open_staging(&plot));
+  pp_status status = write_figures(&plot, as_published);
+  if (status == NULL)
+    status = draw_figures(&plot, log);
+  pp_plot_close_staging(&plot);
+  return status;
 }

@@ -10,7 +10,8 @@ enum { PP_PLOT_NAME = 64, PP_PLOT_MOST = 16 };
 
 typedef struct pp_plot {
   const pp_report *report;
-  const char *directory;
+  const char *directory; /* where the figures go */
+  char *staging;         /* where they are made: a directory in that one */
   int figure_count;
   char figures[PP_PLOT_MOST][PP_PLOT_NAME]; /* names of those written so far */
 } pp_plot;

@@ -204,6 +204,7 @@ pp_status pp_timings_measure(const pp_model *model, int size_count, const int *s
   profiler p = {.model = model, .repeats = repeats};
   pp_timings timings = {.block_count = pp_model_block_count(model), .size_count = size_count, .sizes = sizes};
   pp_nn_set_threads(1);
+  PP_TRY(pp_nn_reserve(1, 0));
   pp_status status = measure(&p, &timings);
   free(p.params);
   free(p.grads);

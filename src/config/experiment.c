@@ -72,6 +72,10 @@ static pp_status read_settings(loader *l, const pp_override *overrides, int coun
     PP_TRY(pp_node_parse(arena, to->place.source, false, equals + 1, strlen(equals + 1), &to->value));
     if (to->value == NULL)
       return pp_fail_at(&to->place, NULL, "the value is missing: allowed is KEY=VALUE");
+    for (int before = 0; before < at; before++)
+      if (strcmp(l->settings[before].key, to->key) == 0)
+        return pp_fail(PP_CODE_USAGE, "%s: %s is set twice: allowed is once", source,
+                       pp_escape(shown, sizeof shown, false, to->key));
     l->setting_count++;
   }
   return NULL;

@@ -131,12 +131,13 @@ pp_status pp_draft_check_memory(const pp_run_draft *draft, pp_comm *comm) {
   const pp_job *job = &draft->job;
   int64_t node_bytes = 0;
   int64_t own_bytes = pp_memory_of_timed(job);
-  if (job->config->compute == PP_COMPUTE_REAL)
+  bool is_real = job->config->compute == PP_COMPUTE_REAL;
+  if (is_real)
     own_bytes = pp_memory_of_rank(job, pp_comm_rank(comm), pp_comm_size(comm));
   PP_TRY(pp_comm_node_sum(comm, own_bytes, &node_bytes));
   int64_t available = pp_memory_available();
   if (node_bytes <= available)
-    return NULL;
+    return is_real ? pp_nn_reserve(job->config->training.threads, own_bytes) : NULL;
   return pp_fail(PP_CODE_RUN,
                  "not enough memory: the run's ranks on this machine need %.0f MiB, %.0f MiB are available",
                  mebibytes(node_bytes), mebibytes(available));

@@ -24,8 +24,19 @@ void pp_h5_close(hid_t *id) {
 
 typedef struct reason {
   char text[400];
+  char unwritten[400]; /* the file that a write failed on, "" where none has */
   bool from_system;
 } reason;
+
+/* The text in quotes after `marker`, cut to `room`; whether it is there. */
+static bool take_quoted(const char *text, const char *marker, size_t room, char *out) {
+  const char *start = strstr(text, marker);
+  if (start == NULL)
+    return false;
+  start += strlen(marker);
+  snprintf(out, room, "%.*s", (int)strcspn(start, "'"), start);
+  return true;
+}
 
 /* Called from the innermost entry outwards. */
 static herr_t take_reason(unsigned n, const H5E_error2_t *entry, void *context) {
@@ -33,13 +44,10 @@ static herr_t take_reason(unsigned n, const H5E_error2_t *entry, void *context) 
   const char *text = entry->desc == NULL ? "" : entry->desc;
   if (why->from_system)
     return 0;
-  static const char marker[] = "error message = '";
-  const char *system = strstr(text, marker);
-  if (system != NULL) {
-    system += sizeof marker - 1;
-    size_t length = strcspn(system, "'");
-    snprintf(why->text, sizeof why->text, "%.*s", (int)length, system);
+  if (take_quoted(text, "error message = '", sizeof why->text, why->text)) {
     why->from_system = true;
+    if (strncmp(text, "file write failed", strlen("file write failed")) == 0)
+      take_quoted(text, "filename = '", sizeof why->unwritten, why->unwritten);
   } else if (n == 0) {
     snprintf(why->text, sizeof why->text, "%s", text);
   }
@@ -47,12 +55,14 @@ static herr_t take_reason(unsigned n, const H5E_error2_t *entry, void *context) 
 }
 
 pp_status pp_h5_fail(pp_code code, const char *doing, const char *path) {
-  reason why = {"", false};
+  reason why = {0};
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_reason, &why);
   H5Eclear2(H5E_DEFAULT);
   for (char *c = why.text; *c != '\0'; c++)
     if (*c == '\n')
       *c = ' ';
+  if (why.unwritten[0] != '\0')
+    return pp_fail(PP_CODE_RUN, "cannot write %s: %s", why.unwritten, why.text);
   return pp_fail(code, "cannot %s %s: %s", doing, path, why.text[0] == '\0' ? "HDF5 gave no reason" : why.text);
 }
 
@@ -296,11 +306,11 @@ pp_status pp_h5_open_reading(const char *path, hid_t *out) {
   pp_h5_begin();
   /* A writer holds the file to itself for moments only: while it makes the tables and while it saves a network. */
   enum { attempts = 100, pause_ns = 20000000 };
-  reason why = {"", false};
+  reason why = {0};
   for (int attempt = 0; attempt < attempts; attempt++) {
     bool swmr = false;
     PP_TRY(look_at_file(path, &swmr));
-    why = (reason){"", false};
+    why = (reason){0};
     hid_t file = try_open(path, swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, &why);
     if (file >= 0) {
       *out = file;

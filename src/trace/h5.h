@@ -27,7 +27,7 @@ void pp_h5_close(hid_t *id);
   } while (0)
 
 /* Makes the error from HDF5's error stack: what the operating system said where it said something, otherwise the
- * innermost description. */
+ * innermost description. A write that failed is told as such (PP_CODE_RUN), whatever was being done. */
 PP_MUST_CHECK pp_status pp_h5_fail(pp_code code, const char *doing, const char *path);
 
 /* To be called before the first use of HDF5: nothing is left to its exit handler, which would go on writing to a file
