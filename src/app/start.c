@@ -10,9 +10,10 @@
 static const char variable[] = "OPENBLAS_NUM_THREADS=";
 static char one_thread[] = "OPENBLAS_NUM_THREADS=1";
 
-static int is_limited(int resource) {
-  struct rlimit limit;
-  return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+static int is_limited(void) {
+  struct rlimit addresses, data;
+  return (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY) ||
+         (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY);
 }
 
 /* No library is ready: the environment is only what is handed in, and there is no malloc. */
@@ -20,7 +21,7 @@ static void start_without_threads(int argc, char **argv, char **environment) {
   (void)argc;
   enum { MOST_VARIABLES = 100000 };
   size_t count = 0, at = 0;
-  if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))
+  if (!is_limited())
     return;
   while (environment[count] != NULL)
     count++;

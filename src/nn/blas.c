@@ -17,9 +17,10 @@ void pp_nn_set_threads(int threads) { openblas_set_num_threads(threads < 1 ? 1 :
 
 const char *pp_nn_library(void) { return openblas_get_config(); }
 
-static bool is_limited(int resource) {
-  struct rlimit limit;
-  return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+static bool is_limited(void) {
+  struct rlimit addresses, data;
+  return (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY) ||
+         (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY);
 }
 
 static bool is_room(size_t bytes) {
@@ -39,7 +40,7 @@ static pp_status take_buffer(void) {
 
 pp_status pp_nn_reserve(int threads, int64_t other_bytes) {
   static int reserved; /* buffers: the library has them process-wide */
-  if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))
+  if (!is_limited())
     return NULL;
   int more = threads > reserved ? threads - reserved : 0;
   size_t mebibytes = (size_t)more * BUFFER_MIB + (size_t)(other_bytes >> 20) + 1;
