@@ -1,8 +1,9 @@
 #!/bin/sh
-# sanitized.sh SOURCES BUILD: the tests of the layers under the sanitizers for addresses and undefined behaviour. The build
-# stays, so that next time only what changed is built.
+# sanitized.sh SOURCES BUILD TEST...: the executables of these tests, "unit/nn/test_nn_net", under the sanitizers for
+# addresses and undefined behaviour. The build stays, so that next time only what changed is built.
 set -u
 sources=$1 build=$2
+shift 2
 if [ ! -d "$build" ]; then
   meson setup "$build" "$sources" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null || {
     rm -rf "$build"
@@ -10,7 +11,7 @@ if [ ! -d "$build" ]; then
     exit 77
   }
 fi
-meson compile -C "$build" test_nn_gradient test_nn_net test_nn_random >/dev/null || exit 1
-for name in gradient net random; do
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0 "$build/tests/unit/nn/test_nn_$name" || exit 1
+for test in "$@"; do
+  ninja -C "$build" "tests/$test" >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0 "$build/tests/$test" || exit 1
 done
