@@ -10,6 +10,7 @@
 #include "app/app.h"
 #include "app/commands.h"
 #include "app/options.h"
+#include "app/spread.h"
 #include "base/mem.h"
 #include "runtime/run.h"
 
@@ -107,10 +108,13 @@ typedef struct session {
   const run_options *options;
   pp_experiment *experiment;
   int first, end;            /* the runs that are wanted */
+  int *owners;               /* (end - first) the rank that works a run out; NULL: all ranks do each together */
   pp_run_draft **drafts;     /* (runs) of those that this rank will take part in; NULL: another's, or done */
   pp_results_writer *writer; /* rank 0 */
   char *overrides;           /* every --set, a line each */
   char path[4096];
+  const volatile sig_atomic_t *signals;
+  progress progress;
   bool local_failure; /* the others do not know of it */
 } session;
 
@@ -208,44 +212,26 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
   return status;
 }
 
-/* A run that only one rank computes: rank 0 straight into the file, another into a parcel for it. */
-static pp_status execute_alone(session *s, pp_sink *sink, const volatile sig_atomic_t *signals, bool *stopped) {
+/* A run that only one rank computes. */
+static pp_status execute_alone(void *context, pp_sink *sink, bool *stopped) {
+  session *s = context;
   pp_comm *alone = NULL;
   PP_TRY(pp_comm_open_alone(&alone));
-  pp_status status = execute(s, alone, sink, signals, stopped);
+  pp_status status = execute(s, alone, sink, s->signals, stopped);
   pp_comm_close(alone);
-  bool wanted = true;
-  if (status == NULL && sink->writer == NULL)
-    status = pp_sink_send(sink, s->comm, &wanted);
-  *stopped = *stopped || !wanted;
   return status;
 }
 
-/* Rank 0, after a run that was stopped: every other rank offers, or will, the next run that it owns. */
-static pp_status refuse_others(session *s, int stopped_run) {
-  int ranks = pp_comm_size(s->comm);
-  for (int run = stopped_run + 1; run < s->end && run < stopped_run + ranks; run++)
-    if ((run - s->first) % ranks != 0)
-      PP_TRY(pp_sink_refuse(s->comm, (run - s->first) % ranks));
-  return NULL;
-}
-
-/* Time-only runs are spread over the ranks in turn; rank 0 writes them in their order. */
-static pp_status execute_spread(session *s, pp_sink *sink, const volatile sig_atomic_t *signals, bool *stopped) {
-  int rank = pp_comm_rank(s->comm), owner = (sink->run - s->first) % pp_comm_size(s->comm);
-  pp_status status = NULL;
-  *stopped = false;
-  if (owner == rank) {
-    status = execute_alone(s, sink, signals, stopped);
-  } else if (rank == 0) {
-    bool complete = false;
-    status = pp_sink_receive(sink, s->comm, owner, &complete);
-    *stopped = !complete;
-  }
-  if (status == NULL && rank == 0 && *stopped)
-    status = refuse_others(s, sink->run);
-  s->local_failure = status != NULL;
-  return status;
+/* Where a run's rows go on rank 0, and who watches. */
+static void direct(void *context, int run, pp_sink *sink) {
+  session *s = context;
+  s->progress = (progress){.terminal = isatty(STDERR_FILENO),
+                           .run = run,
+                           .runs = pp_experiment_run_count(s->experiment),
+                           .config = pp_experiment_run(s->experiment, run)};
+  sink->writer = s->writer;
+  sink->watcher = s->options->quiet ? NULL : show_round;
+  sink->context = &s->progress;
 }
 
 static bool is_time_only(const pp_experiment *experiment) {
@@ -256,16 +242,16 @@ static bool is_time_only(const pp_experiment *experiment) {
 }
 
 /* A fault of the last run is better known before the first. What is worked out for it is kept for the run. */
-static pp_status check_runs(session *s, bool spread) {
-  int ranks = pp_comm_size(s->comm), step = spread ? ranks : 1;
+static pp_status check_runs(session *s) {
   int64_t devices = 0;
   pp_comm *alone = NULL;
   size_t runs = (size_t)pp_experiment_run_count(s->experiment);
   PP_TRY(pp_comm_agree(s->comm, pp_alloc(runs, sizeof *s->drafts, "runs", &s->drafts)));
-  pp_status status = spread ? pp_comm_open_alone(&alone) : NULL;
-  for (int number = s->first + (spread ? pp_comm_rank(s->comm) : 0); status == NULL && number < s->end;
-       number += step) {
-    status = draft_run(s, spread ? alone : s->comm, number);
+  pp_status status = s->owners != NULL ? pp_comm_open_alone(&alone) : NULL;
+  for (int number = s->first; status == NULL && number < s->end; number++) {
+    if (alone != NULL && s->owners[number - s->first] != pp_comm_rank(s->comm))
+      continue;
+    status = draft_run(s, alone != NULL ? alone : s->comm, number);
     devices += pp_config_device_count(pp_experiment_run(s->experiment, number));
     if (devices > MOST_DEVICES_DRAFTED)
       drop_draft(s, number);
@@ -274,28 +260,43 @@ static pp_status check_runs(session *s, bool spread) {
   return pp_comm_agree(s->comm, status);
 }
 
-static pp_status run_all(session *s, int argc, char **argv) {
-  const volatile sig_atomic_t *signals = pp_app_catch_signals();
-  PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
-  PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
-  int runs = pp_experiment_run_count(s->experiment);
-  bool stopped = false, spread = is_time_only(s->experiment) && pp_comm_size(s->comm) > 1;
-  PP_TRY(check_runs(s, spread));
-  PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
-  int64_t rounds = 0; /* in the file: rank 0 knows, and speaks */
-  for (int number = s->first; number < s->end && !stopped; number++) {
-    progress p = {.terminal = isatty(STDERR_FILENO),
-                  .run = number,
-                  .runs = runs,
-                  .config = pp_experiment_run(s->experiment, number)};
-    pp_sink sink = {
-        .run = number, .writer = s->writer, .watcher = s->options->quiet ? NULL : show_round, .context = &p};
-    pp_status status =
-        spread ? execute_spread(s, &sink, signals, &stopped) : execute(s, s->comm, &sink, signals, &stopped);
-    rounds += sink.rounds;
+/* *rounds: in the file. */
+static pp_status execute_all(session *s, bool *stopped, int64_t *rounds) {
+  if (s->owners != NULL) {
+    pp_spread spread = {.comm = s->comm,
+                        .first = s->first,
+                        .end = s->end,
+                        .owners = s->owners,
+                        .execute = execute_alone,
+                        .direct = direct,
+                        .context = s};
+    pp_status status = pp_spread_runs(&spread, stopped, rounds);
+    s->local_failure = status != NULL;
+    return status;
+  }
+  for (int number = s->first; number < s->end && !*stopped; number++) {
+    pp_sink sink = {.run = number};
+    direct(s, number, &sink);
+    pp_status status = execute(s, s->comm, &sink, s->signals, stopped);
+    *rounds += sink.rounds;
     pp_sink_fini(&sink);
     PP_TRY(status);
   }
+  return NULL;
+}
+
+static pp_status run_all(session *s, int argc, char **argv) {
+  s->signals = pp_app_catch_signals();
+  PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
+  PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
+  bool stopped = false;
+  int ranks = pp_comm_size(s->comm);
+  int64_t rounds = 0; /* rank 0 knows, and speaks */
+  if (ranks > 1 && is_time_only(s->experiment))
+    PP_TRY(pp_comm_agree(s->comm, pp_spread_share(s->experiment, ranks, s->first, s->end, &s->owners)));
+  PP_TRY(check_runs(s));
+  PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
+  PP_TRY(execute_all(s, &stopped, &rounds));
   int64_t stops = 0;
   PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
   if (stops > 0 && rounds == 0)
@@ -319,6 +320,7 @@ static int finish(session *s, pp_status status) {
   for (int run = 0; s->drafts != NULL && run < pp_experiment_run_count(s->experiment); run++)
     drop_draft(s, run);
   free(s->drafts);
+  free(s->owners);
   free(s->overrides);
   pp_experiment_destroy(s->experiment);
   int code = (int)pp_error_code(status);

@@ -2,9 +2,11 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 
@@ -190,6 +192,38 @@ pp_status pp_comm_progress(pp_comm *comm, bool wait, int *count) {
   return NULL;
 }
 
+/* Between two looks: at first the core is offered to others, then it is left to them, longer and longer. */
+static void nap(int looks) {
+  enum { yields = 200, shortest_ns = 10000, doublings = 6 };
+  if (looks < yields) {
+    sched_yield();
+    return;
+  }
+  int doubled = (looks - yields) / 8 < doublings ? (looks - yields) / 8 : doublings;
+  nanosleep(&(struct timespec){0, shortest_ns << doubled}, NULL);
+}
+
+pp_status pp_comm_nap(pp_comm *comm, int *count) {
+  PP_TRY(pp_comm_progress(comm, false, count));
+  for (int looks = 0; *count == 0; looks += looks < INT_MAX) {
+    if (comm->pending == 0)
+      return pp_fail(PP_CODE_RUN, "waiting for a message while none is under way");
+    nap(looks);
+    PP_TRY(pp_comm_progress(comm, false, count));
+  }
+  return NULL;
+}
+
+static pp_status wait_for(MPI_Request *request) {
+  int done = 0;
+  PP_TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+  for (int looks = 0; !done; looks += looks < INT_MAX) {
+    nap(looks);
+    PP_TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+  }
+  return NULL;
+}
+
 uint64_t pp_comm_completed(const pp_comm *comm, int index) { return comm->completed[index]; }
 
 pp_status pp_comm_send(pp_comm *comm, int rank, int tag, const void *buffer, size_t bytes) {
@@ -223,9 +257,11 @@ pp_status pp_comm_barrier(pp_comm *comm) {
 
 pp_status pp_comm_sum(pp_comm *comm, int64_t value, int64_t *sum) {
   *sum = value;
-  if (comm->size > 1)
-    PP_TRY_MPI(MPI_Allreduce(&value, sum, 1, MPI_INT64_T, MPI_SUM, comm->mpi));
-  return NULL;
+  MPI_Request request = MPI_REQUEST_NULL;
+  if (comm->size == 1)
+    return NULL;
+  PP_TRY_MPI(MPI_Iallreduce(&value, sum, 1, MPI_INT64_T, MPI_SUM, comm->mpi, &request));
+  return wait_for(&request);
 }
 
 pp_status pp_comm_node_sum(pp_comm *comm, int64_t value, int64_t *sum) {
@@ -244,7 +280,9 @@ pp_status pp_comm_agree(pp_comm *comm, pp_status mine) {
     return mine;
   int failed_rank = mine == NULL ? comm->size : comm->rank;
   int first = comm->size;
-  PP_TRY_MPI(MPI_Allreduce(&failed_rank, &first, 1, MPI_INT, MPI_MIN, comm->mpi));
+  MPI_Request request = MPI_REQUEST_NULL;
+  PP_TRY_MPI(MPI_Iallreduce(&failed_rank, &first, 1, MPI_INT, MPI_MIN, comm->mpi, &request));
+  PP_TRY(wait_for(&request));
   if (first == comm->size)
     return NULL;
   struct {

@@ -36,6 +36,9 @@ PP_MUST_CHECK pp_status pp_comm_irecv(pp_comm *comm, int rank, int tag, void *bu
  * the next call. Without `wait` returns at once, possibly with none; with it only when there is one (an error if
  * nothing is under way). Waiting yields the core. */
 PP_MUST_CHECK pp_status pp_comm_progress(pp_comm *comm, bool wait, int *count);
+/* Local. Waits as pp_comm_progress does, but leaves the core to others meanwhile: for waits of milliseconds and more.
+ */
+PP_MUST_CHECK pp_status pp_comm_nap(pp_comm *comm, int *count);
 uint64_t pp_comm_completed(const pp_comm *comm, int index);
 
 /* Local, blocking; not to be mixed with messages under way on the same (rank, tag). */

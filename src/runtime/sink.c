@@ -14,9 +14,6 @@ typedef struct item_head {
   int64_t extra; /* rows of costs, rounds of the run, slots of an end */
 } item_head;
 
-enum { PARCEL_TAG = 0x7a5ce1 };
-static const size_t PIECE_BYTES = (size_t)1 << 30; /* of a parcel, a message */
-
 void pp_sink_fini(pp_sink *sink) {
   free(sink->parcel);
   *sink = (pp_sink){0};
@@ -106,40 +103,6 @@ pp_status pp_sink_end(pp_sink *sink, const pp_run_summary *summary, const pp_dev
   return put_rows(sink, server, slot_count, sizeof *server);
 }
 
-typedef struct parcel_header {
-  _Alignas(PP_COMM_LINE) uint64_t bytes;
-} parcel_header;
-
-/* Rank 0's: a rank whose parcel nobody will receive must not wait in its sending. */
-typedef struct parcel_answer {
-  _Alignas(PP_COMM_LINE) bool wanted;
-} parcel_answer;
-
-static size_t piece_size(size_t done, size_t bytes) { return bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES; }
-
-pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm, bool *wanted) {
-  parcel_header header = {.bytes = sink->bytes};
-  parcel_answer answer = {.wanted = false};
-  PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, &header, sizeof header));
-  PP_TRY(pp_comm_recv(comm, 0, PARCEL_TAG, &answer, sizeof answer));
-  *wanted = answer.wanted;
-  for (size_t done = 0; *wanted && done < sink->bytes; done += PIECE_BYTES)
-    PP_TRY(pp_comm_send(comm, 0, PARCEL_TAG, sink->parcel + done, piece_size(done, sink->bytes)));
-  return NULL;
-}
-
-static pp_status answer_offer(pp_comm *comm, int rank, bool wanted, size_t *bytes) {
-  parcel_header header;
-  PP_TRY(pp_comm_recv(comm, rank, PARCEL_TAG, &header, sizeof header));
-  *bytes = header.bytes;
-  return pp_comm_send(comm, rank, PARCEL_TAG, &(parcel_answer){.wanted = wanted}, sizeof(parcel_answer));
-}
-
-pp_status pp_sink_refuse(pp_comm *comm, int rank) {
-  size_t bytes = 0;
-  return answer_offer(comm, rank, false, &bytes);
-}
-
 static void get(const char **from, void *data, size_t bytes) {
   memcpy(data, *from, bytes);
   *from += bytes;
@@ -208,7 +171,7 @@ static pp_status unpack_end(pp_sink *sink, const item_head *head, const char **f
   return status;
 }
 
-static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *complete) {
+pp_status pp_sink_deliver(pp_sink *sink, const char *parcel, size_t bytes, bool *complete) {
   *complete = false;
   for (const char *from = parcel; from < parcel + bytes;) {
     item_head head;
@@ -233,18 +196,4 @@ static pp_status unpack(pp_sink *sink, const char *parcel, size_t bytes, bool *c
     }
   }
   return NULL;
-}
-
-pp_status pp_sink_receive(pp_sink *sink, pp_comm *comm, int rank, bool *complete) {
-  size_t bytes = 0;
-  PP_TRY(answer_offer(comm, rank, true, &bytes));
-  char *parcel = NULL;
-  PP_TRY(pp_alloc(bytes, 1, "the rows of a run", &parcel));
-  pp_status status = NULL;
-  for (size_t done = 0; status == NULL && done < bytes; done += PIECE_BYTES)
-    status = pp_comm_recv(comm, rank, PARCEL_TAG, parcel + done, piece_size(done, bytes));
-  if (status == NULL)
-    status = unpack(sink, parcel, bytes, complete);
-  free(parcel);
-  return status;
 }

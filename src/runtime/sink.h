@@ -1,8 +1,7 @@
-/* Where a run's rows go: into the results file on rank 0, or into a parcel that another rank sends there. */
+/* Where a run's rows go: into the results file on rank 0, or into a parcel that goes there later. */
 #ifndef PP_RUNTIME_SINK_H
 #define PP_RUNTIME_SINK_H
 
-#include "comm/comm.h"
 #include "pipar/results.h"
 
 /* What a round looked like, for whoever watches. */
@@ -33,12 +32,7 @@ PP_MUST_CHECK pp_status pp_sink_end(pp_sink *sink, const pp_run_summary *summary
                                     int64_t device_count, const pp_server_row *server, int64_t slot_count,
                                     const pp_model *model, const float *params, const float *stats);
 
-/* Offers a parcel to rank 0, an incomplete run's too, and sends it if *wanted. */
-PP_MUST_CHECK pp_status pp_sink_send(const pp_sink *sink, pp_comm *comm, bool *wanted);
-/* On rank 0: receives the parcel of a run from `rank` and puts its rows into the sink's file. *complete: its end was
- * among them. */
-PP_MUST_CHECK pp_status pp_sink_receive(pp_sink *sink, pp_comm *comm, int rank, bool *complete);
-/* On rank 0: turns down the parcel that `rank` offers or will offer. */
-PP_MUST_CHECK pp_status pp_sink_refuse(pp_comm *comm, int rank);
+/* Puts the rows of a parcel, an incomplete run's too, into the sink's file. *complete: the run's end was among them. */
+PP_MUST_CHECK pp_status pp_sink_deliver(pp_sink *sink, const char *parcel, size_t bytes, bool *complete);
 
 #endif

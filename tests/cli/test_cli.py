@@ -464,6 +464,28 @@ class Ranks(CliTest):
         self.succeeds("run", "timed.yaml", "-o", "three.h5", ranks=3)
         self.succeeds("diff", "alone.h5", "three.h5")
 
+    def test_a_sweep_of_long_and_short_runs_is_the_same_on_any_number_of_ranks(self):
+        self.write("mixed.yaml", TIMED.replace("method: pipar\n", "") +
+                   "sweep: {method: [1f1b, fl, sfl, pipar], training.epochs: [40, 1, 9]}\n")
+        self.succeeds("run", "mixed.yaml", "-o", "alone.h5")
+        for ranks in (2, 3, 5, 14):  # 14: more than runs
+            with self.subTest(ranks=ranks):
+                done = self.succeeds("run", "mixed.yaml", "-o", f"{ranks}.h5", ranks=ranks)
+                told = re.findall(r"run (\d+) of 12", done.stderr)
+                self.assertEqual(told, sorted(told, key=int))
+                self.assertEqual(len(set(told)), 12)
+                self.succeeds("diff", "alone.h5", f"{ranks}.h5")
+        self.succeeds("run", "mixed.yaml", "--run", "7", "-o", "one.h5", ranks=3)
+        self.assertEqual(json.loads(self.succeeds("report", "--json", "one.h5").stdout)["runs"][0]["run"], 7)
+
+    def test_a_run_that_fails_on_another_rank_ends_all(self):
+        # 292 years do not suffice: found out when the run is worked out.
+        self.write("late.yaml", TIMED + "training: {epochs: 2000}\nsweep: {devices.0.network.up_mbps: [1, 2, 3, 4, 0.000001, 5]}\n")
+        done = self.pipar("run", "late.yaml", "-o", "out.h5", ranks=3)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("292 years", done.stderr)
+        self.assertFalse(self.exists("out.h5"))
+
 
 class Results(CliTest):
     def setUp(self):
