@@ -14,54 +14,6 @@
 #include "app/plot_files.h"
 #include "app/report.h"
 
-void pp_plot_quote(FILE *script, const char *text) {
-  /* In single quotes gnuplot substitutes nothing; a quote is written twice. */
-  fputc('\'', script);
-  for (; *text != '\0'; text++) {
-    if (*text == '\'')
-      fputc('\'', script);
-    fputc((unsigned char)*text < 0x20 ? ' ' : *text, script);
-  }
-  fputc('\'', script);
-}
-
-static void append(char *out, size_t room, const char *text) {
-  size_t used = strlen(out);
-  snprintf(out + used, room - used, "%s%s", used == 0 ? "" : ", ", text);
-}
-
-void pp_plot_facts(const pp_plot *plot, size_t room, char *out) {
-  const pp_report *report = plot->report;
-  static const char *const keys[] = {"model", "dataset.name", "devices.0.network.name"};
-  out[0] = '\0';
-  for (size_t key = 0; key < sizeof keys / sizeof keys[0]; key++) {
-    const char *text = pp_report_setting_text(&report->runs[0], keys[key]);
-    bool same = text[0] != '\0';
-    for (int run = 1; run < report->run_count && same; run++)
-      same = strcmp(pp_report_setting_text(&report->runs[run], keys[key]), text) == 0;
-    if (same)
-      append(out, room, text);
-  }
-  int64_t devices = report->runs[0].info.device_count;
-  for (int run = 1; run < report->run_count; run++)
-    if (report->runs[run].info.device_count != devices)
-      devices = 0;
-  char text[48];
-  snprintf(text, sizeof text, "%lld device%s", (long long)devices, devices == 1 ? "" : "s");
-  if (devices > 0)
-    append(out, room, text);
-}
-
-void pp_plot_title(FILE *script, const pp_plot *plot, const char *text) {
-  char facts[256];
-  pp_plot_facts(plot, sizeof facts, facts);
-  pp_plot_quote(script, text);
-  if (facts[0] != '\0') {
-    fputs(".\"\\n\".", script);
-    pp_plot_quote(script, facts);
-  }
-}
-
 pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int height, pp_plot_drawing draw,
                                void *context) {
   FILE *script = NULL;
@@ -69,44 +21,14 @@ pp_status pp_plot_write_script(pp_plot *plot, const char *name, int width, int h
   PP_TRY(pp_plot_open_file(plot, name, "gnuplot", &script));
   char csv[PP_PLOT_NAME + 8];
   snprintf(csv, sizeof csv, "%s.csv", name);
-  static const char *const font = "DejaVu Sans";
   for (int png = 0; png < 2; png++) {
-    if (png)
-      fprintf(script, "set terminal pngcairo noenhanced size %d,%d font '%s,12' fontscale 1.6 linewidth 1.6\n",
-              width * 8 / 5, height * 8 / 5, font);
-    else
-      fprintf(script, "set terminal svg noenhanced size %d,%d font '%s,12' linewidth 1 background 'white'\n", width,
-              height, font);
-    fprintf(script, "set output '%s.%s'\n", name, png ? "png" : "svg");
-    fputs("set datafile separator ','\nset encoding utf8\nset border 3 linecolor '#444444'\n"
-          "set format '%g'\nset tics nomirror out scale 0.6 textcolor 'black'\nset grid ytics linecolor '#DDDDDD' "
-          "linetype 1\n",
-          script);
+    pp_plot_terminal(script, name, png, width, height);
     draw(script, csv, context);
     fputs("unset output\nreset\n", script);
   }
   PP_TRY(pp_plot_close_file(plot, name, "gnuplot", script));
   snprintf(plot->figures[plot->figure_count++], PP_PLOT_NAME, "%s", name);
   return NULL;
-}
-
-void pp_plot_line_style(FILE *script, int line) {
-  static const char *const colours[] = {PP_COLOUR_BLUE,   PP_COLOUR_VERMILLION, PP_COLOUR_GREEN, PP_COLOUR_PURPLE,
-                                        PP_COLOUR_ORANGE, PP_COLOUR_SKY,        PP_COLOUR_BLACK};
-  static const int points[] = {7, 5, 9, 4, 6, 8, 12};
-  enum { styles = sizeof colours / sizeof colours[0] };
-  fprintf(script, "linecolor '%s' linewidth 1.8 dashtype %d pointtype %d pointsize 0.8", colours[line % styles],
-          line % 4 + 1, points[line % styles]);
-}
-
-void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
-                        char *out) {
-  size_t used = (size_t)snprintf(out, room, "%s", run->info.method);
-  for (int key = 0; key < report->varying_count && used < room; key++) {
-    const char *text = pp_report_setting_text(run, report->varying[key]);
-    if (!skips(report->varying[key]) && text[0] != '\0')
-      used += (size_t)snprintf(out + used, room - used, ", %.24s", text);
-  }
 }
 
 /* In the child: gnuplot alone, without the user's settings, what it says going to `log`. It ends when we do. */

@@ -7,7 +7,8 @@
 #include "app/report.h"
 #include "base/mem.h"
 
-enum { MOST_CELLS_TOGETHER = 6 };
+enum { MOST_CELLS_TOGETHER = 6, MOST_BARS_TOGETHER = 16 };
+enum { LETTERS_A_LINE = 15 /* under a cell */, LETTERS_TURNED = 10 };
 
 static const pp_report_run *run_of(const pp_report *report, int group) {
   return &report->runs[report->groups[group].runs[0]];
@@ -85,7 +86,7 @@ static void find_cells(const pp_report *report, pp_plot_bars *out) {
 /* The network has panels of its own where it varies: times of large and small ones have no scale in common. */
 static void find_panels(const pp_report *report, pp_plot_bars *out) {
   out->panel_count = out->count > 0;
-  if (out->cell_count <= MOST_CELLS_TOGETHER || report->varying_count < 2)
+  if ((out->cell_count <= MOST_CELLS_TOGETHER && out->count <= MOST_BARS_TOGETHER) || report->varying_count < 2)
     return;
   out->panel_key = report->varying[is_compared(report->varying[0])];
   for (int key = 0; key < report->varying_count; key++)
@@ -133,11 +134,13 @@ void pp_plot_panel_name(const pp_report *report, const pp_plot_bars *bars, int p
   out[0] = '\0';
   for (int bar = 0; bar < bars->count && bars->panel_key != NULL; bar++)
     if (bars->bars[bar].panel == panel) {
-      const char *value = pp_report_setting_text(run_of(report, bars->bars[bar].group), bars->panel_key);
-      char label[48];
-      pp_report_label(bars->panel_key, sizeof label, label);
-      bool speaks = strcmp(bars->panel_key, "model") == 0;
-      snprintf(out, room, speaks ? "%.0s%.60s" : "%s %.60s", label, value);
+      char label[96];
+      pp_plot_setting_label(run_of(report, bars->bars[bar].group), bars->panel_key, sizeof label, label);
+      int of_group = strncmp(bars->panel_key, "devices.", 8) == 0 ? atoi(bars->panel_key + 8) : 0;
+      if (of_group > 0)
+        snprintf(out, room, "group %d = %s", of_group, label);
+      else
+        snprintf(out, room, "%s", label);
       return;
     }
 }
@@ -161,45 +164,65 @@ double pp_plot_bars_width(const pp_plot_bars *bars) {
   return widest;
 }
 
-static size_t longest_label(const pp_plot_bars *bars) {
+/* Where a label that stands on its side is broken: after a space or hyphen, so that both parts are short. 0: nowhere.
+ */
+static size_t break_of(const char *label) {
+  size_t length = strlen(label), best = 0;
+  for (size_t at = 1; at < length && length > LETTERS_TURNED; at++) {
+    size_t longer = at > length - at ? at : length - at, before = best > length - best ? best : length - best;
+    if ((label[at - 1] == '-' || label[at - 1] == ' ') && (best == 0 || longer < before))
+      best = at;
+  }
+  return best;
+}
+
+static size_t longest_label(const pp_plot_bars *bars, bool turned) {
   size_t longest = 0;
-  for (int bar = 0; bar < bars->count; bar++)
-    longest = strlen(bars->bars[bar].label) > longest ? strlen(bars->bars[bar].label) : longest;
+  for (int bar = 0; bar < bars->count; bar++) {
+    size_t length = strlen(bars->bars[bar].label), at = turned ? break_of(bars->bars[bar].label) : 0;
+    length = at == 0 ? length : at > length - at ? at : length - at;
+    longest = length > longest ? length : longest;
+  }
   return longest;
 }
 
-static bool is_crowded(const pp_plot_bars *bars) { return pp_plot_bars_width(bars) > 4 && longest_label(bars) > 3; }
+/* Labels stand upright where they fit under their bars. */
+static bool is_turned(const pp_plot_bars *bars) {
+  static const double letter_pixels = 6.4;
+  return letter_pixels * (double)longest_label(bars, false) > bars->bar_pixels;
+}
 
-/* Lines that the methods under their bars take: upright or, where there are many, turned. */
+/* Lines that the methods under their bars take. */
 static double method_lines(const pp_plot_bars *bars) {
-  return is_crowded(bars) ? 0.9 + 0.37 * (double)longest_label(bars) : 1.1;
+  return is_turned(bars) ? 0.9 + 0.37 * (double)longest_label(bars, true) : 1.1;
 }
 
-/* Whether a number with its key before it is too long for a line. */
-static bool is_long(const pp_report *report, const char *key) {
-  enum { most_letters = 17 };
-  char label[48];
-  pp_report_label(key, sizeof label, label);
-  for (int run = 0; run < report->run_count; run++) {
-    const char *text = pp_report_setting_text(&report->runs[run], key);
-    char *end = NULL;
-    (void)strtod(text, &end);
-    if (text[0] != '\0' && *end == '\0' && strlen(label) + 1 + strlen(text) > most_letters)
-      return true;
+/* Breaks text into lines, in place; returns their number. */
+static int break_lines(char *text) {
+  int lines = text[0] != '\0';
+  char *line = text, *space = NULL;
+  for (char *at = text; *at != '\0'; at++) {
+    space = *at == ' ' ? at : space;
+    if (at - line >= LETTERS_A_LINE && space != NULL) {
+      *space = '\n';
+      line = space + 1;
+      space = NULL;
+      lines++;
+    }
   }
-  return false;
+  return lines;
 }
 
-/* Such a key takes a line a word, and one for the number. */
+/* Most lines that a run's setting takes. */
 static int lines_of(const pp_report *report, const char *key) {
-  int lines = 1;
-  if (!is_long(report, key))
-    return lines;
-  char label[48];
-  pp_report_label(key, sizeof label, label);
-  for (const char *letter = label; *letter != '\0'; letter++)
-    lines += *letter == '_';
-  return lines + 1;
+  int most = 0;
+  for (int run = 0; run < report->run_count; run++) {
+    char text[96];
+    pp_plot_setting_label(&report->runs[run], key, sizeof text, text);
+    int lines = break_lines(text);
+    most = lines > most ? lines : most;
+  }
+  return most;
 }
 
 /* Lines that label the cells of a panel. */
@@ -215,58 +238,53 @@ double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bar
   return method_lines(bars) + cell_lines(report, bars);
 }
 
-double pp_plot_tic_step(double highest) {
-  enum { most = 6 };
-  static const double steps[] = {1, 2, 5, 10};
-  if (!(highest > 0) || !isfinite(highest))
-    return 1;
-  double base = pow(10, floor(log10(highest / most)));
-  for (size_t step = 0; step < sizeof steps / sizeof steps[0]; step++)
-    if (highest <= most * steps[step] * base)
-      return steps[step] * base;
-  return 10 * base;
-}
-
-/* What the bar's cell has that others have not, values of settings one a line as a gnuplot expression. */
-static void print_cell_label(FILE *script, const pp_report *report, const pp_plot_bars *bars, const pp_plot_bar *bar) {
-  const pp_report_run *run = run_of(report, bar->group);
-  bool first = true;
-  for (int key = 0; key < report->varying_count; key++) {
-    if (report->varying[key] == bars->panel_key || is_compared(report->varying[key]))
-      continue;
-    const char *text = pp_report_setting_text(run, report->varying[key]);
-    char label[48], line[112];
-    /* Names speak for themselves; a number needs to be said what it is of. */
-    char *end = NULL;
-    (void)strtod(text, &end);
-    bool number = text[0] != '\0' && *end == '\0';
-    pp_report_label(report->varying[key], sizeof label, label);
-    fputs(first ? "" : ".\"\\n\".", script);
-    if (number && is_long(report, report->varying[key])) {
-      for (char *rest = label, *word; (word = strtok_r(rest, "_", &rest)) != NULL;) {
-        pp_plot_quote(script, word);
-        fputs(".\"\\n\".", script);
-      }
-      pp_plot_quote(script, text);
-      first = false;
-      continue;
-    }
-    snprintf(line, sizeof line, number ? "%s %.60s" : "%.0s%.60s", label, text);
+/* Lines of text as a gnuplot expression. */
+static void print_lines(FILE *script, char *text) {
+  const char *between = "";
+  for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest)) != NULL; between = ".\"\\n\".") {
+    fputs(between, script);
     pp_plot_quote(script, line);
-    first = false;
   }
 }
 
+/* What the bar's cell has that others have not. */
+static void print_cell_label(FILE *script, const pp_report *report, const pp_plot_bars *bars, const pp_plot_bar *bar) {
+  const char *between = "";
+  for (int key = 0; key < report->varying_count; key++) {
+    char text[96];
+    if (report->varying[key] == bars->panel_key || is_compared(report->varying[key]))
+      continue;
+    pp_plot_setting_label(run_of(report, bar->group), report->varying[key], sizeof text, text);
+    if (break_lines(text) == 0)
+      continue;
+    fputs(between, script);
+    print_lines(script, text);
+    between = ".\"\\n\".";
+  }
+  if (between[0] == '\0')
+    fputs("''", script);
+}
+
+static void print_bar_label(FILE *script, const pp_plot_bar *bar, bool turned) {
+  char label[PP_PLOT_NAME + 2];
+  size_t at = turned ? break_of(bar->label) : 0;
+  if (at == 0)
+    snprintf(label, sizeof label, "%s", bar->label);
+  else
+    snprintf(label, sizeof label, "%.*s\n%s", (int)at, bar->label, bar->label + at);
+  print_lines(script, label);
+}
+
 void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars *bars, int panel) {
-  bool crowded = is_crowded(bars);
+  bool turned = is_turned(bars);
   int start = 0, stop = 0;
   panel_range(bars, panel, &start, &stop);
   double from = bars->bars[start].x;
-  fprintf(script, "set xrange [%.4g:%.4g]\nset xtics scale 0 %s(", from - 0.7, from + pp_plot_bars_width(bars) - 0.3,
-          crowded ? "rotate by 90 right font ',10' " : "");
+  fprintf(script, "set xrange [%.4g:%.4g]\nset xtics scale 0 %s font ',%d' (", from - 0.7,
+          from + pp_plot_bars_width(bars) - 0.3, turned ? "rotate by 90 right" : "norotate", PP_FONT_AXIS);
   for (int bar = start; bar < stop; bar++) {
     fputs(bar == start ? "" : ", ", script);
-    pp_plot_quote(script, bars->bars[bar].label);
+    print_bar_label(script, &bars->bars[bar], turned);
     fprintf(script, " %.4g", bars->bars[bar].x);
   }
   fputs(")\nunset label\n", script);
@@ -276,14 +294,12 @@ void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars
       end++;
     fputs("set label ", script);
     print_cell_label(script, report, bars, &bars->bars[first]);
-    fprintf(script, " at %.4g, graph 0 center offset 0,%.3g font ',10'\n",
-            (bars->bars[first].x + bars->bars[end - 1].x) / 2, -method_lines(bars) - 0.7);
+    fprintf(script, " at %.4g, graph 0 center offset 0,%.3g font ',%d'\n",
+            (bars->bars[first].x + bars->bars[end - 1].x) / 2, -method_lines(bars) - 0.9, PP_FONT_AXIS);
     first = end;
   }
-  fprintf(script, "set bmargin %.3g\n", 0.6 + pp_plot_bars_label_lines(report, bars));
-  fputs("round3(v) = v >= 99.95 ? sprintf('%.0f', v) : v >= 9.995 ? sprintf('%.1f', v) : v >= 0.01 || v == 0 ? "
-        "sprintf('%.2f', v) : sprintf('%.0e', v)\n",
-        script);
+  fprintf(script, "set bmargin %.3g\n", 0.8 + pp_plot_bars_label_lines(report, bars));
+  pp_plot_define_round3(script);
 }
 
 void pp_plot_bars_csv_head(FILE *csv, const pp_report *report, const char *heads) {

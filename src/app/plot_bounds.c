@@ -7,7 +7,7 @@
 #include "app/plot_figures.h"
 #include "app/report.h"
 
-enum { MOST_BARS = 40, BAR_PIXELS = 68, NARROWEST = 620 };
+enum { MOST_BARS = 40, BAR_PIXELS = 66, NARROWEST = 620, HEIGHT = 400 };
 
 typedef struct bounds_chart {
   const pp_plot *plot;
@@ -35,25 +35,36 @@ static pp_status write_csv(FILE *csv, const bounds_chart *chart, bool *any) {
   return NULL;
 }
 
+static int chart_width(const bounds_chart *chart) {
+  int width = 310 + (int)(pp_plot_bars_width(chart->bars) * BAR_PIXELS);
+  return width < NARROWEST ? NARROWEST : width;
+}
+
+/* A bound is a line across its bar. */
+static void draw_bound(FILE *script, const char *csv, int column, double half_width, const char *style,
+                       const char *title) {
+  fprintf(script, "  '%s' skip 1 using ($1-%.2f):%d:(%.2f):(0) with vectors nohead %s title '%s', \\\n", csv,
+          half_width, column, 2 * half_width, style, title);
+}
+
 static void draw_bounds(FILE *script, const char *csv, void *context) {
   const bounds_chart *chart = context;
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot, "Time, and how far above the lower bound of the same stages");
-  fputs(" font ',13'\n", script);
+  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart),
+                "Time, and how far above the lower bound of the same stages");
   pp_plot_bars_axis(script, chart->plot->report, chart->bars, 0);
+  fputs("set ylabel 'emulated time [s]'\nset yrange [0:*]\nset offsets 0, 0, graph 0.12, 0\nset lmargin 9\n", script);
+  pp_plot_key_beside(script);
+  fprintf(script, "plot '%s' skip 1 using 1:5:($1-0.36):($1+0.36):(0):5 with ", csv);
+  pp_plot_box_style(script, "solid 1", PP_COLOUR_SKY);
+  fputs(" title 'time', \\\n", script);
+  draw_bound(script, csv, 7, 0.46, "linecolor '" PP_COLOUR_BLACK "' linewidth 1.6", "bound: critical path");
+  draw_bound(script, csv, 6, 0.36, "linecolor '" PP_COLOUR_VERMILLION "' linewidth 3 dashtype (3,2)",
+             "bound: busiest resource");
   fprintf(script,
-          "set ylabel 'emulated time [s]'\nset yrange [0:*]\nset offsets 0, 0, graph 0.12, 0\nset lmargin 9\nset key "
-          "outside right center vertical Left reverse samplen 2 width 1\n"
-          "plot '%s' skip 1 using 1:5:($1-0.36):($1+0.36):(0):5 with boxxyerror fillstyle solid 1 border linecolor "
-          "'#333333' fillcolor '%s' linewidth 0.7 title 'time', \\\n",
-          csv, PP_COLOUR_SKY);
-  fprintf(
-      script,
-      "  '%s' skip 1 using ($1-0.42):6:(0.84):(0) with vectors nohead linecolor '%s' linewidth 2.5 dashtype 2 title "
-      "'busiest resource', \\\n  '%s' skip 1 using ($1-0.42):7:(0.84):(0) with vectors nohead linecolor '%s' "
-      "linewidth 2.5 title 'critical path', \\\n  '%s' skip 1 using "
-      "1:5:(valid(9)?sprintf('+%%.1f %%%%',100*$9):'') with labels offset 0,0.7 font ',10' notitle\n",
-      csv, PP_COLOUR_VERMILLION, csv, PP_COLOUR_BLACK, csv);
+          "  '%s' skip 1 using 1:5:(valid(9)?sprintf('+%%.1f %%%%',100*$9):'') with labels offset 0,0.7 font ',%d' "
+          "notitle\n",
+          csv, PP_FONT_NUMBER);
 }
 
 pp_status pp_plot_bounds(pp_plot *plot) {
@@ -62,6 +73,7 @@ pp_status pp_plot_bounds(pp_plot *plot) {
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
   bounds_chart chart = {.plot = plot, .bars = &bars};
+  bars.bar_pixels = BAR_PIXELS;
   pp_status status = NULL;
   /* Worth a figure where schedules are compared. */
   for (int run = 0; run < plot->report->run_count; run++)
@@ -73,10 +85,8 @@ pp_status pp_plot_bounds(pp_plot *plot) {
   PP_TRY_GOTO(status, pp_plot_open_csv(plot, "bounds", &csv), done);
   status = write_csv(csv, &chart, &any);
   status = pp_status_first(status, pp_plot_close_csv(plot, "bounds", csv));
-  if (status == NULL && any) {
-    int width = 330 + (int)(pp_plot_bars_width(&bars) * BAR_PIXELS);
-    status = pp_plot_write_script(plot, "bounds", width < NARROWEST ? NARROWEST : width, 440, draw_bounds, &chart);
-  }
+  if (status == NULL && any)
+    status = pp_plot_write_script(plot, "bounds", chart_width(&chart), HEIGHT, draw_bounds, &chart);
 done:
   free(bars.bars);
   return status;

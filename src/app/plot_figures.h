@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/plot_style.h"
 #include "app/report_runs.h"
 
 enum { PP_PLOT_NAME = 64, PP_PLOT_MOST = 16 };
@@ -36,30 +37,6 @@ PP_MUST_CHECK pp_status pp_plot_write_script(pp_plot *plot, const char *name, in
 PP_MUST_CHECK pp_status pp_plot_open_csv(const pp_plot *plot, const char *name, FILE **out);
 PP_MUST_CHECK pp_status pp_plot_close_csv(const pp_plot *plot, const char *name, FILE *stream);
 
-/* Text as gnuplot reads it literally. */
-void pp_plot_quote(FILE *script, const char *text);
-/* A title of two lines: what is shown, and what all runs have in common. */
-void pp_plot_title(FILE *script, const pp_plot *plot, const char *text);
-/* What runs have in common: "vgg5, fashion-mnist, 4 devices". */
-void pp_plot_facts(const pp_plot *plot, size_t room, char *out);
-
-/* The palette of Okabe and Ito, told apart by colour-blind readers too. */
-#define PP_COLOUR_BLACK      "#000000"
-#define PP_COLOUR_ORANGE     "#E69F00"
-#define PP_COLOUR_SKY        "#56B4E9"
-#define PP_COLOUR_GREEN      "#009E73"
-#define PP_COLOUR_YELLOW     "#F0E442"
-#define PP_COLOUR_BLUE       "#0072B2"
-#define PP_COLOUR_VERMILLION "#D55E00"
-#define PP_COLOUR_PURPLE     "#CC79A7"
-#define PP_COLOUR_GREY       "#999999"
-
-/* Colour, dash and point of the line with this number, as gnuplot's `with` takes them; told apart in grey too. */
-void pp_plot_line_style(FILE *script, int line);
-/* The run's method and what else tells its line from others: settings that vary, but those that `skips`. */
-void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
-                        char *out);
-
 /* A place for a group of runs (equal but for the seed) in a bar chart. */
 typedef struct pp_plot_bar {
   int group;
@@ -75,6 +52,7 @@ typedef struct pp_plot_bars {
   int cell_count;
   const char *panel_key; /* NULL: there is one panel */
   int panel_count;
+  int bar_pixels; /* from a bar to the next, set by who draws them: labels that are wider are turned */
 } pp_plot_bars;
 
 /* The complete groups of the report; many cells are spread over panels. None where a figure of lines or a map shows the
@@ -89,8 +67,6 @@ void pp_plot_panel_name(const pp_report *report, const pp_plot_bars *bars, int p
 double pp_plot_bars_width(const pp_plot_bars *bars);
 /* Lines that the labels under an axis take. */
 double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bars);
-/* A round step between marks of an axis from 0 to `highest` that gives three to six of them. */
-double pp_plot_tic_step(double highest);
 /* What all figures of bars have in common: the columns x, method, file, run, then `heads`, then the varying settings.
  */
 void pp_plot_bars_csv_head(FILE *csv, const pp_report *report, const char *heads);

@@ -7,7 +7,7 @@
 #include "app/report.h"
 #include "base/mem.h"
 
-enum { BLOCK_ROWS = 8192, MOST_DEVICES = 4, MOST_SLOTS = 4, MOST_BOXES = 20000, MOST_CHARTS = 8 };
+enum { BLOCK_ROWS = 8192, MOST_DEVICES = 4, MOST_SLOTS = 4, MOST_BOXES = 20000, MOST_CHARTS = 8, WIDTH = 960 };
 
 typedef struct kind {
   const char *name, *title, *colour, *text_colour;
@@ -57,10 +57,11 @@ typedef struct gantt {
   const pp_plot *plot;
   const pp_report_run *run;
   int device_count, slot_count; /* shown */
+  int in_window; /* devices whose iteration is the window: the shown ones, but in turns the first alone */
   int64_t iteration;
-  int updates;              /* of shown devices in that iteration: their last stages */
+  int updates;              /* of those devices in that iteration: their last stages */
   int64_t start_ns, end_ns; /* the window */
-  bool used[KINDS];
+  bool used[KINDS], has_micro_batches;
   int64_t box_count;
   pp_stage_record *boxes; /* (MOST_BOXES) */
 } gantt;
@@ -112,9 +113,9 @@ static bool find_iteration(gantt *chart, const pp_stage_record *row) {
 }
 
 static bool find_window(gantt *chart, const pp_stage_record *row) {
-  if (row->round > 0 || chart->updates == chart->device_count)
+  if (row->round > 0 || chart->updates == chart->in_window)
     return false;
-  if (row->iteration == chart->iteration && row->device < chart->device_count) {
+  if (row->iteration == chart->iteration && row->device < chart->in_window) {
     if (row->start_ns < chart->start_ns)
       chart->start_ns = row->start_ns;
     if (row->end_ns > chart->end_ns)
@@ -130,7 +131,7 @@ static bool find_round_end(gantt *chart, const pp_stage_record *row) {
     return false;
   if (row->iteration > chart->iteration)
     return false;
-  bool of_round = row->iteration < 0 && row->device < chart->device_count;
+  bool of_round = row->iteration < 0 && row->device < chart->in_window;
   bool fits = row->end_ns - chart->start_ns < 2 * (chart->end_ns - chart->start_ns);
   if (of_round && row->end_ns > chart->end_ns && fits)
     chart->end_ns = row->end_ns;
@@ -144,6 +145,7 @@ static bool take_box(gantt *chart, const pp_stage_record *row) {
     return true;
   chart->boxes[chart->box_count++] = *row;
   chart->used[kind_of(row->stage)] = true;
+  chart->has_micro_batches = chart->has_micro_batches || row->micro_batch > 0;
   return true;
 }
 
@@ -151,6 +153,39 @@ static double scale_of(const gantt *chart, const char **unit) {
   double seconds = (double)(chart->end_ns - chart->start_ns) * 1e-9;
   *unit = seconds >= 1 ? "s" : seconds >= 1e-3 ? "ms" : "µs";
   return seconds >= 1 ? 1e-9 : seconds >= 1e-3 ? 1e-6 : 1e-3;
+}
+
+/* Wide boxes carry the number of their micro-batch, where there are several, on the server after whose it is. */
+static void label_box(const gantt *chart, const pp_stage_record *row, size_t room, char *out) {
+  static const double least_share = 0.015, least_share_of_two = 0.035;
+  bool several = chart->has_micro_batches, named = row->slot >= 0 && chart->run->info.device_count > 1;
+  double from = fmax((double)row->start_ns, (double)chart->start_ns),
+         to = fmin((double)row->end_ns, (double)chart->end_ns);
+  double share = (to - from) / (double)(chart->end_ns - chart->start_ns);
+  snprintf(out, room, "-"); /* gnuplot takes an empty field for a missing one */
+  if (row->micro_batch < 0 || share <= (several && named ? least_share_of_two : least_share))
+    return;
+  if (several && named)
+    snprintf(out, room, "%d·%d", row->device, row->micro_batch);
+  else if (several || named)
+    snprintf(out, room, "%d", named ? row->device : row->micro_batch);
+}
+
+/* What the numbers are, as far as there are any. */
+static const char *explain_labels(const gantt *chart) {
+  bool on_device = false, on_server = false;
+  for (int64_t box = 0; box < chart->box_count; box++) {
+    char label[32];
+    label_box(chart, &chart->boxes[box], sizeof label, label);
+    bool named = chart->boxes[box].slot >= 0 && chart->run->info.device_count > 1;
+    on_device = on_device || (label[0] != '-' && !named);
+    on_server = on_server || (label[0] != '-' && named);
+  }
+  if (!chart->has_micro_batches)
+    return on_server ? "Numbers on the server are devices." : "";
+  return on_server   ? "Numbers are micro-batches, on the server after their device (2·0: micro-batch 0 of device 2)."
+         : on_device ? "Numbers are micro-batches."
+                     : "";
 }
 
 static void write_boxes(FILE *csv, const gantt *chart) {
@@ -163,21 +198,10 @@ static void write_boxes(FILE *csv, const gantt *chart) {
           unit[0] == 's'   ? "s"
           : unit[0] == 'm' ? "ms"
                            : "us");
-  double window = (double)(chart->end_ns - chart->start_ns);
   for (int64_t box = 0; box < chart->box_count; box++) {
     const pp_stage_record *row = &chart->boxes[box];
-    /* Wide boxes carry the number of their micro-batch, on the server also whose it is. */
-    char label[32] = "-"; /* gnuplot takes an empty field for a missing one */
-    bool on_server = row->slot >= 0;
-    double from = fmax((double)row->start_ns, (double)chart->start_ns),
-           to = fmin((double)row->end_ns, (double)chart->end_ns);
-    double share = (to - from) / window;
-    if (row->micro_batch >= 0 && on_server && chart->run->info.device_count > 1 && share > 0.035)
-      snprintf(label, sizeof label, "%d·%d", row->device, row->micro_batch);
-    else if (row->micro_batch >= 0 && !on_server && share > 0.015)
-      snprintf(label, sizeof label, "%d", row->micro_batch);
-    else if (row->micro_batch >= 0 && chart->run->info.device_count == 1 && share > 0.015)
-      snprintf(label, sizeof label, "%d", row->micro_batch);
+    char label[32];
+    label_box(chart, row, sizeof label, label);
     fprintf(csv, "%d,%.9g,%.9g,%s,%s,%d,%d,%d,%d,%lld,%s\n", lane_of(chart, row),
             (double)(row->start_ns - chart->start_ns) * scale, (double)(row->end_ns - chart->start_ns) * scale,
             kinds[kind_of(row->stage)].name, pp_stage_name((pp_stage)row->stage), row->device, row->slot,
@@ -191,35 +215,42 @@ static void draw_gantt(FILE *script, const char *csv, void *context) {
   double scale = scale_of(chart, &unit);
   int lanes = 3 * chart->device_count + chart->slot_count;
   char title[160];
-  snprintf(title, sizeof title, "%s: iteration %lld, from %.3f s on", chart->run->info.method,
-           (long long)chart->iteration, (double)chart->start_ns * 1e-9);
+  const char *method = chart->run->info.method;
+  snprintf(title, sizeof title, "%s: iteration %lld of round 0%s", method, (long long)chart->iteration,
+           strcmp(method, "fl") == 0   ? " (models travel after the last one)"
+           : strcmp(method, "sl") == 0 ? ", device 0's turn"
+                                       : "");
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot, title);
-  fprintf(script,
-          " font ',13'\nset xlabel 'emulated time since then [%s]'\nset format x '%%g'\nset xrange [0:%.9g]\nset "
-          "yrange [%d.5:-0.5]\n",
-          unit, (double)(chart->end_ns - chart->start_ns) * scale, lanes - 1);
-  fputs("set ytics scale 0 (", script);
+  pp_plot_title(script, chart->plot->report, chart->run, WIDTH, title);
+  fprintf(script, "set xlabel 'emulated time since %.3f s [%s]'", (double)chart->start_ns * 1e-9, unit);
+  if (explain_labels(chart)[0] != '\0')
+    fprintf(script, ".\"\\n\".'%s'", explain_labels(chart));
+  fprintf(script, " font ',%d'\nset xrange [0:%.9g]\nset yrange [%d.5:-0.5]\nset xtics font ',%d'\n", PP_FONT_AXIS,
+          (double)(chart->end_ns - chart->start_ns) * scale, lanes - 1, PP_FONT_AXIS);
+  fprintf(script, "set ytics scale 0 font ',%d' (", PP_FONT_AXIS);
   static const char *const parts[] = {"compute", "uplink", "downlink"};
   for (int device = 0; device < chart->device_count; device++)
     for (int part = 0; part < 3; part++)
       fprintf(script, "'%s%d %s' %d, ", "device ", device, parts[part], 3 * device + part);
   for (int slot = 0; slot < chart->slot_count; slot++)
     fprintf(script, "%s'server slot %d' %d", slot == 0 ? "" : ", ", slot, 3 * chart->device_count + slot);
-  fputs(")\nunset grid\nset grid xtics linecolor '#DDDDDD' linetype 1\nunset arrow\n", script);
+  fputs(")\nunset arrow\n", script);
+  pp_plot_grid(script, "noytics xtics");
   for (int device = 1; device <= chart->device_count; device++)
     fprintf(script,
-            "set arrow from graph 0, first %d.5 to graph 1, first %d.5 nohead linecolor '#999999' linewidth 0.8\n",
+            "set arrow from graph 0, first %d.5 to graph 1, first %d.5 nohead linecolor '" PP_COLOUR_GREY
+            "' linewidth 0.8\n",
             3 * device - 1, 3 * device - 1);
   /* A border would be all there is to see of a box that is a few pixels wide. */
   double narrow = 0.006 * (double)(chart->end_ns - chart->start_ns) * scale;
-  fputs("set key outside right center vertical maxcols 1 Left reverse samplen 1.2 spacing 1.25 width 1\nplot ", script);
+  pp_plot_key_beside(script);
+  fputs("set key samplen 1.2\nplot ", script);
   for (int index = 0; index < KINDS; index++)
     for (int wide = 0; wide < 2 && chart->used[index]; wide++) {
       fprintf(script,
               "'%s' skip 1 using (strcol(4) eq '%s' && ($3-$2 %s %.6g) ? $2 : NaN):1:2:3:($1-0.38):($1+0.38) with "
               "boxxyerror fillstyle solid 1 border linecolor '%s' fillcolor '%s' linewidth 0.5 ",
-              csv, kinds[index].name, wide ? ">" : "<=", narrow, wide ? "#333333" : kinds[index].colour,
+              csv, kinds[index].name, wide ? ">" : "<=", narrow, wide ? PP_COLOUR_EDGE : kinds[index].colour,
               kinds[index].colour);
       fprintf(script, wide ? "notitle, \\\n  " : "title '%s', \\\n  ", kinds[index].title);
     }
@@ -253,7 +284,8 @@ static pp_status write_chart(pp_plot *plot, gantt *chart, pp_stage_record *block
   PP_TRY(pp_plot_close_csv(plot, name, csv));
   int lanes = 3 * chart->device_count + chart->slot_count;
   int shown_lanes = lanes < KINDS ? KINDS : lanes; /* the key wants its height too */
-  return pp_plot_write_script(plot, name, 960, 150 + 27 * shown_lanes, draw_gantt, chart);
+  int height = pp_plot_title_pixels(plot->report, chart->run, WIDTH) + 84 + 27 * shown_lanes;
+  return pp_plot_write_script(plot, name, WIDTH, height, draw_gantt, chart);
 }
 
 static int least(int64_t a, int b) { return a < b ? (int)a : b; }
@@ -279,6 +311,7 @@ static pp_status plot_run(pp_plot *plot, const pp_report_run *run) {
   pp_status status = pp_alloc(MOST_BOXES, sizeof *chart.boxes, "stages", &chart.boxes);
   if (status == NULL && run->info.device_count == 0)
     status = scan_round(&chart, block, count_resources, &chart);
+  chart.in_window = strcmp(run->info.method, "sl") == 0 ? 1 : chart.device_count;
   if (status == NULL)
     status = write_chart(plot, &chart, block);
   free(chart.boxes);

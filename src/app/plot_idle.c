@@ -8,7 +8,7 @@
 #include "app/report.h"
 #include "base/mem.h"
 
-enum { BAR_PIXELS = 32, KEY_PIXELS = 215, NARROWEST = 860, PANEL_HEIGHT = 166, LINE_PIXELS = 17 };
+enum { BAR_PIXELS = 38, KEY_PIXELS = 210, NARROWEST = 760, PANEL_HEIGHT = 176, LINE_PIXELS = 17 };
 enum { FIRST_COLUMN = 5 /* of the server's values in the data; those of the devices follow */ };
 
 typedef struct segment {
@@ -127,11 +127,12 @@ static void draw_panel(FILE *script, const char *csv, const idle_chart *chart, i
   pp_plot_bars_axis(script, chart->plot->report, chart->bars, panel);
   fputs("set title ", script);
   pp_plot_quote(script, name);
+  double highest_s = chart->highest_s[panel][server];
   fprintf(script,
-          ".'%s%s' font ',11' offset 0,-0.5\nset ylabel 'idle time [s]' font ',10' offset 1,0\nset ytics font ',10' "
-          "%.6g\nset yrange [0:*]\nset offsets 0, 0, graph 0.14, 0\nunset key\n",
-          name[0] == '\0' ? "" : ": ", server ? "server (mean over its slots)" : "devices (mean)",
-          pp_plot_tic_step(chart->highest_s[panel][server]));
+          ".'%s%s' font ',%d' offset 0,-0.6\nset ylabel 'idle time [s]' font ',%d' offset 0.5,0\nset ytics font ',%d' "
+          "%.6g\nset yrange [0:%.6g]\nunset key\n",
+          name[0] == '\0' ? "" : ": ", server ? "server (mean over its slots)" : "devices (mean)", PP_FONT_PANEL,
+          PP_FONT_AXIS, PP_FONT_AXIS, pp_plot_tic_step(highest_s), highest_s > 0 ? 1.17 * highest_s : 1);
   fputs("plot ", script);
   for (int index = 0; index < chart->count; index++) {
     if (!chart->shown[index])
@@ -142,24 +143,27 @@ static void draw_panel(FILE *script, const char *csv, const idle_chart *chart, i
     print_sum(script, first, index);
     fputc(':', script);
     print_sum(script, first, index + 1);
-    fprintf(script, " with boxxyerror fillstyle %s border linecolor '#333333' fillcolor '%s' linewidth 0.7, \\\n  ",
-            chart->segments[index].fill, chart->segments[index].colour);
+    fputs(" with ", script);
+    pp_plot_box_style(script, chart->segments[index].fill, chart->segments[index].colour);
+    fputs(", \\\n  ", script);
   }
   fprintf(script, "'%s' skip 1 using 1:%d:(round3($%d)) with labels offset 0,0.6 font ',%d' notitle\n", csv, total,
-          total, chart->bars->panel_count > 1 ? 8 : 9);
+          total, PP_FONT_NUMBER);
 }
 
 /* A plot of nothing but the key. */
 static void draw_key(FILE *script, const idle_chart *chart) {
-  fputs("unset title\nunset label\nunset xtics\nunset ytics\nunset ylabel\nunset border\nunset grid\nset xrange "
-        "[0:1]\nset yrange [0:1]\nset lmargin 0\nset rmargin 0\nset key center center vertical maxcols 1 Left reverse "
-        "invert samplen "
-        "1.2 spacing 1.25 width 1\nplot NaN notitle",
-        script);
+  fputs(
+      "unset title\nunset label\nunset xtics\nunset ytics\nunset ylabel\nunset border\nunset grid\nset xrange "
+      "[0:1]\nset yrange [0:1]\nset lmargin 0\nset rmargin 0\nset tmargin 3\nset key left top vertical maxcols 1 Left "
+      "reverse invert samplen 1.2 spacing 1.25 width 1 font '"
+      ",11'\nplot NaN notitle",
+      script);
   for (int index = 0; index < chart->count; index++)
     if (chart->shown[index])
       fprintf(script,
-              ", \\\n  keyentry with boxes fillstyle %s border linecolor '#333333' fillcolor '%s' linewidth 0.7 title "
+              ", \\\n  keyentry with boxes fillstyle %s border linecolor '" PP_COLOUR_EDGE
+              "' fillcolor '%s' linewidth 0.7 title "
               "'%s'",
               chart->segments[index].fill, chart->segments[index].colour, chart->segments[index].title);
   fputc('\n', script);
@@ -167,14 +171,20 @@ static void draw_key(FILE *script, const idle_chart *chart) {
 
 static int row_pixels(const idle_chart *chart) {
   return PANEL_HEIGHT + (int)(LINE_PIXELS * pp_plot_bars_label_lines(chart->plot->report, chart->bars)) +
-         (chart->bars->panel_count == 1 ? 140 : 0);
+         (chart->bars->panel_count == 1 ? 130 : 0);
 }
-
-static int chart_height(const idle_chart *chart) { return 76 + chart->bars->panel_count * row_pixels(chart); }
 
 static int chart_width(const idle_chart *chart) {
   int width = KEY_PIXELS + 150 + (int)(2 * pp_plot_bars_width(chart->bars) * BAR_PIXELS);
   return width < NARROWEST ? NARROWEST : width;
+}
+
+static int title_pixels(const idle_chart *chart) {
+  return pp_plot_title_pixels(chart->plot->report, NULL, chart_width(chart));
+}
+
+static int chart_height(const idle_chart *chart) {
+  return title_pixels(chart) + 6 + chart->bars->panel_count * row_pixels(chart);
 }
 
 /* Rows of panels, the server's to the left, the devices' to the right, the key beside them. */
@@ -182,18 +192,19 @@ static void draw_idle(FILE *script, const char *csv, void *context) {
   const idle_chart *chart = context;
   double height = chart_height(chart), width = chart_width(chart);
   fputs("set multiplot title ", script);
-  pp_plot_title(script, chart->plot, chart->title);
-  fputs(" font ',13'\nset lmargin 9\nset rmargin 0.5\nset tmargin 1.6\n", script);
+  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), chart->title);
+  fputs("set lmargin 9\nset rmargin 0.5\nset tmargin 1.6\n", script);
   double columns = chart->count > 1 ? 1 - KEY_PIXELS / width : 1;
   for (int panel = 0; panel < chart->bars->panel_count; panel++)
     for (int server = 1; server >= 0; server--) {
-      double bottom = height - 70 - (panel + 1) * row_pixels(chart);
+      double bottom = height - title_pixels(chart) - (panel + 1) * row_pixels(chart);
       fprintf(script, "set origin %.5f,%.5f\nset size %.5f,%.5f\n", server ? 0 : columns / 2, bottom / height,
               columns / 2, row_pixels(chart) / height);
       draw_panel(script, csv, chart, panel, server);
     }
   if (chart->count > 1) {
-    fprintf(script, "set origin %.5f,0\nset size %.5f,%.5f\n", columns, 1 - columns, (height - 70) / height);
+    fprintf(script, "set origin %.5f,0\nset size %.5f,%.5f\n", columns, 1 - columns,
+            (height - title_pixels(chart)) / height);
     draw_key(script, chart);
   }
   fputs("unset multiplot\n", script);
@@ -217,6 +228,7 @@ pp_status pp_plot_idle(pp_plot *plot) {
   pp_plot_bars bars;
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
+  bars.bar_pixels = BAR_PIXELS;
   idle_chart chart = {.plot = plot,
                       .bars = &bars,
                       .title = "Idle time by what it was spent waiting for",
@@ -241,6 +253,7 @@ pp_status pp_plot_idle_as_published(pp_plot *plot) {
   pp_plot_bars bars;
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
+  bars.bar_pixels = BAR_PIXELS;
   idle_chart chart = {.plot = plot,
                       .bars = &bars,
                       .title = "Idle time by the published code's definitions",

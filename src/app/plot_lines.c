@@ -7,12 +7,14 @@
 #include "app/report.h"
 #include "base/mem.h"
 
-enum { MOST_LINES = 14 };
+enum { MOST_LINES = 14, MOST_TOGETHER = 7, MOST_PANELS = 4, HEIGHT = 440, PANEL_HEIGHT = 330, COLUMNS = 2 };
 
 typedef struct line {
   int group;
   int64_t points;
   bool band;
+  double first_s;
+  int panel, style; /* lines of a style differ in the method alone: each method has a panel */
   char label[160];
 } line;
 
@@ -37,6 +39,7 @@ typedef struct line_chart {
   bool spread; /* the longest run takes several times as long as the shortest: an axis of logarithms */
   int line_count;
   line lines[MOST_LINES];
+  int panel_count, style_count;
 } line_chart;
 
 /* Mean and 95 % interval over the group's runs after a round; runs that have no such round do not count. */
@@ -76,21 +79,6 @@ static pp_status read_point(const pp_report *report, const quantity *of, const p
   return NULL;
 }
 
-/* Values of settings: names speak for themselves, a number needs to be said what it is of. */
-static void label_line(const pp_report *report, const pp_report_run *run, line *out) {
-  size_t used = (size_t)snprintf(out->label, sizeof out->label, "%s", run->info.method);
-  for (int key = 0; key < report->varying_count && used < sizeof out->label; key++) {
-    const char *text = pp_report_setting_text(run, report->varying[key]);
-    char name[48], *end = NULL;
-    if (text[0] == '\0')
-      continue;
-    (void)strtod(text, &end);
-    pp_report_label(report->varying[key], sizeof name, name);
-    used += (size_t)snprintf(out->label + used, sizeof out->label - used, *end == '\0' ? ", %s %.40s" : ",%.0s %.40s",
-                             name, text);
-  }
-}
-
 /* A block of rows a line, two empty lines between blocks: gnuplot's `index`. */
 static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *chart) {
   for (int group = 0; group < report->group_count && chart->line_count < MOST_LINES; group++) {
@@ -98,7 +86,7 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
     const pp_report_run *run = &report->runs[of->runs[0]];
     line *next = &chart->lines[chart->line_count];
     *next = (line){.group = group};
-    label_line(report, run, next);
+    pp_plot_line_label(report, run, NULL, sizeof next->label, next->label);
     for (int64_t round = 0; round < run->info.round_count; round++) {
       point at;
       PP_TRY(read_point(report, chart->quantity, of, round, &at));
@@ -106,6 +94,7 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
         continue;
       if (next->points == 0 && chart->line_count > 0)
         fputs("\n\n", csv);
+      next->first_s = next->points == 0 ? at.end_s : next->first_s;
       next->points++;
       next->band = next->band || at.count > 1;
       pp_csv_print_real(csv, at.end_s);
@@ -138,10 +127,9 @@ static void draw_bars(FILE *script, const char *csv, const line_chart *chart) {
       "4\nplot ",
       chart->quantity->unit, chart->quantity == &accuracy ? "100" : "*");
   for (int index = 0; index < chart->line_count; index++) {
-    fprintf(script,
-            "%s'%s' index %d using (%d):2:(%d-0.3):(%d+0.3):(0):2 with boxxyerror fillstyle solid 1 border linecolor "
-            "'#333333' fillcolor '%s' linewidth 0.7, \\\n  ",
-            "", csv, index, index, index, index, PP_COLOUR_SKY);
+    fprintf(script, "'%s' index %d using (%d):2:(%d-0.3):(%d+0.3):(0):2 with ", csv, index, index, index, index);
+    pp_plot_box_style(script, "solid 1", PP_COLOUR_SKY);
+    fputs(", \\\n  ", script);
     if (chart->lines[index].band)
       fprintf(script, "'%s' index %d using (%d):2:3 with yerrorbars linecolor 'black' pointsize 0, \\\n  ", csv, index,
               index);
@@ -151,51 +139,161 @@ static void draw_bars(FILE *script, const char *csv, const line_chart *chart) {
   }
 }
 
-static void draw_lines(FILE *script, const char *csv, void *context) {
-  const line_chart *chart = context;
-  char title[96];
-  snprintf(title, sizeof title, "%s%s", chart->quantity->title, chart->cut ? " (first runs)" : "");
-  fputs("set title ", script);
-  pp_plot_title(script, chart->plot, title);
-  fputs(" font ',13'\n", script);
-  if (chart->points) {
-    draw_bars(script, csv, chart);
-    return;
+/* Many lines are spread over panels, one a method. */
+static void find_panels(line_chart *chart) {
+  const pp_report *report = chart->plot->report;
+  const char *methods[MOST_LINES], *rests[MOST_LINES];
+  for (int index = 0; index < chart->line_count; index++) {
+    line *of = &chart->lines[index];
+    const char *method = report->runs[report->groups[of->group].runs[0]].info.method,
+               *rest = of->label + strlen(method);
+    of->panel = chart->panel_count;
+    for (int panel = chart->panel_count - 1; panel >= 0; panel--)
+      of->panel = strcmp(methods[panel], method) == 0 ? panel : of->panel;
+    if (of->panel == chart->panel_count)
+      methods[chart->panel_count++] = method;
+    of->style = chart->style_count;
+    for (int style = chart->style_count - 1; style >= 0; style--)
+      of->style = strcmp(rests[style], rest) == 0 ? style : of->style;
+    if (of->style == chart->style_count)
+      rests[chart->style_count++] = rest;
   }
-  static const char *const colours[] = {PP_COLOUR_BLUE,   PP_COLOUR_VERMILLION, PP_COLOUR_GREEN, PP_COLOUR_PURPLE,
-                                        PP_COLOUR_ORANGE, PP_COLOUR_SKY,        PP_COLOUR_BLACK};
-  enum { colour_count = sizeof colours / sizeof colours[0] };
-  fprintf(script,
-          "set xlabel 'emulated time [s]'\nset ylabel '%s'\n%s\nset yrange "
-          "[0<*:*%s]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\n"
-          "set key outside right center vertical Left reverse samplen 3.4 spacing 1.25\nplot ",
-          chart->quantity->unit,
-          chart->spread ? "set logscale x" : "set offsets graph 0.04, graph 0.04, 0, 0\nset xrange [0:*]",
-          chart->quantity == &accuracy ? "<100" : "");
+  if (chart->line_count > MOST_TOGETHER && chart->panel_count > 1 && chart->panel_count <= MOST_PANELS)
+    return;
+  chart->panel_count = 1;
+  chart->style_count = chart->line_count;
+  for (int index = 0; index < chart->line_count; index++) {
+    chart->lines[index].panel = 0;
+    chart->lines[index].style = index;
+  }
+}
+
+/* The axis of time, from 0 or, where runs differ much in length, logarithmic as far as there are points. */
+static void set_time_axis(FILE *script, const line_chart *chart) {
+  double first_s = INFINITY, last_s = 0;
+  for (int index = 0; index < chart->line_count; index++) {
+    first_s = fmin(first_s, chart->lines[index].first_s);
+    last_s = fmax(
+        last_s, chart->plot->report->runs[chart->plot->report->groups[chart->lines[index].group].runs[0]].last_round_s);
+  }
+  if (chart->spread && first_s > 0) {
+    fprintf(script, "set logscale x\nset xrange [%.6g:%.6g]\n", first_s / 1.15, last_s * 1.15);
+    pp_plot_log_tics(script, "x", first_s / 1.15, last_s * 1.15);
+  } else
+    fprintf(script, "set xrange [0:%.6g]\nset xtics %.6g\n", last_s > 0 ? 1.04 * last_s : 1, pp_plot_tic_step(last_s));
+}
+
+/* Bands end where the quantity does: an interval from few seeds can be wider than what is possible. */
+static void plot_panel(FILE *script, const char *csv, const line_chart *chart, int panel) {
+  const char *between = "plot ", *most = chart->quantity == &accuracy ? "100" : "1e300";
   for (int index = 0; index < chart->line_count; index++) {
     const line *of = &chart->lines[index];
-    if (of->band)
-      fprintf(script,
-              "'%s' index %d using 1:(valid(3)?$2-$3:$2):(valid(3)?$2+$3:$2) with filledcurves linecolor '%s' "
-              "fillstyle transparent solid 0.18 noborder notitle, \\\n  ",
-              csv, index, colours[index % colour_count]);
+    if (!of->band || of->panel != panel)
+      continue;
+    fprintf(script,
+            "%s'%s' index %d using 1:(valid(3)?($3<$2?$2-$3:0):$2):(valid(3)?($2+$3>%s?%s:$2+$3):$2) with filledcurves "
+            "linecolor '%s' fillstyle transparent solid 0.18 noborder notitle",
+            between, csv, index, most, most, pp_plot_line_colour(of->style));
+    between = ", \\\n  ";
   }
   for (int index = 0; index < chart->line_count; index++) {
-    fprintf(script, "%s'%s' index %d using 1:2 with linespoints ", index == 0 ? "" : ", \\\n  ", csv, index);
-    pp_plot_line_style(script, index);
+    const line *of = &chart->lines[index];
+    if (of->panel != panel)
+      continue;
+    fprintf(script, "%s'%s' index %d using 1:2 with linespoints ", between, csv, index);
+    pp_plot_line_style(script, of->style);
     fputs(" title ", script);
-    pp_plot_quote(script, chart->lines[index].label);
+    pp_plot_quote(script, of->label);
+    between = ", \\\n  ";
   }
   fputc('\n', script);
 }
 
-/* The key stands beside the frame. */
+static const char *method_of(const line_chart *chart, const line *of) {
+  const pp_report *report = chart->plot->report;
+  return report->runs[report->groups[of->group].runs[0]].info.method;
+}
+
+/* The key stands beside the frame, or under the panels. */
 static int chart_width(const line_chart *chart) {
-  enum { frame_and_tics = 640, letter = 8 };
+  enum { frame_and_tics = 640, letter = 8, panel = 470 };
   size_t longest = 0;
   for (int index = 0; index < chart->line_count; index++)
     longest = strlen(chart->lines[index].label) > longest ? strlen(chart->lines[index].label) : longest;
-  return frame_and_tics + letter * (int)longest;
+  return chart->panel_count > 1 ? COLUMNS * panel : frame_and_tics + letter * (int)longest;
+}
+
+static int title_pixels(const line_chart *chart) {
+  return pp_plot_title_pixels(chart->plot->report, NULL, chart_width(chart));
+}
+
+static int rows_of(const line_chart *chart) { return (chart->panel_count + COLUMNS - 1) / COLUMNS; }
+
+static int key_pixels(const line_chart *chart) {
+  size_t longest = 0;
+  for (int index = 0; index < chart->line_count; index++) {
+    size_t length = strlen(chart->lines[index].label) - strlen(method_of(chart, &chart->lines[index]));
+    longest = length > longest ? length : longest;
+  }
+  return pp_plot_key_row_pixels(chart->style_count, longest, chart_width(chart));
+}
+
+static int chart_height(const line_chart *chart) {
+  return chart->panel_count > 1 ? title_pixels(chart) + PANEL_HEIGHT * rows_of(chart) + key_pixels(chart) : HEIGHT;
+}
+
+/* Panels have the same axes. */
+static void draw_panels(FILE *script, const char *csv, const line_chart *chart) {
+  double height = chart_height(chart);
+  fprintf(script,
+          "set lmargin 9\nset rmargin 2\nset tmargin 2\nset tics font ',%d'\nunset key\nset ylabel font ',%d'\nset "
+          "xlabel font ',%d'\n",
+          PP_FONT_AXIS, PP_FONT_AXIS, PP_FONT_AXIS);
+  for (int panel = 0; panel < chart->panel_count; panel++) {
+    const line *first = chart->lines;
+    while (first->panel != panel)
+      first++;
+    fprintf(script, "set origin %.5f,%.5f\nset size %.5f,%.5f\nset title '%s' font ',%d' offset 0,-0.6\n",
+            (double)(panel % COLUMNS) / COLUMNS,
+            (height - title_pixels(chart) - (panel / COLUMNS + 1) * PANEL_HEIGHT) / height, 1.0 / COLUMNS,
+            PANEL_HEIGHT / height, method_of(chart, first), PP_FONT_PANEL);
+    plot_panel(script, csv, chart, panel);
+  }
+  pp_plot_key_row(script, key_pixels(chart) / height);
+  for (int style = 0; style < chart->style_count; style++) {
+    const line *first = chart->lines;
+    while (first->style != style)
+      first++;
+    const char *rest = first->label + strlen(method_of(chart, first));
+    fputs(", \\\n  keyentry with linespoints ", script);
+    pp_plot_line_style(script, style);
+    fputs(" title ", script);
+    pp_plot_quote(script, rest + strspn(rest, ", "));
+  }
+  fputs("\nunset multiplot\n", script);
+}
+
+static void draw_lines(FILE *script, const char *csv, void *context) {
+  const line_chart *chart = context;
+  char title[96];
+  snprintf(title, sizeof title, "%s%s", chart->quantity->title, chart->cut ? " (first runs)" : "");
+  fputs(chart->panel_count > 1 ? "set multiplot title " : "set title ", script);
+  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), title);
+  if (chart->points) {
+    draw_bars(script, csv, chart);
+    return;
+  }
+  bool percent = chart->quantity == &accuracy, many = chart->panel_count > 1;
+  fprintf(script, "set xlabel 'emulated time [s]'\nset ylabel '%s'\nset yrange [%s:%s]\n", chart->quantity->unit,
+          many ? "0" : "0<*", percent ? (many ? "100" : "*<100") : "*");
+  set_time_axis(script, chart);
+  pp_plot_grid(script, "xtics ytics");
+  if (chart->panel_count > 1) {
+    draw_panels(script, csv, chart);
+    return;
+  }
+  pp_plot_key_beside(script);
+  plot_panel(script, csv, chart, 0);
 }
 
 /* On an axis from 0 the short runs would be crowded into a corner. */
@@ -236,8 +334,11 @@ static pp_status plot_lines(pp_plot *plot, const quantity *of) {
   chart->points = true;
   for (int index = 0; index < chart->line_count; index++)
     chart->points = chart->points && chart->lines[index].points == 1;
+  find_panels(chart);
+  if (chart->points)
+    chart->panel_count = 1;
   if (status == NULL)
-    status = pp_plot_write_script(plot, of->name, chart_width(chart), 440, draw_lines, chart);
+    status = pp_plot_write_script(plot, of->name, chart_width(chart), chart_height(chart), draw_lines, chart);
 done:
   free(chart);
   return status;

@@ -85,33 +85,34 @@ static void print_tics(FILE *script, char which, const axis *of) {
   fputs(")\n", script);
 }
 
-/* 1, 2, 5, 10, ... as far as the times go: gnuplot itself would mark powers of ten alone. */
+/* Marks as far as the times go: gnuplot itself would mark powers of ten alone. */
 static void print_colour_tics(FILE *script, const map_chart *chart) {
   double least = INFINITY, most = 0;
   for (int run = 0; run < chart->plot->report->run_count; run++) {
     least = fmin(least, chart->plot->report->runs[run].info.summary.makespan_s);
     most = fmax(most, chart->plot->report->runs[run].info.summary.makespan_s);
   }
-  fputs("set cbtics (", script);
-  const char *separator = "";
-  for (double power = pow(10, floor(log10(least))); power <= most; power *= 10)
-    for (int step = 1; step <= 5; step += step == 1 ? 1 : 3)
-      if (step * power >= least && step * power <= most) {
-        fprintf(script, "%s%g", separator, step * power);
-        separator = ", ";
-      }
-  fputs(")\nunset mcbtics\n", script);
+  pp_plot_log_tics(script, "cb", least, most);
+}
+
+static int chart_width(const map_chart *chart) {
+  int width = 230 + 50 * chart->micro_batches.count;
+  return width < 560 ? 560 : width;
+}
+
+static int chart_height(const map_chart *chart) {
+  int height = 80 + 34 * chart->splits.count + pp_plot_title_pixels(chart->plot->report, NULL, chart_width(chart));
+  return height < 320 ? 320 : height;
 }
 
 static void draw_map(FILE *script, const char *csv, void *context) {
   const map_chart *chart = context;
   const pp_report_run *best = &chart->plot->report->runs[chart->best];
   char title[120];
-  snprintf(title, sizeof title, "%s: time by split and number of micro-batches", best->info.method);
+  snprintf(title, sizeof title, "%s: time by split and number of micro-batches (framed: least)", best->info.method);
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot, title);
-  fputs(" font ',13'\nset xlabel 'micro-batches'\nset ylabel 'split: blocks on the device'\nunset grid\nunset key\n",
-        script);
+  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), title);
+  fputs("set xlabel 'micro-batches'\nset ylabel 'split: blocks on the device'\nunset grid\nunset key\n", script);
   fprintf(script, "stats '%s' skip 1 using 3 nooutput\n",
           csv); /* before there are ranges that would leave values out */
   print_tics(script, 'x', &chart->micro_batches);
@@ -119,10 +120,10 @@ static void draw_map(FILE *script, const char *csv, void *context) {
   fprintf(script, "set xrange [-0.5:%d.5]\nset yrange [-0.5:%d.5]\n", chart->micro_batches.count - 1,
           chart->splits.count - 1);
   /* Lightness falls evenly, so the map reads in grey too; logarithmic, as times differ by factors. */
-  fputs("set palette defined (0 '#FDE725', 1 '#5EC962', 2 '#21918C', 3 '#3B528B', 4 '#440154')\nset logscale cb\nset "
-        "cblabel 'emulated time [s]'\nset colorbox\nset rmargin 12\nround3(v) = v "
-        ">= 99.95 ? sprintf('%.0f', v) : v >= 9.995 ? sprintf('%.1f', v) : sprintf('%.2f', v)\n",
+  fputs(PP_PALETTE "set logscale cb\nset "
+                   "cblabel 'emulated time [s]' offset 1.5,0\nset colorbox\nset rmargin at screen 0.8\n",
         script);
+  pp_plot_define_round3(script);
   print_colour_tics(script, chart);
   int column = place_of(&chart->micro_batches, best->most_micro_batches),
       row = place_of(&chart->splits, best->most_split);
@@ -147,6 +148,5 @@ pp_status pp_plot_map(pp_plot *plot) {
   PP_TRY(pp_plot_open_csv(plot, "map", &csv));
   write_csv(csv, &chart);
   PP_TRY(pp_plot_close_csv(plot, "map", csv));
-  int width = 210 + 52 * chart.micro_batches.count, height = 130 + 34 * chart.splits.count;
-  return pp_plot_write_script(plot, "map", width < 560 ? 560 : width, height < 320 ? 320 : height, draw_map, &chart);
+  return pp_plot_write_script(plot, "map", chart_width(&chart), chart_height(&chart), draw_map, &chart);
 }

@@ -5,13 +5,16 @@
 
 #include "app/plot_figures.h"
 #include "app/report.h"
+#include "base/mem.h"
 
-enum { MOST_LINES = 8 };
+enum { MOST_LINES = 8, WIDTH = 860, HEIGHT = 600 };
+enum { BLOCK_ROWS = 1024 };
 
 typedef struct network_chart {
   const pp_plot *plot;
   double end_s; /* of the longest run */
   int line_count;
+  bool new_plans; /* any run changed its plan */
   char labels[MOST_LINES][128];
 } network_chart;
 
@@ -42,6 +45,59 @@ static bool write_trace(FILE *csv, const char *text, double end_s) {
   return steps > 1;
 }
 
+/* What the groups' plans were, in rising rounds: whether those of a round differ from those of the round before. */
+static pp_status find_changes(const pp_report *report, const pp_report_run *run, bool *changes) {
+  const pp_results *results = report->files[run->file];
+  pp_round_plan_row *rows = NULL, before = {0};
+  PP_TRY(pp_alloc(BLOCK_ROWS, sizeof *rows, "plans", &rows));
+  pp_status status = NULL;
+  /* Group after group, so that a row need only be compared to the one before it of its group. */
+  for (int group = 0; group < run->device_group_count && status == NULL; group++)
+    for (int64_t first = 0; first < run->info.round_plan_count && status == NULL; first += BLOCK_ROWS) {
+      int64_t left = run->info.round_plan_count - first, count = left < BLOCK_ROWS ? left : BLOCK_ROWS;
+      status = pp_results_read_round_plans(results, run->info.run, first, count, rows);
+      for (int64_t row = 0; row < count && status == NULL; row++) {
+        const pp_round_plan_row *of = &rows[row];
+        if (of->group != group || of->round < 0 || of->round >= run->info.round_count)
+          continue;
+        changes[of->round] =
+            changes[of->round] ||
+            (of->round > 0 && (of->split != before.split || of->micro_batches != before.micro_batches));
+        before = *of;
+      }
+    }
+  free(rows);
+  return status;
+}
+
+/* Middle and length of a round, and its length once more where it begins a new plan. */
+static pp_status write_run(FILE *csv, network_chart *chart, const pp_report_run *run, const char *label) {
+  const pp_report *report = chart->plot->report;
+  bool *changes = NULL;
+  PP_TRY(pp_alloc((size_t)run->info.round_count, sizeof *changes, "rounds", &changes));
+  pp_status status = find_changes(report, run, changes);
+  double before_s = 0;
+  for (int64_t round = 0; round < run->info.round_count && status == NULL; round++) {
+    pp_round_row row;
+    status = pp_results_read_rounds(report->files[run->file], run->info.run, round, 1, &row);
+    if (status != NULL)
+      break;
+    pp_csv_print_real(csv, (before_s + row.end_s) / 2);
+    fputc(',', csv);
+    pp_csv_print_real(csv, row.end_s - before_s);
+    fputc(',', csv);
+    pp_csv_print_text(csv, label);
+    fputc(',', csv);
+    if (changes[round])
+      pp_csv_print_real(csv, row.end_s - before_s);
+    fputc('\n', csv);
+    chart->new_plans = chart->new_plans || changes[round];
+    before_s = row.end_s;
+  }
+  free(changes);
+  return status;
+}
+
 static pp_status write_rounds(FILE *csv, network_chart *chart) {
   const pp_report *report = chart->plot->report;
   for (int index = 0; index < report->run_count && chart->line_count < MOST_LINES; index++) {
@@ -49,48 +105,52 @@ static pp_status write_rounds(FILE *csv, network_chart *chart) {
     char *label = chart->labels[chart->line_count];
     if (!pp_report_is_complete(run) || run->info.round_count < 2)
       continue;
-    size_t used = (size_t)snprintf(label, sizeof chart->labels[0], "%s", run->info.method);
-    for (int key = 0; key < report->varying_count && used < sizeof chart->labels[0]; key++) {
-      char name[48];
-      pp_report_label(report->varying[key], sizeof name, name);
-      used += (size_t)snprintf(label + used, sizeof chart->labels[0] - used, ", %s %.24s", name,
-                               pp_report_setting_text(run, report->varying[key]));
-    }
+    pp_plot_line_label(report, run, NULL, sizeof chart->labels[0], label);
     fputs("\n\n", csv);
-    double before_s = 0;
-    for (int64_t round = 0; round < run->info.round_count; round++) {
-      pp_round_row row;
-      PP_TRY(pp_results_read_rounds(report->files[run->file], run->info.run, round, 1, &row));
-      pp_csv_print_real(csv, (before_s + row.end_s) / 2);
-      fputc(',', csv);
-      pp_csv_print_real(csv, row.end_s - before_s);
-      fputc(',', csv);
-      pp_csv_print_text(csv, label);
-      fputc('\n', csv);
-      before_s = row.end_s;
-    }
+    PP_TRY(write_run(csv, chart, run, label));
     chart->line_count++;
   }
   return NULL;
 }
 
+/* How often rounds are planned is in the keys; where they began with a new plan is ringed. */
 static void draw_network(FILE *script, const char *csv, void *context) {
   const network_chart *chart = context;
+  double key_share = 0.08,
+         height = 1 - key_share - (double)pp_plot_title_pixels(chart->plot->report, NULL, WIDTH) / HEIGHT;
   fputs("set multiplot title ", script);
-  pp_plot_title(script, chart->plot, "Rounds while links change");
+  pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Rounds while links change");
+  fprintf(
+      script,
+      "set lmargin 10\nset rmargin 3\nset tmargin 1.5\nset xrange [0:%.9g]\nset origin 0,%.5f\nset size 1,%.5f\nset "
+      "tics font "
+      "',%d'\nset ylabel 'uplink [Mbit/s]' font ',%d'\nset yrange [0:*]\nset offsets 0, 0, graph 0.1, 0\nunset key\n",
+      chart->end_s, key_share + 0.6 * height, 0.4 * height, PP_FONT_AXIS, PP_FONT_AXIS);
+  pp_plot_grid(script, "xtics ytics");
   fprintf(script,
-          " font ',13'\nset lmargin 10\nset rmargin 3\nset xrange [0:%.9g]\nset grid xtics ytics linecolor '#DDDDDD' "
-          "linetype 1\nset origin 0,0.58\nset size 1,0.32\nset ylabel 'uplink [Mbit/s]'\nset yrange [0:*]\nset offsets "
-          "0, 0, graph 0.1, 0\nunset key\nplot '%s' skip 1 index 0 using 1:2 with steps linecolor '%s' linewidth "
-          "2\nset origin 0,0\nset size 1,0.58\nset xlabel 'emulated time [s]'\nset ylabel 'length of a round [s]'\nset "
-          "key top left Left reverse samplen 3.4\nplot ",
-          chart->end_s, csv, PP_COLOUR_BLACK);
+          "plot '%s' skip 1 index 0 using 1:2 with steps linecolor '%s' linewidth 2\nset origin 0,%.5f\nset size "
+          "1,%.5f\nset xlabel 'emulated time [s]' font ',%d'\nset ylabel 'length of a round [s]' font ',%d'\nplot ",
+          csv, PP_COLOUR_BLACK, key_share, 0.6 * height, PP_FONT_AXIS, PP_FONT_AXIS);
   for (int line = 0; line < chart->line_count; line++) {
     fprintf(script, "%s'%s' index %d using 1:2 with linespoints ", line == 0 ? "" : ", \\\n  ", csv, line + 1);
+    pp_plot_line_style(script, line);
+    if (chart->new_plans)
+      fprintf(script, ", \\\n  '' index %d using 1:4 with points pointtype 6 pointsize 2 linewidth 1.8 linecolor '%s'",
+              line + 1, PP_COLOUR_BLACK);
+  }
+  fputc('\n', script);
+  pp_plot_key_row(script, key_share);
+  for (int line = 0; line < chart->line_count; line++) {
+    fputs(", \\\n  keyentry with linespoints ", script);
     pp_plot_line_style(script, line);
     fputs(" title ", script);
     pp_plot_quote(script, chart->labels[line]);
   }
+  if (chart->new_plans)
+    fprintf(
+        script,
+        ", \\\n  keyentry with points pointtype 6 pointsize 2 linewidth 1.8 linecolor '%s' title 'begins a new plan'",
+        PP_COLOUR_BLACK);
   fputs("\nunset multiplot\n", script);
 }
 
@@ -109,11 +169,11 @@ pp_status pp_plot_network(pp_plot *plot) {
     return NULL;
   FILE *csv = NULL;
   PP_TRY(pp_plot_open_csv(plot, "network", &csv));
-  fputs("# seconds,mbps_then_round_s,what\n", csv);
+  fputs("# seconds,mbps_then_round_s,what,round_s_of_new_plan\n", csv);
   write_trace(csv, trace, chart.end_s);
   pp_status status = write_rounds(csv, &chart);
   status = pp_status_first(status, pp_plot_close_csv(plot, "network", csv));
   if (status == NULL)
-    status = pp_plot_write_script(plot, "network", 800, 560, draw_network, &chart);
+    status = pp_plot_write_script(plot, "network", WIDTH, HEIGHT, draw_network, &chart);
   return status;
 }

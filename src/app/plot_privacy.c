@@ -8,7 +8,7 @@
 #include "app/report.h"
 #include "base/mem.h"
 
-enum { MOST_LINES = 8, LABEL = 96 };
+enum { MOST_LINES = 8, LABEL = 96, WIDTH = 820 };
 enum { CLIPPED = 1, NONE = 2 }; /* places beside the axis; 0: on it */
 
 typedef struct point {
@@ -119,8 +119,8 @@ static void draw_privacy(FILE *script, const char *csv, void *context) {
   for (int index = 0; index < chart->point_count; index++)
     beside_axis[chart->points[index].place] = true;
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot, "Test accuracy after the last round against epsilon");
-  fputs(" font ',13'\nset logscale x\nset xtics (", script);
+  pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Test accuracy after the last round against epsilon");
+  fputs("set logscale x\nset xtics (", script);
   int first = (int)floor(log10(chart->least)), last = (int)ceil(log10(chart->most) - 1e-9),
       step = 1 + (last - first) / 9;
   const char *between = "";
@@ -135,19 +135,21 @@ static void draw_privacy(FILE *script, const char *csv, void *context) {
       fprintf(script, ", \"%s\" %.6g", names[place], beside(chart, place));
   fprintf(script,
           ")\nset xlabel 'epsilon (smaller is more private)'\nset ylabel 'accuracy [%%]'\nset xrange [%.6g:%.6g]\nset "
-          "yrange "
-          "[0:100]\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\nset key bottom right vertical Left reverse "
-          "samplen 3.4 "
-          "spacing 1.25 opaque\nplot ",
+          "yrange [0:100]\n",
           fmin(chart->least, pow(10, first)) / 1.5, beside(chart, NONE + 1));
+  pp_plot_grid(script, "xtics ytics");
+  pp_plot_key_beside(script);
+  fputs("plot ", script);
   /* Intervals of one place side by side. */
   double apart = pow(10 * chart->most / chart->least, 0.006);
   for (int line = 0; line < chart->line_count; line++) {
     double factor = pow(apart, 2.0 * line - chart->line_count + 1);
-    fprintf(script,
-            "%s'%s' index %d using ($1*%.6g):2:(valid(3)?$3:0) with yerrorbars linecolor '#333333' linewidth 0.8 "
-            "pointtype 0 notitle, \\\n  '' index %d using ($1*%.6g):2 with linespoints ",
-            line == 0 ? "" : ", \\\n  ", csv, line, factor, line, factor);
+    fprintf(
+        script,
+        "%s'%s' index %d using ($1*%.6g):2:(valid(3)&&$3<$2?$2-$3:valid(3)?0:$2):(valid(3)?($2+$3<100?$2+$3:100):$2) "
+        "with yerrorbars linecolor '" PP_COLOUR_EDGE "' linewidth 0.8 "
+        "pointtype 0 notitle, \\\n  '' index %d using ($1*%.6g):2 with linespoints ",
+        line == 0 ? "" : ", \\\n  ", csv, line, factor, line, factor);
     pp_plot_line_style(script, line);
     fputs(" title ", script);
     pp_plot_quote(script, chart->labels[line]);
@@ -171,7 +173,7 @@ pp_status pp_plot_privacy(pp_plot *plot) {
   PP_TRY_GOTO(status, pp_plot_open_csv(plot, "privacy", &csv), done);
   write_csv(csv, &chart);
   PP_TRY_GOTO(status, pp_plot_close_csv(plot, "privacy", csv), done);
-  status = pp_plot_write_script(plot, "privacy", 760, 440, draw_privacy, &chart);
+  status = pp_plot_write_script(plot, "privacy", WIDTH, 440, draw_privacy, &chart);
 done:
   free(chart.points);
   return status;

@@ -1,11 +1,12 @@
 /* Time and idle time against the number of devices, a line a method, both axes logarithmic. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/plot_figures.h"
 #include "app/report.h"
 
-enum { MOST_LINES = 8, LEAST_COUNTS = 3 };
+enum { MOST_LINES = 8, LEAST_COUNTS = 3, PANELS = 3, WIDTH = 1080, HEIGHT = 380 };
 
 bool pp_plot_is_scale(const pp_report *report) {
   int64_t seen[LEAST_COUNTS];
@@ -75,28 +76,52 @@ static void write_csv(FILE *csv, scale_chart *chart, const pp_report_run **runs)
   }
 }
 
+/* Least and most number of devices. */
+static void find_range(const pp_report *report, double *least, double *most) {
+  *least = INFINITY;
+  *most = 0;
+  for (int run = 0; run < report->run_count; run++)
+    if (pp_report_is_complete(&report->runs[run])) {
+      *least = fmin(*least, (double)report->runs[run].info.device_count);
+      *most = fmax(*most, (double)report->runs[run].info.device_count);
+    }
+}
+
 static void draw_scale(FILE *script, const char *csv, void *context) {
   const scale_chart *chart = context;
-  static const char *const titles[] = {"training time", "server idle (mean over its slots)", "devices idle (mean)"};
+  static const char *const titles[] = {"training time", "server (mean over its slots)", "devices (mean)"};
+  static const double key_share = 0.1;
+  double least = 0, most = 0, title = (double)pp_plot_title_pixels(chart->plot->report, NULL, WIDTH) / HEIGHT;
+  find_range(chart->plot->report, &least, &most);
   fputs("set multiplot title ", script);
-  pp_plot_title(script, chart->plot, "Time against the number of devices");
-  fputs(" font ',13'\nset logscale xy\nset format x '10^{%T}'\nset xlabel 'devices'\nset lmargin 9\nset rmargin "
-        "2\nset grid xtics ytics linecolor '#DDDDDD' linetype 1\nset termoption enhanced\n",
-        script);
-  for (int panel = 0; panel < 3; panel++) {
-    fprintf(script, "set origin %.4f,0\nset size 0.333,0.86\nset title '%s'\nset ylabel 'emulated time [s]'\n",
-            panel / 3.0, titles[panel]);
-    fputs(panel == 0 ? "set key top left Left reverse samplen 2.4\nplot " : "unset key\nplot ", script);
+  pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Time against the number of devices");
+  fprintf(script,
+          "set logscale xy\nset xlabel 'devices' font ',%d'\nset lmargin 10\nset rmargin 2\nset tmargin 2\nset xrange "
+          "[%.6g:%.6g]\nset tics font ',%d'\nunset key\n",
+          PP_FONT_AXIS, least / 1.5, most * 1.5, PP_FONT_AXIS);
+  pp_plot_log_tics(script, "x", least / 1.5, most * 1.5);
+  pp_plot_grid(script, "xtics ytics");
+  for (int panel = 0; panel < PANELS; panel++) {
+    fprintf(script,
+            "set origin %.4f,%.4f\nset size %.4f,%.4f\nset title '%s' font ',%d' offset 0,-0.6\nset ylabel '%s' "
+            "font ',%d'\nplot ",
+            (double)panel / PANELS, key_share, 1.0 / PANELS, 1 - title - key_share, titles[panel], PP_FONT_PANEL,
+            panel == 0 ? "emulated time [s]" : "idle time [s]", PP_FONT_AXIS);
     for (int line = 0; line < chart->line_count; line++) {
       fprintf(script, "%s'%s' index %d using 1:($%d > 0 ? $%d : NaN) with linespoints ", line == 0 ? "" : ", \\\n  ",
               csv, line, panel + 2, panel + 2);
       pp_plot_line_style(script, line);
-      fputs(" title ", script);
-      pp_plot_quote(script, chart->labels[line]);
     }
     fputc('\n', script);
   }
-  fputs("unset multiplot\n", script);
+  pp_plot_key_row(script, key_share);
+  for (int line = 0; line < chart->line_count; line++) {
+    fputs(", \\\n  keyentry with linespoints ", script);
+    pp_plot_line_style(script, line);
+    fputs(" title ", script);
+    pp_plot_quote(script, chart->labels[line]);
+  }
+  fputs("\nunset multiplot\n", script);
 }
 
 pp_status pp_plot_scale(pp_plot *plot) {
@@ -111,7 +136,7 @@ pp_status pp_plot_scale(pp_plot *plot) {
   PP_TRY_GOTO(status, pp_plot_open_csv(plot, "scale", &csv), done);
   write_csv(csv, &chart, runs);
   PP_TRY_GOTO(status, pp_plot_close_csv(plot, "scale", csv), done);
-  status = pp_plot_write_script(plot, "scale", 1140, 400, draw_scale, &chart);
+  status = pp_plot_write_script(plot, "scale", WIDTH, HEIGHT, draw_scale, &chart);
 done:
   free(runs);
   return status;
