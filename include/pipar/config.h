@@ -212,6 +212,8 @@ PP_MUST_CHECK pp_status pp_init_find(const char *directory, const char *init, ch
 
 /* The names as the file writes them. */
 const char *pp_method_name(pp_method method);
+bool pp_method_splits(pp_method method);    /* the server has the blocks from the split on */
+bool pp_method_pipelines(pp_method method); /* a mini-batch is cut into micro-batches */
 const char *pp_policy_name(pp_policy policy);
 const char *pp_cost_kind_name(pp_cost_kind kind);
 const char *pp_mechanism_name(pp_mechanism mechanism);

@@ -81,10 +81,9 @@ static void print_unused(const pp_experiment *experiment) {
   for (int number = 0; number < pp_experiment_run_count(experiment); number++) {
     const pp_config *config = pp_experiment_run(experiment, number);
     const char *method = pp_method_name(config->method);
-    bool whole = config->method == PP_METHOD_FL, serial = config->method == PP_METHOD_SFL;
-    if (whole && config->pipeline.split != PP_AUTO)
+    if (!pp_method_splits(config->method) && config->pipeline.split != PP_AUTO)
       printf("run %d: pipeline.split is unused in %s: the device has the whole network\n", number, method);
-    if ((whole || serial) && config->pipeline.micro_batches != PP_AUTO)
+    if (!pp_method_pipelines(config->method) && config->pipeline.micro_batches != PP_AUTO)
       printf("run %d: pipeline.micro_batches is unused in %s: a mini-batch is not cut\n", number, method);
     if (config->pipeline.in_flight != 0 && config->method != PP_METHOD_1F1B)
       printf("run %d: pipeline.in_flight is unused in %s\n", number, method);

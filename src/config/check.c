@@ -52,8 +52,11 @@ const pp_node *pp_group_place(const pp_node *root, int group, const char *key) {
   return own != pp_node_nearest(root, parent) ? own : pp_node_nearest(root, key);
 }
 
-static bool has_micro_batches(pp_method method) {
-  return method == PP_METHOD_PIPAR || method == PP_METHOD_1F1B || method == PP_METHOD_BW_SPLIT;
+/* A method that does not split the network, or does not cut mini-batches, is named here. */
+bool pp_method_splits(pp_method method) { return method != PP_METHOD_FL; }
+
+bool pp_method_pipelines(pp_method method) {
+  return method != PP_METHOD_FL && method != PP_METHOD_SL && method != PP_METHOD_SFL;
 }
 
 static pp_status check_table(const pp_config *config, const pp_node *root, int group) {
@@ -81,7 +84,7 @@ static pp_status check_table(const pp_config *config, const pp_node *root, int g
                       "differs from device group 0: allowed is one value for all");
   }
   const pp_pipeline_config *pipeline = &config->groups[group].pipeline;
-  if (has_micro_batches(config->method) && pipeline->micro_batches == PP_AUTO)
+  if (pp_method_pipelines(config->method) && pipeline->micro_batches == PP_AUTO)
     return pp_fail_at(pp_group_place(root, group, "pipeline.micro_batches"), "pipeline.micro_batches",
                       "auto cannot be planned from `cost: {kind: table}`, whose lengths are those of one size of "
                       "micro-batch: allowed is a number");
@@ -127,7 +130,7 @@ static pp_status check_measured(const pp_config *config, const pp_node *root, in
   if (g->cost.server_slowdown != config->groups[0].cost.server_slowdown)
     return pp_fail_at(pp_group_place(root, group, keys[1]), keys[1],
                       "differs from device group 0: allowed is one value for all");
-  bool pipelines = has_micro_batches(config->method), splits = config->method != PP_METHOD_FL;
+  bool pipelines = pp_method_pipelines(config->method), splits = pp_method_splits(config->method);
   const char *key = NULL, *allowed = NULL;
   if (config->compute == PP_COMPUTE_NONE) {
     key = "compute";

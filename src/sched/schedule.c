@@ -50,19 +50,17 @@ int pp_schedule_add(pp_schedule_builder *builder, pp_stage stage, int micro_batc
   return schedule->op_count++;
 }
 
-/* A new method is a generator and a line here. */
+/* A new method is a generator and a line here. What it is made of is in pp_method_splits and pp_method_pipelines. */
 static const struct {
   void (*generate)(pp_schedule_builder *builder);
-  bool pipelined;          /* has more than one micro-batch */
-  bool splits;             /* the server has the blocks from the split on */
   int ops_per_micro_batch; /* at most, besides updates */
 } methods[] = {
-    [PP_METHOD_FL] = {pp_generate_fl, .pipelined = false, .splits = false, .ops_per_micro_batch = 2},
-    [PP_METHOD_SL] = {pp_generate_sl, .pipelined = false, .splits = true, .ops_per_micro_batch = 6},
-    [PP_METHOD_SFL] = {pp_generate_pipar, .pipelined = false, .splits = true, .ops_per_micro_batch = 6},
-    [PP_METHOD_PIPAR] = {pp_generate_pipar, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},
-    [PP_METHOD_1F1B] = {pp_generate_1f1b, .pipelined = true, .splits = true, .ops_per_micro_batch = 6},
-    [PP_METHOD_BW_SPLIT] = {pp_generate_bw_split, .pipelined = true, .splits = true, .ops_per_micro_batch = 7},
+    [PP_METHOD_FL] = {pp_generate_fl, .ops_per_micro_batch = 2},
+    [PP_METHOD_SL] = {pp_generate_sl, .ops_per_micro_batch = 6},
+    [PP_METHOD_SFL] = {pp_generate_pipar, .ops_per_micro_batch = 6},
+    [PP_METHOD_PIPAR] = {pp_generate_pipar, .ops_per_micro_batch = 6},
+    [PP_METHOD_1F1B] = {pp_generate_1f1b, .ops_per_micro_batch = 6},
+    [PP_METHOD_BW_SPLIT] = {pp_generate_bw_split, .ops_per_micro_batch = 7},
 };
 enum { updates = 2 };
 
@@ -72,7 +70,7 @@ pp_status pp_schedule_create(pp_method method, int batch, int micro_batches, int
   if ((size_t)method >= count || methods[method].generate == NULL)
     return pp_fail(PP_CODE_INPUT, "method: %s is not built yet", pp_method_name(method));
   PP_ASSERT(batch >= 1 && split >= 1 && split <= blocks);
-  if (!methods[method].pipelined)
+  if (!pp_method_pipelines(method))
     micro_batches = 1;
   PP_ASSERT(micro_batches >= 1);
   if (micro_batches > batch)
@@ -82,7 +80,7 @@ pp_status pp_schedule_create(pp_method method, int batch, int micro_batches, int
   schedule->method = method;
   schedule->batch = batch;
   schedule->micro_batches = micro_batches;
-  schedule->split = methods[method].splits ? split : blocks;
+  schedule->split = pp_method_splits(method) ? split : blocks;
   size_t room = (size_t)micro_batches * (size_t)methods[method].ops_per_micro_batch + updates;
   pp_status status = pp_alloc(room, sizeof *schedule->ops, "the operations of a schedule", &schedule->ops);
   if (status != NULL) {

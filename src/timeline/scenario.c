@@ -17,12 +17,6 @@ typedef struct pp_scenario_storage {
   pp_plan_row *plan;
 } pp_scenario_storage;
 
-bool pp_method_splits(pp_method method) { return method != PP_METHOD_FL; }
-
-bool pp_method_pipelines(pp_method method) {
-  return method == PP_METHOD_PIPAR || method == PP_METHOD_1F1B || method == PP_METHOD_BW_SPLIT;
-}
-
 /* Iterations of an epoch: given by the table, or what the device's share of the data takes. */
 static pp_status count_iterations(const pp_config *config, pp_device_class *class) {
   const pp_device_group *group = &config->groups[class->group];

@@ -67,9 +67,6 @@ bool pp_scenario_has_presence(const pp_config *config);
 /* `replan` asks for plans that change, and there is something to plan. */
 bool pp_scenario_replans(const pp_config *config);
 
-bool pp_method_splits(pp_method method);    /* split matters */
-bool pp_method_pipelines(pp_method method); /* the number of micro-batches matters */
-
 /* planner.c: resolves PP_AUTO. plans: (group_count). *rows is allocated where something was planned. */
 PP_MUST_CHECK pp_status pp_planner_resolve(const pp_scenario_inputs *inputs, pp_group_plan *plans, pp_plan_row **rows,
                                            int64_t *row_count);

@@ -143,6 +143,14 @@ class Usage(CliTest):
         for library in ("pipar 0.", "Open MPI", "OpenBLAS", "HDF5", "libyaml"):
             self.assertIn(library, done.stdout)
 
+    def test_version_names_the_revision(self):
+        source = pathlib.Path(__file__).resolve().parents[2]
+        described = subprocess.run(["git", "-C", source, "rev-parse", "HEAD"], capture_output=True, text=True)
+        if described.returncode != 0:
+            self.skipTest("the source is not a repository of git")
+        revision = re.match(r"pipar \S+ \((?:\S+-g)?([0-9a-f]{12,})\+?\)\n", self.succeeds("--version").stdout)
+        self.assertIsNotNone(revision)
+
     def test_models_and_presets_can_be_looked_up(self):
         self.assertIn("vgg5", self.succeeds("models").stdout)
         blocks = self.succeeds("models", "vgg5").stdout
@@ -749,6 +757,13 @@ class Plans(CliTest):
         self.fails(1, ["--csv", "--json"], "plan", "exp.yaml", "--csv", "--json")
         self.fails(2, ["none.h5"], "plan", "none.h5")
         self.fails(1, ["experiment file"], "plan")
+
+    def test_check_says_which_methods_do_not_cut_mini_batches(self):
+        said = {}
+        for method in ("fl", "sl", "sfl", "pipar", "1f1b", "bw-split"):
+            checked = self.succeeds("check", "exp.yaml", "--set", "pipeline={split: 1, micro_batches: 2}", "--set", f"method={method}")
+            said[method] = "pipeline.micro_batches is unused" in checked.stdout
+        self.assertEqual([method for method in said if said[method]], ["fl", "sl", "sfl"])
 
     def test_check_warns_of_small_micro_batches(self):
         warned = "micro-batches of"
