@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -94,12 +95,17 @@ def files_read(pipar, experiment, settings):
     return call([pipar, "check", "--inputs", experiment, *settings], stdout=subprocess.PIPE).decode().splitlines()
 
 
+def without_revision(program):
+    """A commit that changes documents alone changes nothing else of the program (src/app/version.c)."""
+    return re.sub(rb"(pipar-revision:)[0-9A-Za-z.+-]*\0*", rb"\1", program)
+
+
 def digest_of(pipar, experiment, settings):
     """Of all that decides what an experiment's results are, but data sets: the program and its libraries, what it reads, the
     settings."""
     digest = hashlib.sha256()
-    parts = [("program", pathlib.Path(pipar).read_bytes()),
-             ("version", call([pipar, "--version"], stdout=subprocess.PIPE))]
+    libraries = call([pipar, "--version"], stdout=subprocess.PIPE).split(b"\n", 1)[1]
+    parts = [("program", without_revision(pathlib.Path(pipar).read_bytes())), ("libraries", libraries)]
     parts += [(path, pathlib.Path(path).read_bytes()) for path in files_read(pipar, experiment, settings)]
     parts += [("setting", word.encode()) for word in settings]
     for name, content in parts:  # lengths keep what is one part's from being another's

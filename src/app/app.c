@@ -6,7 +6,6 @@
 #include <yaml.h>
 
 #include "pipar/nn.h"
-#include "version.h"
 
 int pp_app_finish(pp_status status) {
   if (status == NULL)
@@ -32,6 +31,8 @@ const volatile sig_atomic_t *pp_app_catch_signals(void) {
   sigaction(SIGINT, &action, NULL);
   return &signal_seen;
 }
+
+static const char *revision(void) { return strchr(pp_app_revision, ':') + 1; }
 
 static void add(pp_app_provenance *provenance, const char *key, const char *value) {
   int entry = provenance->count++;
@@ -61,7 +62,7 @@ void pp_app_provenance_collect(pp_app_provenance *provenance, const pp_comm *com
   char text[512] = "";
   provenance->count = 0;
   add(provenance, "pipar_version", PP_VERSION);
-  add(provenance, "git_revision", PP_GIT_REVISION);
+  add(provenance, "git_revision", revision());
   size_t used = (size_t)snprintf(text, sizeof text, "pipar");
   for (int i = 0; i < argc && used < sizeof text; i++)
     used += (size_t)snprintf(text + used, sizeof text - used, " %s", argv[i]);
@@ -83,7 +84,7 @@ void pp_app_provenance_collect(pp_app_provenance *provenance, const pp_comm *com
 void pp_app_print_versions(FILE *stream) {
   char mpi[256];
   pp_comm_library(mpi, sizeof mpi);
-  fprintf(stream, "pipar %s (%s)\n", PP_VERSION, PP_GIT_REVISION);
+  fprintf(stream, "pipar %s (%s)\n", PP_VERSION, revision());
   fprintf(stream, "%s\n%s\nHDF5 %s\nlibyaml %s\n", mpi, pp_nn_library(), pp_results_library(),
           yaml_get_version_string());
 }

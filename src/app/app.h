@@ -23,6 +23,10 @@ typedef struct pp_app_provenance {
   pp_provenance entries[PP_APP_PROVENANCE_MAX];
   char text[PP_APP_PROVENANCE_MAX][512];
 } pp_app_provenance;
+/* The revision of git, behind a word and in a place of fixed size: scripts/reproduce.py tells programs apart by all but
+ * it. In a file of its own (version.c), so that no compiler takes its text into code. */
+extern const char pp_app_revision[64];
+
 void pp_app_provenance_collect(pp_app_provenance *provenance, const pp_comm *comm, int argc, char **argv);
 
 /* Versions of the program and of the libraries it runs with. */

@@ -323,6 +323,12 @@ devices:
             other.chmod(0o755)
             digests.add(reproduce.digest_of(other, experiment, []))
             self.assertEqual(len(digests), 8)
+            # The same program of another revision.
+            of_revision = set()
+            for revision in ("unknown", "0123456789ab", "0123456789ab+"):
+                other.write_text(f"#!/bin/sh\nexec {PIPAR} \"$@\"\n# pipar-revision:{revision}\n")
+                of_revision.add(reproduce.digest_of(other, experiment, []))
+            self.assertEqual(len(of_revision), 1)
 
 
 if __name__ == "__main__":
