@@ -286,7 +286,7 @@ static void print_heading(const pp_report *report, FILE *stream) {
   }
   static const struct {
     const char *key, *format;
-  } facts[] = {{"model", "network %s"},
+  } facts[] = {{"model", "model %s"},
                {"dataset.name", "data set %s"},
                {"training.epochs", "epochs %s"},
                {"training.batch_size", "batch size %s"},
