@@ -6,9 +6,10 @@
 
 #include "base/mem.h"
 #include "data/ahead.h"
+#include "data/jpeg.h"
 
-/* Images decoded ahead, and twice a photograph with its file. */
-#define WORKING_BYTES_IMAGENET (PP_AHEAD_IMAGES * 3 * 224 * 224 + 2 * 1024 * 1024)
+/* Images decoded ahead, and two decoders. */
+#define WORKING_BYTES_IMAGENET (PP_AHEAD_IMAGES * PP_JPEG_BYTES + 2 * PP_JPEG_WORKING_BYTES)
 enum { NAME_BYTES = 56 }; /* of a file that is opened when used: pointer, name, allocation */
 
 static const pp_source sources[] = {

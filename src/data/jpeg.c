@@ -15,6 +15,7 @@ enum {
   MOST_FILE_BYTES = 1 << 28,
   MOST_PIXELS = 1 << 25, /* after halving: more is no photograph */
   CHANNELS = 3,
+  USUAL_TAPS = 5, /* of a side that shrinks by up to 2 */
 };
 
 /* A buffer that keeps its size from image to image. */
@@ -49,8 +50,18 @@ pp_status pp_jpeg_create(pp_jpeg **out) {
     pp_jpeg_destroy(jpeg);
     return pp_fail(PP_CODE_RUN, "the JPEG decoder cannot be started: %s", tjGetErrorStr2(NULL));
   }
+  const size_t weights = (size_t)PP_JPEG_SIDE * USUAL_TAPS * sizeof(float);
+  pp_status status = NULL;
+  PP_TRY_GOTO(status, buffer_reserve(&jpeg->file, PP_JPEG_FILE, "an image file"), fail);
+  PP_TRY_GOTO(status, buffer_reserve(&jpeg->decoded, PP_JPEG_DECODED, "an image"), fail);
+  PP_TRY_GOTO(status, buffer_reserve(&jpeg->rows, PP_JPEG_ROWS, "a resized image"), fail);
+  PP_TRY_GOTO(status, buffer_reserve(&jpeg->weights[0], weights, "weights"), fail);
+  PP_TRY_GOTO(status, buffer_reserve(&jpeg->weights[1], weights, "weights"), fail);
   *out = jpeg;
   return NULL;
+fail:
+  pp_jpeg_destroy(jpeg);
+  return status;
 }
 
 void pp_jpeg_destroy(pp_jpeg *jpeg) {

@@ -6,9 +6,19 @@
 
 #include "pipar/status.h"
 
-enum { PP_JPEG_SIDE = 224, PP_JPEG_SHORTER = 256, PP_JPEG_BYTES = 3 * PP_JPEG_SIDE * PP_JPEG_SIDE };
+enum {
+  PP_JPEG_SIDE = 224,
+  PP_JPEG_SHORTER = 256,
+  PP_JPEG_BYTES = 3 * PP_JPEG_SIDE * PP_JPEG_SIDE,
+  /* What a decoder sets aside: a file of 512 KiB, its image once halved (shorter side below 512, as wide as 3:2), and
+   * that resized along one axis. Only larger ones make it grow. */
+  PP_JPEG_FILE = 512 * 1024,
+  PP_JPEG_DECODED = 3 * 512 * 768,
+  PP_JPEG_ROWS = 512 * PP_JPEG_SIDE * 3 * 4,
+  PP_JPEG_WORKING_BYTES = PP_JPEG_FILE + PP_JPEG_DECODED + PP_JPEG_ROWS,
+};
 
-/* A decoder with its buffers, which grow with the largest image seen. Used by one thread at a time. */
+/* A decoder with its buffers. Used by one thread at a time. */
 typedef struct pp_jpeg pp_jpeg;
 
 PP_MUST_CHECK pp_status pp_jpeg_create(pp_jpeg **out);

@@ -1,35 +1,61 @@
 #!/usr/bin/python3
-"""test_allocations.py PIPAR MPIRUN COUNTER: the program allocates nothing after the first iteration: as often in a run of
-one round of two iterations as in one of three rounds of six, on every rank. COUNTER is count_allocations.c, preloaded."""
+"""test_allocations.py PIPAR MPIRUN COUNTER [imagenet]: the program allocates nothing after the first iteration: as often in a
+run of one round of two iterations as in one of three rounds of six, on every rank. COUNTER is count_allocations.c, preloaded."""
 
+import base64
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-PIPAR, MPIRUN, COUNTER = map(os.path.abspath, sys.argv[1:])
+PIPAR, MPIRUN, COUNTER = map(os.path.abspath, sys.argv[1:4])
 
-CASES = [
-    (method, model, clock, ranks)
-    for ranks in (1, 3)
-    for method, model, clock in (
-        ("pipar", "vgg5", "virtual"),
-        ("fl", "vgg5", "virtual"),
-        ("sl", "vgg5", "virtual"),
-        ("1f1b", "mobilenetv3-small", "virtual"),
-        ("pipar", "vgg5", "wall"),
-    )
-    if clock == "virtual" or ranks == 3
+SYNTHETIC = "name: synthetic, shape: [3, 32, 32], classes: 10"
+DP_FEDAVG = "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}\n"
+ACTIVATION = "privacy: {mechanism: activation, clip: 1, noise: laplace, epsilon: 4}\n"
+
+# method, model, clock, data set, keys of `training`, other keys
+KINDS = [
+    ("pipar", "vgg5", "virtual", SYNTHETIC, "", ""),
+    ("fl", "vgg5", "virtual", SYNTHETIC, "", ""),
+    ("sl", "vgg5", "virtual", SYNTHETIC, "", ""),
+    ("1f1b", "mobilenetv3-small", "virtual", SYNTHETIC, "", ""),
+    ("pipar", "vgg5", "wall", SYNTHETIC, "", ""),
+    ("pipar", "vgg5", "virtual", SYNTHETIC, ", threads: 3", ""),
+    ("pipar", "vgg5", "virtual", SYNTHETIC, "", DP_FEDAVG),
+    ("pipar", "vgg5", "virtual", SYNTHETIC, "", ACTIVATION),
+    ("fl", "resnet18", "virtual", SYNTHETIC + ", augment: true, partition: dirichlet", "", ""),
+    ("sfl", "vgg11", "virtual", SYNTHETIC, "", ""),
 ]
+if "imagenet" in sys.argv[4:]:
+    KINDS.append(("pipar", "mobilenetv3-small", "virtual", "name: imagenet, path: images", "", ""))
+CASES = [(*kind, ranks) for ranks in (1, 3) for kind in KINDS if kind[2] == "virtual" or ranks == 3]
+
+# 24 x 20 pixels of one colour.
+JPEG = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqmx5moq6T/"
+    "2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAARCAAUABgDASIAAhEBAxEB/8QAF"
+    "QABAQAAAAAAAAAAAAAAAAAAAAP/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/8QAFgEBAQEAAAAAAAAAAAAAAAAAAAQF/8QAFBEBAAAAAAAAAAAAAAAAAAAAAP"
+    "/aAAwDAQACEQMRAD8AmAhaIAAAAAD/2Q==")
+
+
+def write_images(folder):
+    """Two classes; what follows an image's end makes files of different lengths."""
+    for subset, count in (("train", 40), ("val", 5)):
+        for label in ("a", "b"):
+            directory = folder / "images" / subset / label
+            directory.mkdir(parents=True)
+            for image in range(count):
+                (directory / f"{image:02}.JPEG").write_bytes(JPEG + bytes(1000 * image))
 
 
 def count(folder, case, rounds, iterations):
-    method, model, clock, ranks = case
+    method, model, clock, data, training, more, ranks = case
     (folder / "exp.yaml").write_text(
-        f"method: {method}\nmodel: {model}\nclock: {clock}\npipeline: {{split: 2, micro_batches: 3}}\n"
-        f"dataset: {{name: synthetic, shape: [3, 32, 32], classes: 10, train_samples: {12 * iterations}, test_samples: 9}}\n"
-        f"training: {{batch_size: 6, epochs: {rounds}}}\nrecord: {{stages: false}}\n"
+        f"method: {method}\nmodel: {model}\nclock: {clock}\npipeline: {{split: 2, micro_batches: 3}}\n{more}"
+        f"dataset: {{{data}, train_samples: {12 * iterations}, test_samples: 9}}\n"
+        f"training: {{batch_size: 6, epochs: {rounds}{training}}}\nrecord: {{stages: false}}\n"
         "devices:\n  - {count: 2, device: server-cpu, network: {up_mbps: 100000, down_mbps: 100000, latency_ms: 0}}\n"
     )
     launcher = [] if ranks == 1 else [MPIRUN, "--oversubscribe", "-n", str(ranks)]
@@ -43,6 +69,7 @@ def main():
         os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     failed = False
     with tempfile.TemporaryDirectory(prefix="pipar-allocations-") as name:
+        write_images(pathlib.Path(name))
         for case in CASES:
             short, long = count(pathlib.Path(name), case, 1, 2), count(pathlib.Path(name), case, 3, 6)
             own = [(a[0], b[0]) for a, b in zip(short, long)]
