@@ -164,5 +164,7 @@ void pp_nn_set_threads(int threads);
 PP_MUST_CHECK pp_status pp_nn_reserve(int threads, int64_t other_bytes);
 /* The OpenBLAS build and core type: "OpenBLAS 0.3.21 ... SkylakeX". */
 const char *pp_nn_library(void);
+/* The kernels that this processor runs: "avx512", "avx2" or "plain". */
+const char *pp_nn_kernels(void);
 
 #endif

@@ -66,6 +66,16 @@ typedef struct pp_provenance {
   const char *value;
 } pp_provenance;
 
+/* What must be the same for the bits of a run to be the same, as it stands in the provenance. */
+enum { PP_IDENTITY_VERSION, PP_IDENTITY_REVISION, PP_IDENTITY_BLAS, PP_IDENTITY_KERNELS, PP_IDENTITY_EXPERIMENT };
+enum { PP_IDENTITY_PARTS = 5, PP_IDENTITY_ROOM = 512 };
+extern const char *const pp_identity_names[PP_IDENTITY_PARTS];
+typedef struct pp_identity {
+  char part[PP_IDENTITY_PARTS][PP_IDENTITY_ROOM]; /* "": does not matter */
+} pp_identity;
+/* Local. Sets PP_IDENTITY_EXPERIMENT: a digest of all that the experiment's runs follow from but the data. */
+PP_MUST_CHECK pp_status pp_identity_digest(const pp_experiment *experiment, pp_identity *out);
+
 /* Writer. Local, rank 0 only. While it is open the file is called PATH.part and can be read; what was appended and
  * flushed survives a kill. pp_results_commit gives it its name. */
 typedef struct pp_results_writer pp_results_writer;
@@ -76,6 +86,16 @@ typedef struct pp_results_writer pp_results_writer;
 PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
                                           const pp_provenance *provenance, int provenance_count,
                                           pp_results_writer **out);
+/* Local. Which runs a stopped writer has left complete in PATH.part: (run count of the experiment). Errors: nothing to
+ * resume (PP_CODE_USAGE), a file that is damaged or of another identity, or does not have these runs (PP_CODE_INPUT),
+ * or is being written (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_results_find_complete(const char *path, bool force, const pp_experiment *experiment,
+                                                 int only, const pp_identity *identity, bool *complete);
+/* As pp_results_create, with the complete runs of PATH.part as they are and the others empty. PATH.part is replaced in
+ * one step. Errors: pp_results_find_complete's too. */
+PP_MUST_CHECK pp_status pp_results_resume(const char *path, bool force, const pp_experiment *experiment, int only,
+                                          const pp_provenance *provenance, int provenance_count,
+                                          const pp_identity *identity, pp_results_writer **out);
 /* Rows of the run; each append is one write. */
 PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows,
                                                  int64_t count);
@@ -88,8 +108,10 @@ PP_MUST_CHECK pp_status pp_results_append_network(pp_results_writer *writer, int
 PP_MUST_CHECK pp_status pp_results_append_costs(pp_results_writer *writer, int run, const pp_cost_row *rows,
                                                 int64_t count);
 PP_MUST_CHECK pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_round_row *row);
-/* Makes everything appended so far durable and visible to readers. */
+/* Makes everything appended so far durable and visible to readers; against a crash of the machine within a second. */
 PP_MUST_CHECK pp_status pp_results_flush(pp_results_writer *writer);
+/* Likewise, against a crash of the machine now. */
+PP_MUST_CHECK pp_status pp_results_sync(pp_results_writer *writer);
 /* Local. Fills a network's parameters and statistics from `source`, FILE or FILE:GROUP (GROUP: the root): datasets of
  * numbers with the names and shapes of pp_model_tensor. A relative FILE is meant from `directory` unless that is NULL.
  * Errors (PP_CODE_INPUT): what cannot be read, a tensor that is missing or has another shape or a value that is not

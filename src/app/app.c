@@ -74,11 +74,25 @@ void pp_app_provenance_collect(pp_app_provenance *provenance, const pp_comm *com
   cpu_model(text, sizeof text);
   add(provenance, "cpu", text);
   add(provenance, "blas", pp_nn_library());
+  add(provenance, "kernels", pp_nn_kernels());
   pp_comm_library(text, sizeof text);
   add(provenance, "mpi", text);
   add(provenance, "hdf5", pp_results_library());
   snprintf(text, sizeof text, "%d", pp_comm_size(comm));
   add(provenance, "ranks", text);
+}
+
+/* What is only timed has the same bits on any processor. */
+pp_status pp_app_identify(const pp_experiment *experiment, pp_identity *out) {
+  bool trains = false;
+  for (int run = 0; run < pp_experiment_run_count(experiment); run++)
+    trains = trains || pp_experiment_run(experiment, run)->compute == PP_COMPUTE_REAL;
+  *out = (pp_identity){0};
+  snprintf(out->part[PP_IDENTITY_VERSION], PP_IDENTITY_ROOM, "%s", PP_VERSION);
+  snprintf(out->part[PP_IDENTITY_REVISION], PP_IDENTITY_ROOM, "%s", revision());
+  snprintf(out->part[PP_IDENTITY_BLAS], PP_IDENTITY_ROOM, "%s", trains ? pp_nn_library() : "");
+  snprintf(out->part[PP_IDENTITY_KERNELS], PP_IDENTITY_ROOM, "%s", trains ? pp_nn_kernels() : "");
+  return pp_identity_digest(experiment, out);
 }
 
 void pp_app_print_versions(FILE *stream) {

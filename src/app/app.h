@@ -29,6 +29,9 @@ extern const char pp_app_revision[64];
 
 void pp_app_provenance_collect(pp_app_provenance *provenance, const pp_comm *comm, int argc, char **argv);
 
+/* What a run must have in common with the one that it goes on with. */
+PP_MUST_CHECK pp_status pp_app_identify(const pp_experiment *experiment, pp_identity *out);
+
 /* Versions of the program and of the libraries it runs with. */
 void pp_app_print_versions(FILE *stream);
 

@@ -69,6 +69,10 @@ static pp_status print_run(const pp_experiment *experiment, int number) {
     printf("; ranks: %s%d; memory: alone %.0f MiB, with %d ranks %.0f MiB (server %.0f, device up to %.0f)\n",
            config->clock == PP_CLOCK_WALL ? "exactly " : "1 to ", ranks, mebibytes(alone.total), ranks,
            mebibytes(spread.total), mebibytes(spread.server), mebibytes(spread.device));
+  if (alone.checkpoint > 0)
+    printf("run %d: checkpoint: %.1f MiB every %d round%s, in OUT.h5.ckpt beside the results\n", number,
+           mebibytes(alone.checkpoint), config->checkpoint_every_rounds,
+           config->checkpoint_every_rounds == 1 ? "" : "s");
   if (alone.smallest_micro_batch > 0 && alone.smallest_micro_batch < few_samples)
     printf("run %d: micro-batches of %d sample%s: batch norm's statistics suffer below %d (pipeline.min_micro_batch "
            "bounds "

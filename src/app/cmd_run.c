@@ -13,26 +13,29 @@
 #include "app/spread.h"
 #include "base/mem.h"
 #include "runtime/run.h"
+#include "trace/checkpoint.h"
 
 typedef struct run_options {
   pp_app_experiment experiment;
   const char *output;
   const char *only; /* the number of the one run that is wanted, as given */
-  bool force, quiet;
+  bool force, resume, quiet;
 } run_options;
 
 static void print_help(void) {
-  printf("usage: pipar run EXP.yaml [-o OUT.h5] [--set KEY=VALUE ...] [--run N] [--force] [-q]\n\n"
+  printf("usage: pipar run EXP.yaml [-o OUT.h5] [--set KEY=VALUE ...] [--run N] [--resume] [--force] [-q]\n\n"
          "Runs every run of the experiment's sweep and writes one results file. Alone, one rank plays the server and\n"
          "all devices; under mpirun or srun the devices are spread over the ranks. The results are the same.\n\n"
          "  -o, --output OUT.h5   default: results/<name>.h5; OUT.h5.part until complete\n"
          "      --set KEY=VALUE   override a key of the experiment, e.g. --set training.epochs=3\n"
          "      --run N           only that run of the sweep, in a file of its own (results/<name>-N.h5) for `pipar "
          "merge`\n"
+         "      --resume          go on with OUT.h5.part and OUT.h5.ckpt, which a stopped or killed run left, on any "
+         "number of ranks\n"
          "      --force           replace an existing output, and what a stopped run left\n"
          "  -q, --quiet           no progress\n\n"
          "Exit codes: 0 done; 1 usage; 2 the experiment or an input file is wrong; 3 a run failed; 4 stopped by a\n"
-         "signal after a round, OUT.h5.part holds what is complete.\n");
+         "signal (TERM, INT, USR1) after a round, --resume goes on.\n");
 }
 
 static pp_status parse(int argc, char **argv, run_options *options, bool *help) {
@@ -65,7 +68,8 @@ static pp_status parse(int argc, char **argv, run_options *options, bool *help) 
       options->force = true;
       break;
     case OPT_RESUME:
-      return pp_fail(PP_CODE_USAGE, "run: --resume is not built yet");
+      options->resume = true;
+      break;
     default:
       return pp_app_bad_option(argc, argv, c);
     }
@@ -107,12 +111,19 @@ typedef struct session {
   pp_comm *comm;
   const run_options *options;
   pp_experiment *experiment;
-  int first, end;            /* the runs that are wanted */
-  int *owners;               /* (end - first) the rank that works a run out; NULL: all ranks do each together */
+  int first, end; /* the runs that are wanted */
+  bool *complete; /* (runs) that are kept from what is gone on with */
+  int todo_count;
+  int *todo;                 /* (todo_count) runs that are wanted and not complete */
+  int *owners;               /* (todo_count) the rank that works a run out; NULL: all ranks do each together */
   pp_run_draft **drafts;     /* (runs) of those that this rank will take part in; NULL: another's, or done */
   pp_results_writer *writer; /* rank 0 */
   char *overrides;           /* every --set, a line each */
   char path[4096];
+  char checkpoint[4096 + 8];
+  pp_identity identity; /* rank 0 */
+  int resumed_run;      /* which goes on from the checkpoint; -1: none */
+  int64_t saved_rounds; /* of the last run, in the checkpoint */
   const volatile sig_atomic_t *signals;
   progress progress;
   bool local_failure; /* the others do not know of it */
@@ -152,33 +163,110 @@ static pp_status join_overrides(session *s) {
   return NULL;
 }
 
-static pp_status open_output(session *s, int argc, char **argv) {
+static pp_status name_output(session *s) {
   const char *name = pp_experiment_name(s->experiment);
-  if (s->options->output != NULL) {
-    snprintf(s->path, sizeof s->path, "%s", s->options->output);
-  } else {
-    if (mkdir("results", 0777) != 0 && errno != EEXIST)
-      return pp_fail(PP_CODE_RUN, "results: the directory cannot be made: %s", strerror(errno));
-    if (s->options->only != NULL)
-      snprintf(s->path, sizeof s->path, "results/%s-%d.h5", name, s->first);
-    else
-      snprintf(s->path, sizeof s->path, "results/%s.h5", name);
+  int length = 0;
+  if (s->options->output != NULL)
+    length = snprintf(s->path, sizeof s->path, "%s", s->options->output);
+  else if (s->options->only != NULL)
+    length = snprintf(s->path, sizeof s->path, "results/%s-%d.h5", name, s->first);
+  else
+    length = snprintf(s->path, sizeof s->path, "results/%s.h5", name);
+  if (length >= (int)sizeof s->path)
+    return pp_fail(PP_CODE_USAGE, "a results file's name has at most %zu characters", sizeof s->path - 1);
+  snprintf(s->checkpoint, sizeof s->checkpoint, "%s.ckpt", s->path);
+  return NULL;
+}
+
+/* Whether the checkpoint is of the run that is next. Runs are complete before their checkpoints go. */
+static pp_status find_checkpoint(session *s) {
+  pp_checkpoint *found = NULL;
+  PP_TRY(pp_checkpoint_open(s->checkpoint, &s->identity, &found));
+  if (found == NULL)
+    return NULL;
+  int64_t run = pp_checkpoint_head_of(found)->run;
+  pp_checkpoint_close(found);
+  int next = s->first;
+  while (next < s->end && s->complete[next])
+    next++;
+  if (run >= s->first && run < s->end && s->complete[run])
+    return NULL;
+  if (run != next)
+    return pp_fail(PP_CODE_INPUT,
+                   "%s is of run %lld, but %s.part has no complete run %d: without it --resume begins "
+                   "that run again",
+                   s->checkpoint, (long long)run, s->path, next);
+  s->resumed_run = next;
+  return NULL;
+}
+
+static int choice_only(const session *s) { return s->options->only == NULL ? -1 : s->first; }
+
+static pp_status look_back(session *s) {
+  PP_TRY(
+      pp_results_find_complete(s->path, s->options->force, s->experiment, choice_only(s), &s->identity, s->complete));
+  return find_checkpoint(s);
+}
+
+/* What there is to do; rank 0 looks and tells. */
+static pp_status plan_work(session *s) {
+  struct {
+    _Alignas(PP_COMM_LINE) int run;
+  } resumed = {-1};
+  size_t runs = (size_t)pp_experiment_run_count(s->experiment);
+  pp_status status = pp_alloc(runs, sizeof *s->complete, "runs", &s->complete);
+  if (status == NULL)
+    status = pp_alloc(runs, sizeof *s->todo, "runs", &s->todo);
+  if (status == NULL && pp_comm_rank(s->comm) == 0) {
+    status = pp_app_identify(s->experiment, &s->identity);
+    if (status == NULL && s->options->resume)
+      status = look_back(s);
+    resumed.run = s->resumed_run;
   }
+  PP_TRY(pp_comm_agree(s->comm, status));
+  PP_TRY(pp_comm_broadcast(s->comm, 0, s->complete, runs * sizeof *s->complete));
+  PP_TRY(pp_comm_broadcast(s->comm, 0, &resumed, sizeof resumed));
+  s->resumed_run = resumed.run;
+  for (int run = s->first; run < s->end; run++)
+    if (!s->complete[run])
+      s->todo[s->todo_count++] = run;
+  return NULL;
+}
+
+static pp_status collect_provenance(session *s, int argc, char **argv, pp_app_provenance *provenance) {
+  pp_app_provenance_collect(provenance, s->comm, argc, argv);
+  PP_TRY(join_overrides(s));
+  PP_ASSERT(provenance->count + 2 <= PP_APP_PROVENANCE_MAX);
+  provenance->entries[provenance->count++] = (pp_provenance){"overrides", s->overrides};
+  provenance->entries[provenance->count++] =
+      (pp_provenance){pp_identity_names[PP_IDENTITY_EXPERIMENT], s->identity.part[PP_IDENTITY_EXPERIMENT]};
+  return NULL;
+}
+
+static pp_status open_output(session *s, int argc, char **argv) {
+  if (s->options->output == NULL && mkdir("results", 0777) != 0 && errno != EEXIST)
+    return pp_fail(PP_CODE_RUN, "results: the directory cannot be made: %s", strerror(errno));
   if (pp_comm_rank(s->comm) != 0)
     return NULL;
+  const run_options *options = s->options;
   char part[sizeof s->path + 8];
   snprintf(part, sizeof part, "%s.part", s->path);
-  if (is_same_file(s->path, s->options->experiment.path) || is_same_file(part, s->options->experiment.path))
+  if (is_same_file(s->path, options->experiment.path) || is_same_file(part, options->experiment.path))
     return pp_fail(PP_CODE_USAGE, "%s would overwrite the experiment file %s: -o names another file", s->path,
-                   s->options->experiment.path);
+                   options->experiment.path);
   pp_app_provenance provenance;
-  pp_app_provenance_collect(&provenance, s->comm, argc, argv);
-  PP_TRY(join_overrides(s));
-  PP_ASSERT(provenance.count < PP_APP_PROVENANCE_MAX);
-  provenance.entries[provenance.count++] = (pp_provenance){"overrides", s->overrides};
-  int only = s->options->only == NULL ? -1 : s->first;
-  return pp_results_create(s->path, s->options->force, s->experiment, only, provenance.entries, provenance.count,
-                           &s->writer);
+  PP_TRY(collect_provenance(s, argc, argv, &provenance));
+  if (options->resume) {
+    PP_TRY(pp_results_resume(s->path, options->force, s->experiment, choice_only(s), provenance.entries,
+                             provenance.count, &s->identity, &s->writer));
+    return s->resumed_run < 0 ? pp_checkpoint_remove(s->checkpoint) : NULL;
+  }
+  if (!options->force && access(s->checkpoint, F_OK) == 0 && access(part, F_OK) != 0)
+    return pp_fail(PP_CODE_USAGE, "%s was left by a run that did not end: --force removes it, -o names another file",
+                   s->checkpoint);
+  PP_TRY(pp_results_create(s->path, options->force, s->experiment, choice_only(s), provenance.entries, provenance.count,
+                           &s->writer));
+  return pp_checkpoint_remove(s->checkpoint);
 }
 
 static pp_status in_run(const session *s, int run, pp_status status) {
@@ -202,11 +290,22 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
                          bool *stopped) {
   if (s->drafts[sink->run] == NULL)
     PP_TRY(draft_run(s, comm, sink->run));
-  pp_run_request request = {.comm = comm, .draft = s->drafts[sink->run], .sink = sink, .stopped = signals};
+  bool has_checkpoints = pp_run_has_checkpoints(pp_experiment_run(s->experiment, sink->run));
+  pp_run_request request = {.comm = comm,
+                            .draft = s->drafts[sink->run],
+                            .sink = sink,
+                            .stopped = signals,
+                            .checkpoint_path = has_checkpoints ? s->checkpoint : NULL,
+                            .identity = &s->identity,
+                            .resume = sink->run == s->resumed_run};
   pp_run *run = NULL;
   PP_TRY(in_run(s, sink->run, pp_run_create(&request, &run)));
-  pp_status status = in_run(s, sink->run, pp_run_execute(run, stopped));
-  s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
+  pp_status status = in_run(s, sink->run, pp_run_begin(run));
+  if (status == NULL) {
+    status = in_run(s, sink->run, pp_run_execute(run, stopped));
+    s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
+  }
+  s->saved_rounds = pp_run_saved_rounds(run);
   pp_run_destroy(run);
   drop_draft(s, sink->run);
   return status;
@@ -248,9 +347,10 @@ static pp_status check_runs(session *s) {
   size_t runs = (size_t)pp_experiment_run_count(s->experiment);
   PP_TRY(pp_comm_agree(s->comm, pp_alloc(runs, sizeof *s->drafts, "runs", &s->drafts)));
   pp_status status = s->owners != NULL ? pp_comm_open_alone(&alone) : NULL;
-  for (int number = s->first; status == NULL && number < s->end; number++) {
-    if (alone != NULL && s->owners[number - s->first] != pp_comm_rank(s->comm))
+  for (int index = 0; status == NULL && index < s->todo_count; index++) {
+    if (alone != NULL && s->owners[index] != pp_comm_rank(s->comm))
       continue;
+    int number = s->todo[index];
     status = draft_run(s, alone != NULL ? alone : s->comm, number);
     devices += pp_config_device_count(pp_experiment_run(s->experiment, number));
     if (devices > MOST_DEVICES_DRAFTED)
@@ -260,12 +360,24 @@ static pp_status check_runs(session *s) {
   return pp_comm_agree(s->comm, status);
 }
 
+/* Rank 0: the run is complete, and then its checkpoint goes. */
+static pp_status end_checkpoint(session *s) {
+  if (s->writer == NULL || s->saved_rounds == 0)
+    return NULL;
+  s->saved_rounds = 0;
+  pp_status status = pp_results_sync(s->writer);
+  if (status == NULL)
+    status = pp_checkpoint_remove(s->checkpoint);
+  s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
+  return status;
+}
+
 /* *rounds: in the file. */
 static pp_status execute_all(session *s, bool *stopped, int64_t *rounds) {
   if (s->owners != NULL) {
     pp_spread spread = {.comm = s->comm,
-                        .first = s->first,
-                        .end = s->end,
+                        .count = s->todo_count,
+                        .runs = s->todo,
                         .owners = s->owners,
                         .execute = execute_alone,
                         .direct = direct,
@@ -274,36 +386,45 @@ static pp_status execute_all(session *s, bool *stopped, int64_t *rounds) {
     s->local_failure = status != NULL;
     return status;
   }
-  for (int number = s->first; number < s->end && !*stopped; number++) {
-    pp_sink sink = {.run = number};
-    direct(s, number, &sink);
+  for (int index = 0; index < s->todo_count && !*stopped; index++) {
+    pp_sink sink = {.run = s->todo[index]};
+    direct(s, sink.run, &sink);
     pp_status status = execute(s, s->comm, &sink, s->signals, stopped);
     *rounds += sink.rounds;
     pp_sink_fini(&sink);
     PP_TRY(status);
+    if (!*stopped)
+      PP_TRY(end_checkpoint(s));
   }
   return NULL;
+}
+
+/* Rank 0 knows how many rounds are in the file, and speaks. */
+static pp_status tell_stop(const session *s, int64_t rounds) {
+  if (rounds == 0 && !s->options->resume)
+    return pp_fail(PP_CODE_STOPPED, "stopped by a signal before a round was complete: nothing is kept");
+  return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds %lld complete round%s, --resume %s", s->path,
+                 (long long)rounds, rounds == 1 ? "" : "s",
+                 s->saved_rounds > 0 ? "goes on" : "keeps complete runs and begins the others again");
 }
 
 static pp_status run_all(session *s, int argc, char **argv) {
   s->signals = pp_app_catch_signals();
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
   PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
+  PP_TRY(pp_comm_agree(s->comm, name_output(s)));
+  PP_TRY(plan_work(s));
   bool stopped = false;
   int ranks = pp_comm_size(s->comm);
-  int64_t rounds = 0; /* rank 0 knows, and speaks */
+  int64_t rounds = 0, stops = 0;
   if (ranks > 1 && is_time_only(s->experiment))
-    PP_TRY(pp_comm_agree(s->comm, pp_spread_share(s->experiment, ranks, s->first, s->end, &s->owners)));
+    PP_TRY(pp_comm_agree(s->comm, pp_spread_share(s->experiment, ranks, s->todo_count, s->todo, &s->owners)));
   PP_TRY(check_runs(s));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
   PP_TRY(execute_all(s, &stopped, &rounds));
-  int64_t stops = 0;
   PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
-  if (stops > 0 && rounds == 0)
-    return pp_fail(PP_CODE_STOPPED, "stopped by a signal before a round was complete: nothing is kept");
   if (stops > 0)
-    return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds the %lld rounds that were complete", s->path,
-                   (long long)rounds);
+    return tell_stop(s, rounds);
   pp_status status = NULL;
   if (s->writer != NULL) {
     pp_results_writer *writer = s->writer;
@@ -321,6 +442,8 @@ static int finish(session *s, pp_status status) {
     drop_draft(s, run);
   free(s->drafts);
   free(s->owners);
+  free(s->complete);
+  free(s->todo);
   free(s->overrides);
   pp_experiment_destroy(s->experiment);
   int code = (int)pp_error_code(status);
@@ -340,7 +463,7 @@ pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
   pp_status status = parse(argc, argv, &options, &help);
   if (help)
     print_help();
-  session s = {.options = &options};
+  session s = {.options = &options, .resumed_run = -1};
   if (status == NULL && !help)
     status = pp_comm_open(&argc, &argv, &s.comm);
   if (s.comm != NULL) {

@@ -59,19 +59,19 @@ static double guess_writing(const pp_config *config) {
   return 8e-3 + (config->record_stages ? 100e-9 * stages_of(config) : 0);
 }
 
-pp_status pp_spread_share(const pp_experiment *experiment, int ranks, int first, int end, int **owners) {
+pp_status pp_spread_share(const pp_experiment *experiment, int ranks, int count, const int *runs, int **owners) {
   double *loads = NULL;
   *owners = NULL;
-  pp_status status = pp_alloc((size_t)(end - first), sizeof **owners, "the runs' ranks", owners);
+  pp_status status = pp_alloc((size_t)count, sizeof **owners, "the runs' ranks", owners);
   if (status == NULL)
     status = pp_alloc((size_t)ranks, sizeof *loads, "the runs' ranks", &loads);
-  for (int run = first; status == NULL && run < end; run++) {
-    const pp_config *config = pp_experiment_run(experiment, run);
+  for (int index = 0; status == NULL && index < count; index++) {
+    const pp_config *config = pp_experiment_run(experiment, runs[index]);
     int least = 0;
     for (int rank = 1; rank < ranks; rank++)
       if (loads[rank] < loads[least])
         least = rank;
-    (*owners)[run - first] = least;
+    (*owners)[index] = least;
     loads[least] += guess_work(config);
     loads[0] += guess_writing(config);
   }
@@ -214,10 +214,10 @@ static pp_status work(const pp_spread *spread, bool *stopped) {
   of.done.end = &of.done.first;
   int rank = pp_comm_rank(spread->comm);
   pp_status status = NULL;
-  for (int run = spread->first; status == NULL && run < spread->end && !*stopped && !of.refused; run++) {
-    if (spread->owners[run - spread->first] != rank)
+  for (int index = 0; status == NULL && index < spread->count && !*stopped && !of.refused; index++) {
+    if (spread->owners[index] != rank)
       continue;
-    status = do_run(&of, run, stopped);
+    status = do_run(&of, spread->runs[index], stopped);
     if (status == NULL)
       status = attend(&of, MOST_WAITING);
   }
@@ -236,7 +236,7 @@ typedef enum desk_state { DESK_IS_FREE, DESK_AWAITS_OFFER, DESK_RECEIVES } desk_
 typedef struct desk {
   const pp_spread *spread;
   queue own;        /* rank 0's finished runs whose turn has not come */
-  int next;         /* the first run that is not written */
+  int next;         /* the first run that is not written: its place in the list */
   desk_state state; /* of the next one, where another rank has it */
   int under_way;
   offer offered;
@@ -246,13 +246,13 @@ typedef struct desk {
   int64_t rounds;
 } desk;
 
-static int owner_of(const desk *of, int run) { return of->spread->owners[run - of->spread->first]; }
+static int owner_of(const desk *of, int index) { return of->spread->owners[index]; }
 
 /* The next run's rows into the file. */
 static pp_status write_next(desk *of, const pp_sink *rows) {
-  pp_sink sink = {.run = of->next};
+  pp_sink sink = {.run = of->spread->runs[of->next]};
   bool complete = false;
-  of->spread->direct(of->spread->context, of->next, &sink);
+  of->spread->direct(of->spread->context, sink.run, &sink);
   PP_TRY(pp_sink_deliver(&sink, rows->parcel, rows->bytes, &complete));
   of->rounds += sink.rounds;
   of->stopped = !complete;
@@ -295,7 +295,7 @@ static pp_status take_in(desk *of, bool wait, bool *came) {
 /* Writes what is there, in order, as far as it goes; with `wait` one run at least. */
 static pp_status clear_desk(desk *of, bool wait) {
   bool came = true;
-  while (came && !of->stopped && of->next < of->spread->end) {
+  while (came && !of->stopped && of->next < of->spread->count) {
     if (owner_of(of, of->next) == 0 && of->own.first == NULL)
       return NULL;
     came = false;
@@ -312,11 +312,11 @@ static pp_status clear_desk(desk *of, bool wait) {
 }
 
 /* A run of rank 0's own: straight into the file if it is its turn. */
-static pp_status do_own(desk *of, int run, bool *stopped) {
-  pp_sink sink = {.run = run};
-  bool in_turn = run == of->next;
+static pp_status do_own(desk *of, int index, bool *stopped) {
+  pp_sink sink = {.run = of->spread->runs[index]};
+  bool in_turn = index == of->next;
   if (in_turn)
-    of->spread->direct(of->spread->context, run, &sink);
+    of->spread->direct(of->spread->context, sink.run, &sink);
   pp_status status = of->spread->execute(of->spread->context, &sink, stopped);
   if (status == NULL && in_turn) {
     of->rounds += sink.rounds;
@@ -336,10 +336,10 @@ static pp_status do_own(desk *of, int run, bool *stopped) {
 static pp_status refuse_others(desk *of) {
   pp_comm *comm = of->spread->comm;
   for (int rank = 1; rank < pp_comm_size(comm); rank++) {
-    int run = of->next;
-    while (run < of->spread->end && owner_of(of, run) != rank)
-      run++;
-    if (run == of->spread->end || rank == owner_of(of, of->next - 1))
+    int index = of->next;
+    while (index < of->spread->count && owner_of(of, index) != rank)
+      index++;
+    if (index == of->spread->count || rank == owner_of(of, of->next - 1))
       continue;
     PP_TRY(pp_comm_irecv(comm, rank, PARCEL_TAG, &of->offered, sizeof of->offered, 0));
     for (of->under_way = 1; of->under_way > 0;)
@@ -351,14 +351,14 @@ static pp_status refuse_others(desk *of) {
 }
 
 static pp_status lead(desk *of, bool *stopped) {
-  for (int run = of->spread->first; run < of->spread->end && !*stopped && !of->stopped; run++) {
+  for (int index = 0; index < of->spread->count && !*stopped && !of->stopped; index++) {
     PP_TRY(clear_desk(of, false));
     while (of->own.bytes > MOST_WAITING && !of->stopped)
       PP_TRY(clear_desk(of, true));
-    if (owner_of(of, run) == 0 && !of->stopped)
-      PP_TRY(do_own(of, run, stopped));
+    if (owner_of(of, index) == 0 && !of->stopped)
+      PP_TRY(do_own(of, index, stopped));
   }
-  while (of->next < of->spread->end && !of->stopped)
+  while (of->next < of->spread->count && !of->stopped)
     PP_TRY(clear_desk(of, true));
   if (of->stopped)
     PP_TRY(refuse_others(of));
@@ -371,7 +371,7 @@ pp_status pp_spread_runs(const pp_spread *spread, bool *stopped, int64_t *rounds
   *rounds = 0;
   if (pp_comm_rank(spread->comm) != 0)
     return work(spread, stopped);
-  desk of = {.spread = spread, .next = spread->first};
+  desk of = {.spread = spread};
   of.own.end = &of.own.first;
   pp_status status = lead(&of, stopped);
   while (of.own.first != NULL)

@@ -9,8 +9,9 @@
 
 typedef struct pp_spread {
   pp_comm *comm;
-  int first, end; /* the runs that are wanted */
-  int *owners;    /* (end - first) the rank of each */
+  int count;
+  const int *runs;   /* (count) the numbers of those that are wanted, rising */
+  const int *owners; /* (count) the rank of each */
   /* Works out a run alone, its rows into the sink. */
   pp_status (*execute)(void *context, pp_sink *sink, bool *stopped);
   /* On rank 0: sets where the rows of a run go and who watches. */
@@ -20,7 +21,8 @@ typedef struct pp_spread {
 
 /* Local. Shares the runs out by what they are guessed to cost, the same way on every rank. The caller frees `owners`.
  */
-PP_MUST_CHECK pp_status pp_spread_share(const pp_experiment *experiment, int ranks, int first, int end, int **owners);
+PP_MUST_CHECK pp_status pp_spread_share(const pp_experiment *experiment, int ranks, int count, const int *runs,
+                                        int **owners);
 /* Collective. *stopped: a run of this rank was stopped, or rank 0 wants no more. *rounds: that reached the file. A
  * failure is this rank's own: the others do not know of it. */
 PP_MUST_CHECK pp_status pp_spread_runs(const pp_spread *spread, bool *stopped, int64_t *rounds);

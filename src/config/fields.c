@@ -598,10 +598,10 @@ static const pp_field record_fields[] = {{.key = "stages",
 static const pp_field checkpoint_fields[] = {{.key = "every_rounds",
                                               .type = PP_FIELD_INT,
                                               AT(pp_config, checkpoint_every_rounds),
-                                              .fallback = "0",
+                                              .fallback = "1",
                                               .high = 1000000,
-                                              .built = "0",
-                                              .help = "0: none"},
+                                              .help = "beside the results file, of real training under the virtual "
+                                                      "clock; 0: none"},
                                              END};
 
 const pp_field pp_experiment_fields[] = {

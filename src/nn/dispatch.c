@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "nn/kernels.h"
+#include "pipar/nn.h"
 
 extern const pp_kernels pp_kernels_plain;
 #ifdef PP_KERNELS_X86
@@ -26,3 +27,5 @@ const pp_kernels *pp_kernels_best(void) {
   pp_kernels_all(all);
   return all[0];
 }
+
+const char *pp_nn_kernels(void) { return pp_kernels_best()->name; }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/checkpoint.h"
 #include "runtime/memory.h"
 #include "runtime/updates.h"
 
@@ -103,6 +104,7 @@ pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *mem
       *kind = bytes;
     memory->total = pp_memory_sum(memory->total, bytes);
   }
+  memory->checkpoint = pp_run_has_checkpoints(config) ? pp_checkpoint_bytes(job) : 0;
   pp_run_draft_destroy(draft);
   return NULL;
 }

@@ -106,6 +106,10 @@ pp_status pp_local_adopt(pp_local *local) {
   return init_tools(local);
 }
 
+float *pp_local_momentum(const pp_local *local, int device) { return local->momentum[device]; }
+
+float *pp_local_shared_momentum(const pp_local *local) { return local->shared_momentum; }
+
 pp_journal *pp_local_journal(pp_local *local) { return &local->lengths; }
 
 /* One operation on the half it belongs to. Transfers are nothing here: both halves use the same buffers. */

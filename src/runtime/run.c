@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/checkpoint.h"
 #include "runtime/draft.h"
 #include "runtime/inputs.h"
 #include "runtime/privacy.h"
@@ -56,6 +57,7 @@ static pp_status prepare(pp_run *run) {
   if (pp_run_is_real(run)) {
     PP_TRY(pp_comm_agree(comm, load_data(run)));
     PP_TRY(pp_comm_agree(comm, create_training(run)));
+    PP_TRY(pp_comm_agree(comm, pp_run_prepare_checkpoint(run)));
   }
   size_t devices = (size_t)run->scenario->device_count;
   pp_status status = pp_alloc(devices + 1, sizeof *run->members, "the members of a round", &run->members);
@@ -120,8 +122,13 @@ void pp_run_destroy(pp_run *run) {
   free(run->members);
   free(run->arrivals_ns);
   free(run->chunk);
+  free(run->rows);
+  pp_checkpoint_writer_destroy(run->checkpoint);
+  pp_checkpoint_close(run->resumed);
   free(run);
 }
+
+int64_t pp_run_saved_rounds(const pp_run *run) { return run->saved_rounds; }
 
 /* Any rank's signal stops all of them after the same round. */
 static pp_status agree_to_stop(pp_run *run, bool *stopped) {
@@ -131,103 +138,82 @@ static pp_status agree_to_stop(pp_run *run, bool *stopped) {
   return NULL;
 }
 
-/* Where it depends on time who takes part, the timeline goes first and rank 0 tells all ranks. */
-static pp_status announce_members(pp_run *run, bool *is_last) {
-  int devices = run->scenario->device_count;
-  pp_status status = NULL;
-  if (pp_run_is_first(run)) {
-    status = pp_timeline_next_round(run->timeline, &run->times);
-    if (status == NULL) {
-      memset(run->members, 0, (size_t)devices + 1);
-      for (int64_t member = 0; member < run->times.member_count; member++)
-        run->members[run->times.members[member]] = true;
-      run->members[devices] = run->times.is_last;
-    }
-  }
-  PP_TRY(pp_comm_agree(run->job.comm, status));
-  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->members, (size_t)devices + 1));
-  run->job.members = run->members;
-  *is_last = run->members[devices];
-  return NULL;
+/* A round that is not in the checkpoint yet is finished and saved before a signal is heard. */
+static void choose_signal(pp_run *run, int64_t round) {
+  static const volatile sig_atomic_t never = 0;
+  bool saved = run->request.checkpoint_path == NULL || run->saved_rounds == round;
+  run->job.stopped = saved ? run->request.stopped : &never;
 }
 
-static bool plans_differ(const pp_run *run) {
-  const pp_scenario *scenario = run->job.scenario;
-  bool pipelines = pp_method_pipelines(run->job.config->method), differ = false;
-  for (int index = 0; index < scenario->class_count; index++) {
-    const pp_device_class *class = &scenario->classes[index];
-    const pp_group_plan *plan = &run->plans[class->group];
-    differ = differ || class->split != plan->split || (pipelines && class->micro_batches != plan->micro_batches);
-  }
-  return differ;
-}
-
-/* Real training, between two rounds: rank 0 tells the plans that the timeline has gone over to, and every rank cuts the
- * network anew. The models are whole now, and are handed out when the round begins. */
-static pp_status follow_plans(pp_run *run, int64_t round) {
-  const pp_config *config = run->job.config;
-  if (run->plans == NULL || (round + 1) % config->pipeline.replan != 0)
-    return NULL;
-  size_t bytes = (size_t)config->group_count * sizeof *run->plans;
-  PP_ASSERT(!pp_run_is_first(run) || run->replan != NULL);
+/* Trains a round and tests what it gave. */
+static pp_status train(pp_run *run, int64_t round, pp_ns *aggregated_ns, pp_round_row *row) {
+  choose_signal(run, round);
+  PP_TRY(pp_run_train(run, round, aggregated_ns));
   if (pp_run_is_first(run))
-    memcpy(run->plans, pp_replan_plans(run->replan), bytes);
-  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->plans, bytes));
-  if (!plans_differ(run))
-    return NULL;
-  pp_scenario *made = NULL, *before = run->replanned;
-  PP_TRY(pp_comm_agree(run->job.comm, pp_scenario_build(pp_scenario_inputs_of(run->scenario), run->plans, 0, &made)));
-  run->job.scenario = run->replanned = made;
-  pp_status status = NULL;
-  if (run->local != NULL)
-    status = pp_local_adopt(run->local);
-  else
-    status = run->server != NULL ? pp_server_rank_adopt(run->server) : pp_device_rank_adopt(run->devices);
-  pp_scenario_destroy(before);
-  return status;
+    pp_run_summarise_scores(run, row);
+  return pp_evaluator_run(run->evaluator, run->params, run->stats, &row->test_accuracy);
+}
+
+/* Between two rounds: whether a signal stops the run here, a checkpoint, other plans. */
+static pp_status between_rounds(pp_run *run, int64_t round, bool *stopped) {
+  PP_TRY(agree_to_stop(run, stopped));
+  if (pp_run_is_checkpoint_due(run, round, *stopped))
+    PP_TRY(pp_run_save(run, round));
+  if (!*stopped && run->plans != NULL && (round + 1) % run->job.config->pipeline.replan == 0)
+    PP_TRY(pp_run_follow_plans(run));
+  return NULL;
 }
 
 static pp_status run_rounds(pp_run *run, bool *stopped) {
   pp_ns aggregated_ns = 0;
   bool is_last = false;
-  for (int64_t round = 0; !is_last; round++) {
+  for (int64_t round = run->saved_rounds; !is_last; round++) {
     is_last = round + 1 == run->scenario->rounds;
     if (pp_run_goes_first(run))
-      PP_TRY(announce_members(run, &is_last));
+      PP_TRY(pp_run_announce_members(run, &is_last));
     pp_round_row row = {.train_loss = (double)NAN,
                         .train_accuracy = (double)NAN,
                         .test_accuracy = (double)NAN,
                         .epsilon = pp_privacy_spent(&run->job, round)};
     if (pp_run_is_real(run)) {
-      pp_status status = pp_run_train(run, round, &aggregated_ns);
+      pp_status status = train(run, round, &aggregated_ns, &row);
       *stopped = pp_error_code(status) == PP_CODE_STOPPED;
       if (*stopped) {
         pp_error_free(status);
         return NULL;
       }
       PP_TRY(status);
-      if (pp_run_is_first(run))
-        pp_run_summarise_scores(run, &row);
-      PP_TRY(pp_evaluator_run(run->evaluator, run->params, run->stats, &row.test_accuracy));
     }
+    if (run->rows != NULL)
+      run->rows[round] = row;
     if (pp_run_is_first(run))
       PP_TRY(pp_run_finish_round(run, round, &row));
     if (!is_last)
-      PP_TRY(agree_to_stop(run, stopped));
+      PP_TRY(between_rounds(run, round, stopped));
     if (*stopped)
       return NULL;
-    if (!is_last)
-      PP_TRY(follow_plans(run, round));
   }
   return pp_run_drain(run, aggregated_ns);
 }
 
+static pp_status write_inputs(pp_run *run) {
+  if (!pp_run_is_first(run))
+    return NULL;
+  PP_TRY(pp_run_inputs_write(run->request.sink, run->scenario, run->model));
+  if (run->scenario->plan_count == 0)
+    return NULL;
+  return pp_sink_plan(run->request.sink, run->scenario->plan, run->scenario->plan_count);
+}
+
+pp_status pp_run_begin(pp_run *run) {
+  PP_TRY(pp_comm_agree(run->job.comm, write_inputs(run)));
+  return run->request.resume ? pp_run_restore(run) : NULL;
+}
+
 pp_status pp_run_execute(pp_run *run, bool *stopped) {
   *stopped = false;
-  if (pp_run_is_first(run))
-    PP_TRY(pp_run_inputs_write(run->request.sink, run->scenario, run->model));
-  if (pp_run_is_first(run) && run->scenario->plan_count > 0)
-    PP_TRY(pp_sink_plan(run->request.sink, run->scenario->plan, run->scenario->plan_count));
+  if (run->request.resume)
+    PP_TRY(pp_run_restore_momentum(run));
   PP_TRY(run_rounds(run, stopped));
   return pp_run_is_first(run) && !*stopped ? pp_run_end_in_file(run) : NULL;
 }

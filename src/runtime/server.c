@@ -219,6 +219,12 @@ void pp_server_rank_load(pp_server_rank *rank, const float *params, const float 
     pp_server_rank_load_replica(rank, device, params, stats);
 }
 
+float *pp_server_rank_momentum(const pp_server_rank *rank, int device) {
+  return rank->replicas[device].weights.momentum;
+}
+
+float *pp_server_rank_shared_momentum(const pp_server_rank *rank) { return rank->shared_momentum; }
+
 static pp_state state_of(const pp_server_rank *rank, const replica_role *replica) {
   const pp_weights *weights = &replica->weights;
   float *momentum = weights->momentum;

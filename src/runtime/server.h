@@ -19,6 +19,10 @@ void pp_server_rank_load(pp_server_rank *rank, const float *params, const float 
  */
 void pp_server_rank_load_replica(pp_server_rank *rank, int device, const float *params, const float *stats);
 void pp_server_rank_store_replica(const pp_server_rank *rank, int device, float *params, float *stats);
+/* A replica's momentum; NULL where there is none. Of the server-side network that devices share (parameters of the
+ * whole network); NULL unless they do. */
+float *pp_server_rank_momentum(const pp_server_rank *rank, int device);
+float *pp_server_rank_shared_momentum(const pp_server_rank *rank);
 /* With every device rank's pp_device_rank_round: a round of the devices [first, end). scores: (device_count). Ends when
  * the aggregate could start; under the wall clock, when it has ended: *end_ns. */
 PP_MUST_CHECK pp_status pp_server_rank_round(pp_server_rank *rank, int64_t round, int first, int end, pp_score *scores,

@@ -186,3 +186,56 @@ void pp_run_summarise_scores(const pp_run *run, pp_round_row *row) {
 }
 
 /* Rank 0: a round whose times are known goes into the file. */
+
+pp_status pp_run_announce_members(pp_run *run, bool *is_last) {
+  int devices = run->scenario->device_count;
+  pp_status status = NULL;
+  if (pp_run_is_first(run)) {
+    status = pp_timeline_next_round(run->timeline, &run->times);
+    if (status == NULL) {
+      memset(run->members, 0, (size_t)devices + 1);
+      for (int64_t member = 0; member < run->times.member_count; member++)
+        run->members[run->times.members[member]] = true;
+      run->members[devices] = run->times.is_last;
+    }
+  }
+  PP_TRY(pp_comm_agree(run->job.comm, status));
+  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->members, (size_t)devices + 1));
+  run->job.members = run->members;
+  *is_last = run->members[devices];
+  return NULL;
+}
+
+static bool plans_differ(const pp_run *run) {
+  const pp_scenario *scenario = run->job.scenario;
+  bool pipelines = pp_method_pipelines(run->job.config->method), differ = false;
+  for (int index = 0; index < scenario->class_count; index++) {
+    const pp_device_class *class = &scenario->classes[index];
+    const pp_group_plan *plan = &run->plans[class->group];
+    differ = differ || class->split != plan->split || (pipelines && class->micro_batches != plan->micro_batches);
+  }
+  return differ;
+}
+
+pp_status pp_run_follow_plans(pp_run *run) {
+  const pp_config *config = run->job.config;
+  if (run->plans == NULL)
+    return NULL;
+  size_t bytes = (size_t)config->group_count * sizeof *run->plans;
+  PP_ASSERT(!pp_run_is_first(run) || run->replan != NULL);
+  if (pp_run_is_first(run))
+    memcpy(run->plans, pp_replan_plans(run->replan), bytes);
+  PP_TRY(pp_comm_broadcast(run->job.comm, 0, run->plans, bytes));
+  if (!plans_differ(run))
+    return NULL;
+  pp_scenario *made = NULL, *before = run->replanned;
+  PP_TRY(pp_comm_agree(run->job.comm, pp_scenario_build(pp_scenario_inputs_of(run->scenario), run->plans, 0, &made)));
+  run->job.scenario = run->replanned = made;
+  pp_status status = NULL;
+  if (run->local != NULL)
+    status = pp_local_adopt(run->local);
+  else
+    status = run->server != NULL ? pp_server_rank_adopt(run->server) : pp_device_rank_adopt(run->devices);
+  pp_scenario_destroy(before);
+  return status;
+}

@@ -7,11 +7,9 @@
 #include "base/mem.h"
 #include "pipar/results.h"
 #include "trace/h5.h"
+#include "trace/identity.h"
 #include "trace/reader.h"
 #include "trace/table.h"
-
-/* Settings that cannot change a result. */
-static const char *const ignored_settings[] = {"name", "dataset.path", "checkpoint.every_rounds", "training.threads"};
 
 enum {
   BLOCK_BYTES = 1 << 22,
@@ -413,12 +411,7 @@ static pp_status list_links(const side *of, names *out) {
 
 typedef bool (*name_filter)(const char *name);
 
-static bool is_compared_setting(const char *name) {
-  for (size_t ignored = 0; ignored < sizeof ignored_settings / sizeof ignored_settings[0]; ignored++)
-    if (strcmp(name, ignored_settings[ignored]) == 0)
-      return false;
-  return !pp_is_summary(name);
-}
+static bool is_compared_setting(const char *name) { return pp_setting_matters(name) && !pp_is_summary(name); }
 
 /* Calls `compare` for every name that passes the filter, both lists being sorted; a name that one side lacks is a
  * difference. */

@@ -13,6 +13,8 @@
 #include "pipar/results.h"
 #include "trace/h5.h"
 #include "trace/inputs.h"
+#include "trace/resume.h"
+#include "trace/sync.h"
 #include "trace/table.h"
 
 enum {
@@ -221,8 +223,9 @@ static pp_status create_run(const pp_results_writer *writer, hid_t runs, int run
   return NULL;
 }
 
+/* remains: NULL, or what has complete runs to be kept. */
 static pp_status create_contents(pp_results_writer *writer, const pp_experiment *experiment, int only,
-                                 const pp_provenance *provenance, int provenance_count) {
+                                 const pp_provenance *provenance, int provenance_count, const pp_remains *remains) {
   const char *path = writer->part;
   PP_H5_AUTO access = H5I_INVALID_HID;
   PP_TRY(create_access(writer, &access));
@@ -246,7 +249,10 @@ static pp_status create_contents(pp_results_writer *writer, const pp_experiment 
   PP_TRY_H5(PP_CODE_RUN, "write", path, runs = H5Gcreate2(root, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
   PP_TRY(pp_h5_attribute_integer(root, path, "sweep_runs", writer->run_count));
   for (int run = only < 0 ? 0 : only; run < (only < 0 ? writer->run_count : only + 1); run++)
-    PP_TRY(create_run(writer, runs, run, pp_experiment_run(experiment, run)));
+    if (remains != NULL && remains->complete[run])
+      PP_TRY(pp_remains_copy_run(remains, run, runs, path));
+    else
+      PP_TRY(create_run(writer, runs, run, pp_experiment_run(experiment, run)));
   return NULL;
 }
 
@@ -284,7 +290,8 @@ static pp_status claim(pp_results_writer *writer) {
     return pp_fail(PP_CODE_RUN, "cannot create %s: another process is writing it", writer->part);
   if (there.st_size > 0 && !writer->force)
     return pp_fail(PP_CODE_USAGE,
-                   "%s holds what a run left that did not end: --force replaces it, -o names another file",
+                   "%s holds what a run left that did not end: --resume goes on with it, --force replaces it, -o names "
+                   "another file",
                    writer->part);
   return NULL;
 }
@@ -307,43 +314,122 @@ static pp_status check_name(const char *path, bool force) {
   return force ? NULL : pp_fail(PP_CODE_USAGE, "%s exists: --force replaces it, -o names another file", path);
 }
 
-pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
-                            const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
-  PP_TRY(check_name(path, force));
-  pp_h5_begin();
+/* Against a crash of the machine; a killed process loses nothing that HDF5 has flushed. */
+static pp_status sync_file(pp_results_writer *writer, bool now) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  if (!now && time.tv_sec - writer->last_sync.tv_sec < SYNC_EVERY_S)
+    return NULL;
+  writer->last_sync = time;
+  if (fdatasync(writer->lock_fd) != 0 && errno != EINVAL && errno != EROFS)
+    return pp_fail(PP_CODE_RUN, "cannot write %s: %s", writer->part, strerror(errno));
+  return NULL;
+}
+
+static pp_status create_writer(const char *path, bool force, const char *suffix, int run_count,
+                               pp_results_writer **out) {
   pp_results_writer *writer = NULL;
   PP_TRY(pp_alloc(1, sizeof *writer, "the results file", &writer));
-  pp_status status = NULL;
   writer->force = force;
   writer->lock_fd = -1;
   writer->file = H5I_INVALID_HID;
   writer->open_run = -1;
-  writer->run_count = pp_experiment_run_count(experiment);
+  writer->run_count = run_count;
 #if H5_VERSION_GE(1, 10, 7)
   writer->own_lock = getenv("HDF5_USE_FILE_LOCKING") == NULL;
 #endif
   for (int table = 0; table < PP_TABLE_COUNT; table++)
     writer->tables[table] = writer->memory_types[table] = H5I_INVALID_HID;
   writer->path = strdup(path);
-  if (writer->path == NULL || asprintf(&writer->part, "%s.part", path) < 0) {
+  if (writer->path == NULL || asprintf(&writer->part, "%s%s", path, suffix) < 0) {
     writer->part = NULL;
-    status = pp_fail_memory("the results file's name", strlen(path));
-    goto fail;
+    destroy(writer);
+    return pp_fail_memory("the results file's name", strlen(path));
   }
-  PP_TRY_GOTO(status, claim(writer), fail);
-  for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++)
-    PP_TRY_GOTO(status, pp_table_memory_type(pp_table_of(id), writer->part, &writer->memory_types[id]), fail);
-  PP_TRY_GOTO(status, create_contents(writer, experiment, only, provenance, provenance_count), fail_made);
-  PP_TRY_GOTO(status, pp_h5_file_close(&writer->file, writer->part), fail_made);
-  PP_TRY_GOTO(status, reopen(writer, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE), fail_made);
-  lock_file(writer, LOCK_SH, 1);
   *out = writer;
   return NULL;
-fail_made:
+}
+
+/* Makes the file with its tables, closed. */
+static pp_status make_file(pp_results_writer *writer, const pp_experiment *experiment, int only,
+                           const pp_provenance *provenance, int provenance_count, const pp_remains *remains) {
+  for (pp_table_id id = 0; id < PP_TABLE_COUNT; id++)
+    PP_TRY(pp_table_memory_type(pp_table_of(id), writer->part, &writer->memory_types[id]));
+  pp_status status = create_contents(writer, experiment, only, provenance, provenance_count, remains);
   status = pp_status_first(status, pp_h5_file_close(&writer->file, writer->part));
-  unlink(writer->part);
-fail:
-  destroy(writer);
+  if (status != NULL)
+    unlink(writer->part);
+  return status;
+}
+
+static pp_status open_for_all(pp_results_writer *writer) {
+  PP_TRY(reopen(writer, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE));
+  lock_file(writer, LOCK_SH, 1);
+  return NULL;
+}
+
+pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
+                            const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
+  PP_TRY(check_name(path, force));
+  pp_h5_begin();
+  pp_results_writer *writer = NULL;
+  PP_TRY(create_writer(path, force, ".part", pp_experiment_run_count(experiment), &writer));
+  pp_status status = claim(writer);
+  if (status == NULL)
+    status = make_file(writer, experiment, only, provenance, provenance_count, NULL);
+  if (status == NULL) {
+    status = open_for_all(writer);
+    if (status != NULL)
+      unlink(writer->part);
+  }
+  if (status == NULL)
+    *out = writer;
+  else
+    destroy(writer);
+  return status;
+}
+
+/* The file with what is kept takes the place of the old one, whole. */
+static pp_status replace_remains(pp_results_writer *writer, const pp_remains *remains) {
+  char *name = strdup(remains->path);
+  if (name == NULL)
+    return pp_fail_memory("the results file's name", strlen(remains->path));
+  pp_status status = sync_file(writer, true);
+  if (status == NULL && rename(writer->part, name) != 0)
+    status = pp_fail(PP_CODE_RUN, "cannot rename %s to %s: %s", writer->part, name, strerror(errno));
+  if (status != NULL) {
+    unlink(writer->part);
+    free(name);
+    return status;
+  }
+  pp_sync_directory(name);
+  free(writer->part);
+  writer->part = name;
+  return open_for_all(writer);
+}
+
+pp_status pp_results_resume(const char *path, bool force, const pp_experiment *experiment, int only,
+                            const pp_provenance *provenance, int provenance_count, const pp_identity *identity,
+                            pp_results_writer **out) {
+  PP_TRY(check_name(path, true));
+  pp_remains remains;
+  PP_TRY(pp_remains_open(path, force, experiment, only, identity, &remains));
+  pp_results_writer *writer = NULL;
+  pp_status status = create_writer(path, force, ".part.new", pp_experiment_run_count(experiment), &writer);
+  if (status == NULL) {
+    writer->has_rounds = true; /* with a checkpoint there are more than the file says */
+    unlink(writer->part);      /* what a resuming left that was killed: nobody else has the lock */
+    status = claim(writer);
+  }
+  if (status == NULL)
+    status = make_file(writer, experiment, only, provenance, provenance_count, &remains);
+  if (status == NULL)
+    status = replace_remains(writer, &remains);
+  pp_remains_close(&remains);
+  if (status == NULL)
+    *out = writer;
+  else
+    destroy(writer);
   return status;
 }
 
@@ -433,18 +519,6 @@ pp_status pp_results_append_round(pp_results_writer *writer, int run, const pp_r
   return NULL;
 }
 
-/* Against a crash of the machine; a killed process loses nothing that HDF5 has flushed. */
-static pp_status sync_file(pp_results_writer *writer, bool now) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  if (!now && time.tv_sec - writer->last_sync.tv_sec < SYNC_EVERY_S)
-    return NULL;
-  writer->last_sync = time;
-  if (fdatasync(writer->lock_fd) != 0 && errno != EINVAL && errno != EROFS)
-    return pp_fail(PP_CODE_RUN, "cannot write %s: %s", writer->part, strerror(errno));
-  return NULL;
-}
-
 static pp_status flush(pp_results_writer *writer, bool sync_now) {
   PP_TRY_H5(PP_CODE_RUN, "write", writer->part, H5Fflush(writer->file, H5F_SCOPE_GLOBAL));
   for (int64_t round = 0; round < writer->pending_count; round++) {
@@ -460,6 +534,11 @@ static pp_status flush(pp_results_writer *writer, bool sync_now) {
 pp_status pp_results_flush(pp_results_writer *writer) {
   PP_TRY(guard(writer));
   return guarded(writer, flush(writer, false));
+}
+
+pp_status pp_results_sync(pp_results_writer *writer) {
+  PP_TRY(guard(writer));
+  return guarded(writer, flush(writer, true));
 }
 
 static pp_status write_tensor(const pp_results_writer *writer, hid_t group, const pp_tensor_info *tensor,
@@ -544,20 +623,6 @@ pp_status pp_results_end_run(pp_results_writer *writer, int run, const char *sta
       writer, end_run(writer, run, status, summary, devices, device_count, server, slot_count, model, params, stats));
 }
 
-/* The name itself is durable once its directory is. */
-static void sync_directory(const char *path) {
-  const char *slash = strrchr(path, '/');
-  char *directory = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-  if (directory == NULL)
-    return;
-  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    fsync(fd);
-    close(fd);
-  }
-  free(directory);
-}
-
 static pp_status take_name(const pp_results_writer *writer) {
   int failed = writer->force ? rename(writer->part, writer->path)
                              : renameat2(AT_FDCWD, writer->part, AT_FDCWD, writer->path, RENAME_NOREPLACE);
@@ -571,7 +636,7 @@ static pp_status take_name(const pp_results_writer *writer) {
   }
   if (failed)
     return pp_fail(PP_CODE_RUN, "cannot rename %s to %s: %s", writer->part, writer->path, strerror(errno));
-  sync_directory(writer->path);
+  pp_sync_directory(writer->path);
   return NULL;
 }
 

@@ -405,6 +405,8 @@ class Signals(CliTest):
                 self.assertTrue(self.exists("out.h5.part"))
             self.fails(1, ["out.h5.part", "--force replaces it"], "run", "long.yaml", "-o", "out.h5")
             (self.folder / "out.h5.part").unlink()
+            self.fails(1, ["out.h5.ckpt", "--force removes it"], "run", "long.yaml", "-o", "out.h5")
+            (self.folder / "out.h5.ckpt").unlink()
 
     def test_a_killed_run_leaves_a_part_that_can_be_reported(self):
         with self.running() as process:

@@ -44,7 +44,7 @@ START_TEST(the_least_experiment_gets_the_documented_defaults) {
   ck_assert_int_eq(run->server.slots, 1);
   ck_assert_int_eq(run->server.policy, PP_POLICY_FIFO);
   ck_assert(run->record_stages && !run->record_model);
-  ck_assert_int_eq(run->checkpoint_every_rounds, 0);
+  ck_assert_int_eq(run->checkpoint_every_rounds, 1);
   ck_assert_int_eq(run->group_count, 1);
   ck_assert_int_eq(run->groups[0].count, 1);
   ck_assert_int_eq(run->groups[0].samples, -1);

@@ -85,7 +85,7 @@ START_TEST(a_visit_gives_every_setting_under_its_dotted_key_in_order) {
       "\ndevices.1.cost.device.forward_s=7\n",
       "\ndevices.1.cost.bytes.upload=9\n",
       "\nprivacy.mechanism=none\nprivacy.noise_multiplier=0\nprivacy.delta=1e-05\nprivacy.noise=gaussian\nrecord."
-      "stages=1\nrecord.model=0\ncheckpoint.every_rounds=0\ninit=random\n",
+      "stages=1\nrecord.model=0\ncheckpoint.every_rounds=1\ninit=random\n",
   };
   const char *at = text;
   for (size_t line = 0; line < sizeof lines / sizeof *lines; line++) {

@@ -400,7 +400,7 @@ START_TEST(a_left_part_is_replaced_by_force_but_not_one_in_use) {
   ck_assert_int_eq(access(part, F_OK), 0);
   ck_assert_int_ne(access(path, F_OK), 0);
   fails(pp_results_create(path, false, experiment, -1, NULL, 0, &second), PP_CODE_USAGE,
-        "holds what a run left that did not end: --force replaces it");
+        "holds what a run left that did not end: --resume goes on with it, --force replaces it");
   ck_assert_int_eq(access(part, F_OK), 0);
   write_file(true);
   ck_assert_int_eq(access(path, F_OK), 0);
