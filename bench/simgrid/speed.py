@@ -5,11 +5,16 @@ of the simulation alone, pipar's that of the whole command; a second line is a c
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 
-import h5py
+try:
+    import h5py
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(here, "../../tests/real/simgrid"))
@@ -123,8 +128,8 @@ def show(name, of, runs, used_s):
     return count / used_s
 
 
-if not os.access(simgrid, os.X_OK):
-    print("skipped: SimGrid's program was not built (Debian: g++ libsimgrid-dev)")
+if not os.access(simgrid, os.X_OK) or shutil.which("smpicc") is None:
+    print("skipped: SimGrid's programs are not here (Debian: g++ libsimgrid-dev)")
     sys.exit(77)
 short = scenario(10)
 with tempfile.TemporaryDirectory() as directory:

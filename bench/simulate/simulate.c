@@ -1,10 +1,12 @@
 /* How many stages a second the timeline works out: `compute: none`, pipar, 10 micro-batches, 2 iterations, one slot,
  * one core.
- *   simulate [--csv FILE] [DEVICES ...]      default: 1000 8192 131072 1048576, ascending
+ *   simulate [--csv FILE] [--simgrid SPEED.PY BUILD] [DEVICES ...]      default: 1000 8192 131072 1048576, ascending
  * Beside it a loop written by hand for this one schedule, without records of stages or causes: what an interpreter
  * could at best approach. Processor time, the best of some turns, so that other load matters less. Memory is kept
  * between turns: on a virtual machine the first touch of a page measures the host. What the first turn took, whose
- * memory is new, stands beside it. FILE is what bench/simulate/scale.gnuplot draws. */
+ * memory is new, stands beside it. FILE is what bench/simulate/scale.gnuplot draws. In the end
+ * SPEED.PY (bench/simgrid) compares `pipar run` with SimGrid on one scenario; the exit code is its own then. */
+#include <errno.h>
 #include <malloc.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pipar/timeline.h"
 
@@ -199,7 +202,7 @@ static figures turn_of(int runs, const setup *s, int devices, bool by_hand) {
 }
 
 static result measure(int devices) {
-  enum { turns = 5, turns_of_large = 3, large = 1000000, least_stages = 4000000 };
+  enum { turns = 9, turns_of_large = 3, large = 1000000, least_stages = 4000000 };
   const int runs = least_stages / (devices * iterations * stages_per_iteration) + 1;
   result r = {.devices = devices};
   setup s;
@@ -258,19 +261,37 @@ static void write_csv(const char *path, const result *results, int count) {
   fclose(file);
 }
 
+/* Becomes the comparison with SimGrid. */
+static int compare_with_simgrid(const char *script, const char *build) {
+  printf("beside SimGrid\n");
+  fflush(stdout);
+  execl("/usr/bin/python3", "python3", script, build, (char *)NULL); /* that for which Debian's packages are */
+  execlp("python3", "python3", script, build, (char *)NULL);
+  fprintf(stderr, "simulate: python3 cannot be run: %s\n", strerror(errno));
+  return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
   enum { most = 32 };
-  const char *csv = NULL;
+  const char *csv = NULL, *script = NULL, *build = NULL;
   int sizes[most] = {1000, 8192, 131072, 1048576}, count = 0;
   for (int place = 1; place < argc; place++) {
     if (strcmp(argv[place], "--csv") == 0 && place + 1 < argc) {
       csv = argv[++place];
       continue;
     }
+    if (strcmp(argv[place], "--simgrid") == 0 && place + 2 < argc) {
+      script = argv[++place];
+      build = argv[++place];
+      continue;
+    }
     int devices = atoi(argv[place]);
     if (devices < 2 || devices > 4194304 || count == most || (count > 0 && devices <= sizes[count - 1])) {
-      fprintf(stderr, "simulate: %s: allowed are --csv FILE and up to %d ascending numbers of devices, 2 to 4194304\n",
-              argv[place], most);
+      fprintf(
+          stderr,
+          "simulate: %s: allowed are --csv FILE, --simgrid SPEED.PY BUILD and up to %d ascending numbers of devices, 2 "
+          "to 4194304\n",
+          argv[place], most);
       return EXIT_FAILURE;
     }
     sizes[count++] = devices;
@@ -297,5 +318,5 @@ int main(int argc, char **argv) {
                 log(sizes[place]) / log(sizes[0]));
   if (csv != NULL)
     write_csv(csv, results, count);
-  return 0;
+  return script != NULL ? compare_with_simgrid(script, build) : 0;
 }

@@ -13,6 +13,7 @@ typedef struct entry {
 
 typedef struct finder {
   const pp_scenario *scenario;
+  bool comes_and_goes; /* devices do, or aggregates do not wait for all */
   const pp_stage_record *records;
   int64_t entry_count;
   entry *entries; /* by list, time and record */
@@ -35,6 +36,8 @@ static const pp_network_config *network_of(const pp_scenario *scenario, int32_t 
 }
 
 static int64_t latency_of(const pp_scenario *scenario, const pp_stage_record *record) {
+  if (record->bytes == 0)
+    return 0; /* no transfer, or one that was cut: nothing arrives */
   if (is_up(record->stage))
     return network_of(scenario, record->device)->up_latency_ns;
   return is_down(record->stage) ? network_of(scenario, record->device)->down_latency_ns : 0;
@@ -50,7 +53,9 @@ static int compare_entries(const void *a, const void *b) {
 }
 
 static pp_status finder_init(finder *of, const pp_scenario *scenario, int64_t count, const pp_stage_record *records) {
-  *of = (finder){.scenario = scenario, .records = records};
+  *of = (finder){.scenario = scenario,
+                 .comes_and_goes = scenario->buffer == 0 && !pp_scenario_waits_for_all(scenario),
+                 .records = records};
   PP_TRY(pp_alloc(2 * (size_t)count, sizeof *of->entries, "the stages of the run", &of->entries));
   for (int64_t at = 0; at < count; at++) {
     const pp_stage_record *record = &records[at];
@@ -171,6 +176,29 @@ static const pp_stage_record *before_async_model(const finder *of, const pp_stag
   return found != NULL ? found : find(of, any_of(record->device, record->start_ns, server_stages));
 }
 
+/* A device that fell silent at that instant, for which nobody waits any more: what it did last. */
+static const pp_stage_record *find_silence(const finder *of, int64_t time_ns) {
+  const pp_stage_record *found = NULL;
+  for (int32_t device = 0; device < of->scenario->device_count && found == NULL; device++) {
+    int64_t sent_ns = time_ns - network_of(of->scenario, device)->down_latency_ns;
+    found = find(of, any_of(device, time_ns, bit(PP_STAGE_DEVICE_UPDATE)));
+    found = found != NULL ? found : find(of, any_of(device, sent_ns, bit(PP_STAGE_MODEL_DOWNLOAD)));
+  }
+  return found;
+}
+
+/* Where an aggregate does not wait for all: a model, the deadline (which counts from the end of the aggregate before),
+ * what a slot or a replica did, or who fell silent. */
+static const pp_stage_record *before_partial_aggregate(const finder *of, const pp_stage_record *record) {
+  int64_t start_ns = record->start_ns, deadline_ns = of->scenario->deadline_ns, slots = slots_list(of->scenario);
+  const pp_stage_record *found = find(of, any_of(models_list(of->scenario), start_ns, bit(PP_STAGE_MODEL_UPLOAD)));
+  if (found == NULL && deadline_ns > 0)
+    found = find(of, any_of(slots, start_ns - deadline_ns, bit(PP_STAGE_AGGREGATE)));
+  if (found == NULL && start_ns != deadline_ns)
+    found = find(of, any_of(slots, start_ns, server_stages));
+  return found != NULL || start_ns == deadline_ns ? found : find_silence(of, start_ns);
+}
+
 /* What ended, or arrived, when the record started and held it until then; NULL: nothing did. */
 static const pp_stage_record *predecessor(const finder *of, const pp_stage_record *record) {
   const pp_stage_record *found = NULL;
@@ -198,6 +226,8 @@ static const pp_stage_record *predecessor(const finder *of, const pp_stage_recor
   case PP_STAGE_AGGREGATE:
     if (of->scenario->buffer > 0)
       return before_async_aggregate(of, record);
+    if (of->comes_and_goes)
+      return before_partial_aggregate(of, record);
     found = find(of, any_of(models_list(of->scenario), start_ns, bit(PP_STAGE_MODEL_UPLOAD)));
     return found != NULL ? found : find(of, any_of(slots_list(of->scenario), start_ns, server_stages));
   case PP_STAGE_MODEL_DOWNLOAD:
@@ -248,7 +278,8 @@ static void walk(const finder *of, const pp_stage_record *record, pp_path *path)
     add(path, of->scenario, record->device, record->stage, record->end_ns - record->start_ns);
     time_ns = record->start_ns;
     const pp_stage_record *before = predecessor(of, record);
-    if (before == NULL && time_ns > 0)
+    /* Who comes and goes does so at instants of its own, which nothing in the run has led to. */
+    if (before == NULL && time_ns > 0 && !of->comes_and_goes)
       before = last_before(of, record);
     if (before == NULL)
       add(path, of->scenario, record->device, PP_PATH_WAIT, time_ns);
@@ -265,7 +296,8 @@ static int compare_parts(const void *a, const void *b) {
   return x->kind < y->kind ? -1 : x->kind > y->kind;
 }
 
-pp_status pp_path_find(const pp_scenario *scenario, int64_t count, const pp_stage_record *records, pp_path *out) {
+pp_status pp_path_find(const pp_scenario *scenario, int64_t makespan_ns, int64_t count, const pp_stage_record *records,
+                       pp_path *out) {
   finder of;
   int groups = 0;
   for (int index = 0; index < scenario->class_count; index++)
@@ -279,13 +311,16 @@ pp_status pp_path_find(const pp_scenario *scenario, int64_t count, const pp_stag
     return status;
   }
   const pp_stage_record *last = NULL;
+  int64_t last_ns = 0;
   for (int64_t at = 0; at < count; at++) {
     int64_t end_ns = records[at].end_ns + latency_of(scenario, &records[at]);
-    if (end_ns > out->makespan_ns) {
-      out->makespan_ns = end_ns;
+    end_ns = end_ns < makespan_ns ? end_ns : makespan_ns; /* who departs does not see the arrival */
+    if (end_ns > last_ns) {
+      last_ns = end_ns;
       last = &records[at];
     }
   }
+  out->makespan_ns = makespan_ns;
   walk(&of, last, out);
   free(of.entries);
   qsort(out->parts, room, sizeof *out->parts, compare_parts);
@@ -313,17 +348,16 @@ pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path *out) {
   pp_timeline *timeline = NULL;
   pp_stage_record *records = NULL;
   int64_t count = 0, room = 0;
-  pp_round_times times;
-  if (scenario->buffer == 0 && !pp_scenario_waits_for_all(scenario))
-    return pp_fail(PP_CODE_INPUT, "the critical path of a run whose devices come, go or drop out, or whose aggregate "
-                                  "does not wait for all, is not built yet");
+  pp_round_times times = {.is_last = false};
+  pp_timeline_totals totals;
   PP_TRY(pp_timeline_create(scenario, true, &timeline));
   pp_status status = NULL;
-  for (int64_t round = 0; round < scenario->rounds; round++) {
+  while (!times.is_last) {
     PP_TRY_GOTO(status, pp_timeline_next_round(timeline, &times), done);
     PP_TRY_GOTO(status, append_round(&count, &room, &records, &times), done);
   }
-  status = pp_path_find(scenario, count, records, out);
+  PP_TRY_GOTO(status, pp_timeline_finish(timeline, &totals), done);
+  status = pp_path_find(scenario, totals.makespan_ns, count, records, out);
 done:
   pp_timeline_destroy(timeline);
   free(records);

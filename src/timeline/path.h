@@ -29,8 +29,8 @@ typedef struct pp_path {
 
 /* Local. Walks back from the run's last event, each time to what held it: the data that arrived last, the stage before
  * it on the same resource, the transfer that held its link. `records` are all stages of the run. */
-PP_MUST_CHECK pp_status pp_path_find(const pp_scenario *scenario, int64_t count, const pp_stage_record *records,
-                                     pp_path *out);
+PP_MUST_CHECK pp_status pp_path_find(const pp_scenario *scenario, int64_t makespan_ns, int64_t count,
+                                     const pp_stage_record *records, pp_path *out);
 /* Local. Runs the timeline over the scenario and finds its path. */
 PP_MUST_CHECK pp_status pp_path_of_scenario(const pp_scenario *scenario, pp_path *out);
 void pp_path_fini(pp_path *path);

@@ -593,6 +593,17 @@ class Why(CliTest):
         self.assertAlmostEqual(gains["server's downlink +10 %"], 9090909, delta=10)
         self.assertNotIn("server's uplink +10 %", self.succeeds("report", "--why", "a.h5").stdout)
 
+    def test_a_deadline_may_be_what_a_run_waits_for(self):
+        example = pathlib.Path(__file__).parent.parent / "golden" / "example_p.yaml"
+        self.succeeds("run", example, "-q", "-o", "p.h5")
+        why = json.loads(self.succeeds("report", "--why", "p.h5", "--json").stdout)
+        self.assertEqual(why["makespan_ns"], 12200000000)  # example P
+        self.assertEqual(sum(part["length_ns"] for part in why["path"]), 12200000000)
+        self.assertEqual(why["path"][0], {"stage": "wait", "group": -1, "pieces": 1, "length_ns": 12000000000})
+        gains = {change["change"]: change["gain_ns"] for change in why["what_if"]}
+        self.assertEqual(gains["devices of group 0 10 % faster"], 0)
+        self.assertEqual(gains["downlink of group 0 +10 %"], 4545454)  # the model that comes down last
+
     def test_overrides_and_files_are_taken_from_the_results(self):
         self.write("up.txt", "0 10\n2.5 5\n")
         self.write("c.yaml", (self.folder / "a.yaml").read_text().replace("up_mbps: 10", "up_trace: up.txt"))

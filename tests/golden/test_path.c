@@ -142,6 +142,52 @@ START_TEST(without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_
 }
 END_TEST
 
+/* Example O: device 0 alone decides when the aggregate is due. */
+START_TEST(the_path_does_not_go_over_who_is_late) {
+  example e;
+  pp_scenario *scenario = NULL;
+  pp_path path;
+  example_b(&e);
+  e.config.aggregate.min_devices = 1;
+  expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+  expect_ok(pp_path_of_scenario(scenario, &path));
+  ck_assert_int_eq(path.makespan_ns, example_ns(10.1));
+  ck_assert_int_eq(sum_ns(&path), example_ns(10.1));
+  ck_assert_int_eq(part_ns(&path, 0, PP_STAGE_BACKWARD), example_ns(2));
+  ck_assert_int_eq(part_ns(&path, 0, PP_STAGE_DEVICE_UPDATE), example_ns(0.5));
+  ck_assert_int_eq(part_ns(&path, 1, PP_STAGE_BACKWARD), 0);
+  for (int group = -1; group < 2; group++)
+    ck_assert_int_eq(part_ns(&path, group, PP_PATH_WAIT), 0);
+  pp_path_fini(&path);
+  pp_scenario_destroy(scenario);
+}
+END_TEST
+
+/* Example P for two rounds: each lasts as long as its deadline, whatever the devices do. */
+START_TEST(the_path_goes_from_a_deadline_to_the_begin_of_its_round) {
+  example e;
+  pp_scenario *scenario = NULL;
+  pp_path path;
+  example_b(&e);
+  e.config.training.epochs = 2;
+  e.config.aggregate.deadline_ns = example_ns(12);
+  e.groups[1].departs_ns = example_ns(6);
+  /* Silent from its second round on. */
+  e.groups[0].departs_ns = example_ns(20);
+  expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+  expect_ok(pp_path_of_scenario(scenario, &path));
+  ck_assert_int_eq(part_ns(&path, -1, PP_PATH_WAIT), example_ns(24));
+  ck_assert_int_eq(part_ns(&path, -1, PP_STAGE_AGGREGATE), example_ns(0.1));
+  ck_assert_int_eq(path.makespan_ns, example_ns(24.1));
+  ck_assert_int_eq(sum_ns(&path), example_ns(24.1));
+  int64_t makespan_ns = 0;
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_DEVICE, 0, &makespan_ns));
+  ck_assert_int_eq(makespan_ns, example_ns(24.1));
+  pp_path_fini(&path);
+  pp_scenario_destroy(scenario);
+}
+END_TEST
+
 START_TEST(changes_are_run_again) {
   example e;
   pp_scenario *scenario = NULL;
@@ -182,6 +228,8 @@ int main(void) {
   tcase_add_test(cases, the_path_goes_over_the_devices_that_held_the_slot);
   tcase_add_test(cases, every_method_s_path_is_as_long_as_the_run_and_never_waits);
   tcase_add_test(cases, without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_last);
+  tcase_add_test(cases, the_path_does_not_go_over_who_is_late);
+  tcase_add_test(cases, the_path_goes_from_a_deadline_to_the_begin_of_its_round);
   tcase_add_test(cases, changes_are_run_again);
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);
