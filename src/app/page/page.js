@@ -25,7 +25,8 @@
     return largest >= 1000 ? 1 : largest >= 1 ? 3 : 6;
   }
 
-  /* Columns: {head, unit, text: left-aligned, of(row): what is shown, value(row): the number behind it}. */
+  /* Columns: {head, unit, text: left-aligned, pin: stays where the others move away, of(row): what is shown, value(row): the
+   * number behind it}. */
   function fillTable(table, columns, rows) {
     const head = element(element(table, "thead"), "tr");
     for (const column of columns) {
@@ -44,6 +45,20 @@
         if (column.text) cell.title = cell.textContent;
       }
     }
+    pinColumns(table, columns);
+  }
+
+  /* Side by side at the left edge, the first at 0. */
+  function pinColumns(table, columns) {
+    let left = 0;
+    columns.forEach((column, place) => {
+      if (!column.pin) return;
+      for (const row of table.rows) {
+        row.cells[place].classList.add("pin");
+        row.cells[place].style.left = `${left}px`;
+      }
+      left += table.rows[0].cells[place].offsetWidth;
+    });
   }
 
   const baseName = (path) => path.replace(/^.*\//, "").replace(/\.part$/, "").replace(/\.h5$/, "");
@@ -68,8 +83,8 @@
   function nameColumns(of) {
     const columns = [];
     if (files.size > 1) columns.push({ head: "file", text: true, of: (row) => baseName(of(row).file) });
-    columns.push({ head: "run", of: (row) => String(of(row).run) });
-    columns.push({ head: "method", text: true, of: (row) => of(row).method });
+    columns.push({ head: "run", pin: true, of: (row) => String(of(row).run) });
+    columns.push({ head: "method", text: true, pin: true, of: (row) => of(row).method });
     for (const key of named)
       columns.push({ head: shortKey(key), text: true, of: (row) => String(of(row).settings[key] ?? "\u2013") });
     if (runs.some((run) => differing.has(run.file) && settingsOf(run) !== ""))
@@ -137,7 +152,7 @@
       byId("settings").hidden = true;
       return;
     }
-    const columns = [{ head: "setting", text: true, of: (key) => key.replace(/\.name$/, "") }];
+    const columns = [{ head: "setting", text: true, pin: true, of: (key) => key.replace(/\.name$/, "") }];
     runs.forEach((run) => columns.push({ head: `${files.size > 1 ? baseName(run.file) + " " : ""}${run.run}`, text: true,
       of: (key) => String(run.settings[key] ?? "\u2013") }));
     fillTable(byId("differing"), columns, report.varying);

@@ -122,6 +122,21 @@ def check_page(paths):
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         page.settle()
         assert page.evaluate("document.documentElement.scrollWidth") == width
+    # Moved to its last columns, a table still says which runs and methods its rows are of.
+    page.call("Emulation.setDeviceMetricsOverride", width=400, height=900, deviceScaleFactor=1, mobile=False)
+    page.settle()
+    for table in ("figures", "waiting"):
+        seen = page.evaluate(f"(table => {{ const box = table.parentElement; box.scrollLeft = 1e6; const edge = box.getBoundingClientRect();"
+                             "const at = [...table.rows].map(row => [...row.querySelectorAll('.pin')].map(c => c.getBoundingClientRect()));"
+                             "const moved = box.scrollLeft; box.scrollLeft = 0;"
+                             "return [moved, edge.left, at.map(row => row.map(c => [c.left, c.right]))] })"
+                             f"(document.getElementById('{table}'))")
+        moved, edge, rows = seen
+        assert moved > 0, (table, seen)  # wider than the screen
+        for (run, method) in rows:
+            assert abs(run[0] - edge) < 1 and abs(method[0] - run[1]) < 1, (table, edge, run, method)
+    page.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    page.settle()
     assert page.evaluate("[...document.querySelectorAll('section')].filter(s => !s.hidden).every(s => "
                          "[...s.querySelectorAll('table')].some(t => t.rows.length > 1) || s.querySelector('canvas, img'))")
     cells = page.evaluate("[...document.querySelectorAll('#figures tbody tr')].map(row => Object.fromEntries("
