@@ -28,12 +28,13 @@ static void print_help(void) {
 
 static pp_status write_page(const pp_report *report, const char *path) {
   char *warning = NULL;
-  PP_TRY(pp_html_write(report, path, &warning));
-  if (warning != NULL)
+  pp_status status = pp_html_write(report, path, &warning);
+  if (status == NULL && warning != NULL)
     fprintf(stderr, "pipar: warning: %s has no figures: %s\n", path, warning);
   free(warning);
-  printf("%s\n", path);
-  return NULL;
+  if (status == NULL)
+    printf("%s\n", path);
+  return status;
 }
 
 static pp_status print_report(int file_count, char *const *paths, form as, const char *page) {

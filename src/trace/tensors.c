@@ -58,10 +58,7 @@ static pp_status read_tensor(hid_t group, const char *path, const pp_tensor_info
 static pp_status read_group(const char *path, const char *name, const pp_model *model, float *params, float *stats) {
   PP_H5_AUTO file = H5I_INVALID_HID;
   PP_H5_AUTO group = H5I_INVALID_HID;
-  H5E_BEGIN_TRY { file = H5Fopen(path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT); }
-  H5E_END_TRY
-  if (file < 0) /* a file of the earlier format, as h5py writes it, knows no such reading */
-    PP_TRY_H5(PP_CODE_INPUT, "open", path, file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT));
+  PP_TRY(pp_fail_in(pp_h5_open_reading(path, &file), "init"));
   H5E_BEGIN_TRY { group = H5Gopen2(file, name, H5P_DEFAULT); }
   H5E_END_TRY
   if (group < 0)
@@ -75,7 +72,6 @@ static pp_status read_group(const char *path, const char *name, const pp_model *
 
 pp_status pp_results_read_tensors(const char *directory, const char *source, const pp_model *model, float *params,
                                   float *stats) {
-  pp_h5_begin();
   char *path = NULL;
   const char *group = NULL;
   PP_TRY(pp_init_find(directory, source, &path, &group));

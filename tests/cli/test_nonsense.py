@@ -183,6 +183,25 @@ class Files(NonsenseTest):
         self.assertTrue(self.exists("p.yaml"))
 
 
+class Damaged(NonsenseTest):
+    def test_initial_weights_of_a_damaged_file_are_refused_at_once(self):
+        self.succeeds("run", "trained.yaml", "-o", "first.h5")
+        whole = (self.folder / "first.h5").read_bytes()
+        self.write("again.yaml", TRAINED + "init: damaged.h5:/runs/0/model\n")
+        for signature in (b"OHDR", b"FRHP", b"BTHD"):
+            with self.subTest(signature=signature):
+                at = whole.find(signature) + len(signature) + 4
+                damaged = whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]
+                (self.folder / "damaged.h5").write_bytes(damaged)
+                args = ["run", "again.yaml", "-o", "out.h5", "-q", "--force"]
+                done = subprocess.run(
+                    ["timeout", "-s", "KILL", "60", test_cli.PIPAR, *args],
+                    cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+                )
+                self.assertIn(done.returncode, (0, 2), done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1 if done.returncode else 0, done.stderr)
+
+
 class Settings(NonsenseTest):
     def test_set_of_a_key_twice_is_refused(self):
         for command in ("run", "check", "plan"):
