@@ -38,6 +38,20 @@ TRAINED = [
 ]
 RATIOS = [("server_idle_reduction", "server idle time less by"), ("device_idle_reduction", "devices' idle time less by"),
           ("speedup", "training faster by")]
+# What a figure shows, by its name's beginning.
+FIGURES = {
+    "idle-as-published": "idle time of server and devices by the published code's definitions",
+    "idle": "idle time of server and devices, by what they wait for",
+    "time": "training time; where fl runs too, how many times faster",
+    "scale": "time and idle time against the number of devices",
+    "map": "time of every split and number of micro-batches",
+    "bounds": "time, and how far it is above the lower bound",
+    "network": "the links' rate, and how long rounds take meanwhile",
+    "accuracy": "test accuracy against emulated time",
+    "loss": "training loss against emulated time",
+    "privacy": "test accuracy against epsilon",
+    "gantt": "what each device, link and server slot does in an iteration",
+}
 WALL = "14_wall_clock"  # 01_quickstart, shortened, under both clocks
 
 
@@ -138,7 +152,8 @@ def arguments_of(settings):
 
 def cell_of(run_, report_):
     """What tells the run from others: network, device count, ..."""
-    values = [str(run_["settings"].get(key, "")) for key in report_["varying"]]
+    values = [f"{run_['settings'][key]} devices" if key.endswith(".count") else str(run_["settings"].get(key, ""))
+              for key in report_["varying"]]
     return ", ".join(value for value in values if value)
 
 
@@ -202,10 +217,75 @@ def print_trained(of):
 
 
 def draw(pipar, results, folder, figures, *options):
+    """Draws, and returns the names of the figures."""
     done = subprocess.run([pipar, "plot", *results, "-o", folder, *options], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True)
     if done.returncode != 0 and figures:
         fail(done.stderr.strip())
+    return [pathlib.Path(line.split(" (")[0]).stem for line in done.stdout.splitlines()]
+
+
+def print_figures(names):
+    """A line a kind of figure: its files and what they show."""
+    for kind, shows in FIGURES.items():
+        of = [name for name in names if name == kind or (kind == "gantt" and name.startswith("gantt-"))]
+        if of:
+            print(f"  {', '.join(of)}: {shows}")
+
+
+def gaps_to_bounds(path):
+    """Of every method the least and largest gap in the data of figure `bounds`."""
+    gaps = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            gaps.setdefault(row["method"], []).append(100 * float(row["gap"]))
+    return ", ".join(f"{method} {min(of):.1f} to {max(of):.1f} %" for method, of in gaps.items())
+
+
+def finding(name, of, folder):
+    """What the experiment found, in a line of numbers from the results; None where the headline says it."""
+    runs = of["runs"]
+    times = [run_["makespan_s"] for run_ in runs]
+    if name == "06_changing_bandwidth":
+        by_replan = {run_["settings"]["pipeline.replan"]: run_["makespan_s"] for run_ in runs}
+        if sorted(by_replan) == [0, 1]:
+            return f"planned once {by_replan[0]:.1f} s, planned again every round {by_replan[1]:.1f} s"
+    if name == "08_aps":
+        best, worst = {}, {}
+        for run_ in runs:
+            best[cell_of_plans(run_)] = min(run_["makespan_s"], best.get(cell_of_plans(run_), run_["makespan_s"]))
+        for run_ in runs:
+            planner, ratio = run_["settings"]["pipeline.planner"], run_["makespan_s"] / best[cell_of_plans(run_)]
+            worst[planner] = max(ratio, worst.get(planner, 1))
+        return "at most so many times as long as the best plan: " + ", ".join(
+            f"{planner} {ratio:.2f}x" for planner, ratio in worst.items())
+    if name == "10_heat_map":
+        least = min(runs, key=lambda run_: run_["makespan_s"])
+        return (f"least {least['makespan_s']:.1f} s, with split {least['split'][0]} and {least['micro_batches'][0]} micro-batches; "
+                f"most {max(times):.1f} s")
+    if name == "11_beyond" and (folder / "bounds.csv").exists():
+        return f"above the lower bound: {gaps_to_bounds(folder / 'bounds.csv')}"
+    if name == "13_as_published" and (folder / "idle-as-published.csv").exists():
+        return largest_as_published(folder / "idle-as-published.csv")
+    if name in ("05_heterogeneous", "09_scale", "12_sensitivity"):
+        found = [(largest([(name, of)], key), text) for key, text in RATIOS if key != "device_idle_reduction"]
+        return "pipar against fl, at most: " + ", ".join(
+            f"{text} {best[0]:.1f}x ({best[2]})" for best, text in found if best) if any(best for best, _ in found) else None
+    return None
+
+
+def largest_as_published(path):
+    found = []
+    for cell, of in read_as_published(path).items():
+        if "fl" in of and "pipar" in of and float(of["pipar"]["server_idle_s"]) > 0:
+            found.append((float(of["fl"]["server_idle_s"]) / float(of["pipar"]["server_idle_s"]), ", ".join(cell)))
+    if not found:
+        return None
+    return "pipar against fl, at most, by those definitions: server idle time less by {:.1f}x ({})".format(*max(found))
+
+
+def cell_of_plans(run_):
+    return run_["model"], run_["settings"]["devices.0.network.name"]
 
 
 def run_both_clocks(pipar, output, settings, figures):
@@ -217,9 +297,10 @@ def run_both_clocks(pipar, output, settings, figures):
               "--set", f"clock={clock}", "--set", "dataset.train_samples=2000", "--set", "dataset.test_samples=1000",
               "--set", "pipeline={split: 2, micro_batches: 5}", "--set", "devices.0.network=code-50-50", *settings])
         files.append(path)
-    draw(pipar, files, output / WALL, figures)
+    drawn = draw(pipar, files, output / WALL, figures)
     print(f"{WALL}: idle time under the wall clock, five ranks on this machine, beside the virtual clock's: overrun "
           f"{', '.join(format(run_['overrun_s'], '.3f') + ' s' for run_ in report(pipar, files[1])['runs'])}")
+    print_figures(drawn)
 
 
 def sensitivity(of):
@@ -242,13 +323,19 @@ def sensitivity(of):
     return "\n".join(lines)
 
 
-def as_published(path):
-    """The table of docs/reproduction.md from the data of the figure: seconds by the published code's definitions, in bold
-    where `sfl` idles more than `fl`."""
+def read_as_published(path):
+    """{(network, link): {method: row of the figure's data}}."""
     cells = {}
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
-            cells.setdefault((row["model"], row["devices.0.network.name"]), {})[row["method"]] = row
+            cells.setdefault((row.get("model", ""), row.get("devices.0.network.name", "")), {})[row["method"]] = row
+    return cells
+
+
+def as_published(path):
+    """The table of docs/reproduction.md from the data of the figure: seconds by the published code's definitions, in bold
+    where `sfl` idles more than `fl`."""
+    cells = read_as_published(path)
     lines = ["| network, link | server: `fl` | `sfl` | `pipar` | devices: `fl` | `sfl` | `pipar` |",
              "| --- |" + " ---: |" * 6]
     for cell, of in cells.items():
@@ -279,9 +366,13 @@ def main():
             continue
         begun = time.monotonic()
         results, of, kept = run(args.pipar, name, output, settings, keep=name in trained)
-        draw(args.pipar, [results], output / name, figures, *options)
+        drawn = draw(args.pipar, [results], output / name, figures, *options)
         took = f", {time.monotonic() - begun:.0f} s" if name in trained else ""
         print(f"{name}: {shows}: {len(of['runs'])} runs{', kept from before' if kept else took}", flush=True)
+        print_figures(drawn)
+        found = finding(name, of, output / name)
+        if found:
+            print(f"  -> {found}", flush=True)
         if name in trained:
             print_trained(of)
         if name in ("02_small_devices", "03_gpu_server"):

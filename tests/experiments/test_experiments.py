@@ -190,10 +190,11 @@ class Privacy(ExperimentTest):
 
 class Replanning(ExperimentTest):
     def test_planning_again_is_no_slower_than_the_first_plan_on_a_falling_link(self):
-        runs = self.run_experiment("06_changing_bandwidth", "training.epochs=4")
-        times = {run["settings"]["pipeline.replan"]: run["makespan_s"] for run in runs}
-        self.assertEqual(sorted(times), [0, 1])
-        self.assertLessEqual(times[1], times[0])
+        for settings in ([], ["training.epochs=4"]):  # as shipped, which takes no longer, and ending before the link recovers
+            runs = self.run_experiment("06_changing_bandwidth", *settings)
+            times = {run["settings"]["pipeline.replan"]: run["makespan_s"] for run in runs}
+            self.assertEqual(sorted(times), [0, 1])
+            self.assertLessEqual(times[1], times[0])
 
 
 class Planners(ExperimentTest):
@@ -360,6 +361,12 @@ class Sensitivity(ExperimentTest):
         for rate in rates:
             times = [speedup[server, rate] for server in servers]
             self.assertEqual(times, sorted(times))
+        for method in ("fl", "pipar"):
+            for server in servers:
+                times = [run["makespan_s"] for run in sorted(runs, key=lambda run: run["settings"]["devices.0.network.up_mbps"])
+                         if run["method"] == method and run["settings"]["server.device.name"] == server]
+                self.assertEqual(len(times), len(rates))
+                self.assertEqual(times, sorted(times, reverse=True))
 
 
 class Reproduce(unittest.TestCase):

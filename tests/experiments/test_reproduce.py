@@ -147,6 +147,24 @@ class Whole(unittest.TestCase):
         folders = {file.split("/")[0] for file in files[0] if file.endswith(".svg")}
         self.assertEqual(folders, {name for name, _, _ in reproduce.TIMED})
 
+    def test_it_says_what_each_figure_shows_and_what_was_found(self):
+        said, name = {}, None
+        for line in self.printed.splitlines():
+            name = line.split(":")[0] if re.match(r"\d\d_", line) else name if line.startswith("  ") else None
+            if name and line.startswith("  "):
+                said.setdefault(name, []).append(line.strip())
+        for name, _, _ in reproduce.TIMED:
+            drawn = {path.stem for path in (self.turns[0] / name).glob("*.svg")}
+            named = {word.strip() for line in said[name] if not line.startswith("->") for word in line.split(":")[0].split(",")}
+            self.assertEqual(drawn, named, name)
+            if name not in ("02_small_devices", "03_gpu_server"):  # those are the headline's
+                self.assertEqual(len([line for line in said[name] if line.startswith("->")]), 1, name)
+        once, again = (run["makespan_s"] for run in self.runs_of("06_changing_bandwidth"))
+        self.assertIn(f"-> planned once {once:.1f} s, planned again every round {again:.1f} s", said["06_changing_bandwidth"])
+        self.assertLessEqual(again, once)
+        least = min(run["makespan_s"] for run in self.runs_of("10_heat_map"))
+        self.assertTrue(said["10_heat_map"][-1].startswith(f"-> least {least:.1f} s, with split "))
+
     def test_memory_stays_within_what_is_meant(self):
         self.assertGreater(self.peak, 0)
         self.assertLess(self.peak, MEANT_MIB * 2**20)
