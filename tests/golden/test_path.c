@@ -188,6 +188,37 @@ START_TEST(the_path_goes_from_a_deadline_to_the_begin_of_its_round) {
 }
 END_TEST
 
+/* One device that falls silent before its first iteration, whose round ends at the deadline, or before its second: that
+ * is after the deadline, and the round ends at once, for nobody can come any more. */
+START_TEST(the_path_goes_over_what_a_device_did_before_it_fell_silent) {
+  int early = 0, late = 0;
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    example e;
+    pp_scenario *scenario = NULL;
+    pp_path path;
+    example_init(&e, PP_METHOD_PIPAR, 1, 2);
+    example_finish(&e);
+    e.config.seed = seed;
+    e.config.aggregate.deadline_ns = example_ns(5);
+    e.groups[0].dropout = 1;
+    e.groups[0].cost.table.iterations = 2;
+    expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+    expect_ok(pp_path_of_scenario(scenario, &path));
+    ck_assert_int_eq(sum_ns(&path), path.makespan_ns);
+    bool at_deadline = path.makespan_ns == example_ns(5.2);
+    early += at_deadline;
+    late += !at_deadline;
+    ck_assert_int_eq(part_ns(&path, -1, PP_PATH_WAIT), at_deadline ? example_ns(5) : 0);
+    ck_assert_int_eq(part_ns(&path, 0, PP_STAGE_DEVICE_UPDATE), at_deadline ? 0 : example_ns(0.5));
+    ck_assert_int_eq(path.makespan_ns, at_deadline ? example_ns(5.2) : example_ns(8.9));
+    pp_path_fini(&path);
+    pp_scenario_destroy(scenario);
+  }
+  ck_assert_int_gt(early, 0);
+  ck_assert_int_gt(late, 0);
+}
+END_TEST
+
 START_TEST(changes_are_run_again) {
   example e;
   pp_scenario *scenario = NULL;
@@ -230,6 +261,7 @@ int main(void) {
   tcase_add_test(cases, without_waiting_the_path_goes_over_the_update_that_an_aggregate_took_last);
   tcase_add_test(cases, the_path_does_not_go_over_who_is_late);
   tcase_add_test(cases, the_path_goes_from_a_deadline_to_the_begin_of_its_round);
+  tcase_add_test(cases, the_path_goes_over_what_a_device_did_before_it_fell_silent);
   tcase_add_test(cases, changes_are_run_again);
   suite_add_tcase(suite, cases);
   SRunner *runner = srunner_create(suite);
