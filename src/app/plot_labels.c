@@ -161,7 +161,7 @@ void pp_plot_facts(const pp_report *report, const pp_report_run *run, size_t roo
     append(out, room, "; ", text);
   }
   if (run == NULL && most_seeds(report) > 1) {
-    snprintf(text, sizeof text, "means of %d seeds with 95 %% intervals", most_seeds(report));
+    snprintf(text, sizeof text, "means of %d seeds", most_seeds(report));
     append(out, room, "; ", text);
   }
 }

@@ -276,7 +276,13 @@ static void draw_panels(FILE *script, const char *csv, const line_chart *chart) 
 static void draw_lines(FILE *script, const char *csv, void *context) {
   const line_chart *chart = context;
   char title[96];
-  snprintf(title, sizeof title, "%s%s", chart->quantity->title, chart->cut ? " (first runs)" : "");
+  bool bands = false;
+  for (int index = 0; index < chart->line_count; index++)
+    bands = bands || chart->lines[index].band;
+  snprintf(title, sizeof title, "%s%s%s", chart->quantity->title, chart->cut ? " (first runs)" : "",
+           !bands          ? ""
+           : chart->points ? " (lines: 95 % intervals)"
+                           : " (bands: 95 % intervals)");
   fputs(chart->panel_count > 1 ? "set multiplot title " : "set title ", script);
   pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), title);
   if (chart->points) {

@@ -115,11 +115,15 @@ static void write_csv(FILE *csv, const privacy_chart *chart) {
 
 static void draw_privacy(FILE *script, const char *csv, void *context) {
   const privacy_chart *chart = context;
-  bool beside_axis[NONE + 1] = {false};
-  for (int index = 0; index < chart->point_count; index++)
+  bool beside_axis[NONE + 1] = {false}, intervals = false;
+  for (int index = 0; index < chart->point_count; index++) {
     beside_axis[chart->points[index].place] = true;
+    intervals = intervals || !isnan(chart->points[index].accuracy.half_width);
+  }
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Test accuracy after the last round against epsilon");
+  pp_plot_title(script, chart->plot->report, NULL, WIDTH,
+                intervals ? "Test accuracy after the last round against epsilon (bars: 95 % intervals)"
+                          : "Test accuracy after the last round against epsilon");
   fputs("set logscale x\nset xtics (", script);
   int first = (int)floor(log10(chart->least)), last = (int)ceil(log10(chart->most) - 1e-9),
       step = 1 + (last - first) / 9;

@@ -96,9 +96,11 @@ static void draw_panel(FILE *script, const char *csv, const time_chart *chart, i
 static void draw_time(FILE *script, const char *csv, void *context) {
   const time_chart *chart = context;
   double width = chart_width(chart), height = chart_height(chart);
+  char title[96];
+  snprintf(title, sizeof title, "Training time%s%s", chart->ratios ? ", and how many times faster than fl" : "",
+           chart->intervals ? " (bars: 95 % intervals)" : "");
   fputs("set multiplot title ", script);
-  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart),
-                chart->ratios ? "Training time, and how many times faster than fl" : "Training time");
+  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), title);
   fputs("set lmargin 9\nset rmargin 1\nset tmargin 1.6\n", script);
   for (int panel = 0; panel < chart->bars->panel_count; panel++) {
     int column = panel % columns_of(chart), row = panel / columns_of(chart);

@@ -100,7 +100,11 @@ class Figures(unittest.TestCase):
                    if row["half_width_95"]]
         self.assertTrue(any(low < 0 or high > 100 for low, high in reaches), reaches)
         text = self.words(figures, "accuracy")
-        self.assertIn("means of 2 seeds with 95 % intervals", " ".join(text))
+        self.assertIn("means of 2 seeds", " ".join(text))
+        self.assertIn("(bands: 95 % intervals)", " ".join(text))
+        # No seed changes a time, and where no interval is drawn none is promised.
+        for name in ("time", "idle"):
+            self.assertNotIn("95 %", " ".join(self.words(figures, name)))
         marks = [float(word) for word in text if re.fullmatch(r"-?\d+(\.\d+)?", word.strip())]
         self.assertTrue(marks)
         self.assertTrue(all(0 <= mark <= 100 for mark in marks), marks)
