@@ -399,13 +399,24 @@ static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, vo
   return add_name(context, name);
 }
 
+static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static void sort_names(names *of) {
+  if (of->count > 0)
+    qsort(of->names, (size_t)of->count, sizeof *of->names, compare_texts);
+}
+
+/* In the file's own order, which is sorted here: HDF5 (1.10) can crash on a damaged file while it sorts. */
 static pp_status list_attributes(const side *of, names *out) {
-  PP_TRY_H5(PP_CODE_INPUT, "read", of->path, H5Aiterate2(of->id, H5_INDEX_NAME, H5_ITER_INC, NULL, add_attribute, out));
+  PP_TRY_H5(PP_CODE_INPUT, "read", of->path,
+            H5Aiterate2(of->id, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, add_attribute, out));
+  sort_names(out);
   return NULL;
 }
 
 static pp_status list_links(const side *of, names *out) {
-  PP_TRY_H5(PP_CODE_INPUT, "read", of->path, H5Literate(of->id, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, out));
+  PP_TRY_H5(PP_CODE_INPUT, "read", of->path, H5Literate(of->id, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, add_link, out));
+  sort_names(out);
   return NULL;
 }
 

@@ -202,6 +202,24 @@ class Damaged(NonsenseTest):
                 self.assertEqual(len(done.stderr.splitlines()), 1 if done.returncode else 0, done.stderr)
 
 
+    def test_damaged_lists_of_names_are_refused(self):
+        self.succeeds("run", "trained.yaml", "-o", "first.h5")
+        whole = (self.folder / "first.h5").read_bytes()
+        at = whole.find(b"FHDB")  # a block of the heap that names of links lie in
+        self.assertGreater(at, 0)
+        refused = 0
+        while at >= 0:
+            damaged = whole[:at] + bytes(byte ^ 0x55 for byte in whole[at : at + 64]) + whole[at + 64 :]
+            (self.folder / "damaged.h5").write_bytes(damaged)
+            for args in (["first.h5", "damaged.h5"], ["damaged.h5", "first.h5"]):
+                done = self.pipar("diff", *args)
+                self.assertIn(done.returncode, (0, 2), f"{at}: {done.stderr}")
+                self.assertEqual(len(done.stderr.splitlines()), 1 if done.returncode else 0, done.stderr)
+                refused += done.returncode == 2
+            at = whole.find(b"FHDB", at + 1)
+        self.assertGreater(refused, 0)
+
+
 class Settings(NonsenseTest):
     def test_set_of_a_key_twice_is_refused(self):
         for command in ("run", "check", "plan"):
