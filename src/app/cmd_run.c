@@ -399,10 +399,12 @@ static pp_status execute_all(session *s, bool *stopped, int64_t *rounds) {
   return NULL;
 }
 
-/* Rank 0 knows how many rounds are in the file, and speaks. */
-static pp_status tell_stop(const session *s, int64_t rounds) {
+/* Rank 0 knows how many rounds are in the file, and speaks; all end with its exit code. */
+static pp_status tell_stop(const session *s, int64_t own_rounds) {
+  int64_t rounds = 0;
+  PP_TRY(pp_comm_sum(s->comm, own_rounds, &rounds));
   if (rounds == 0 && !s->options->resume)
-    return pp_fail(PP_CODE_STOPPED, "stopped by a signal before a round was complete: nothing is kept");
+    return pp_fail(PP_CODE_RUN, "stopped by a signal before a round was complete: nothing is kept");
   return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds %lld complete round%s, --resume %s", s->path,
                  (long long)rounds, rounds == 1 ? "" : "s",
                  s->saved_rounds > 0 ? "goes on" : "keeps complete runs and begins the others again");
