@@ -100,6 +100,28 @@ for launcher in srun mpirun; do
   fi
 done
 
+# A signal as before the time limit: the job stops after a checkpoint, queues again and goes on, with either launcher.
+longer=(--set training.epochs=12 --set "sweep={method: [sl, pipar]}")
+"$pipar" run exp.yaml "${longer[@]}" -o longer.h5 -q || fail "the longer run without a launcher failed"
+for launcher in srun mpirun; do
+  id=$(PIPAR=$pipar PIPAR_LAUNCHER=$launcher sbatch --parsable -N 3 -n 5 -o again.log "$run_sbatch" exp.yaml "${longer[@]}" -o "again-$launcher.h5") ||
+    fail "sbatch refused the longer run"
+  for _ in $(seq 600); do
+    grep -q '^run 2 of 2.*round 1 of' again.log 2>/dev/null && break
+    sleep 0.1
+  done
+  scancel --batch --signal=USR1 "$id"
+  wait_for "$id"
+  [ "$job_state" = COMPLETED ] || { fail "the job that queued again with $launcher ended as $job_state:"; cat again.log; }
+  grep -q 'stopped by a signal' again.log || { fail "the job with $launcher was not stopped:"; cat again.log; }
+  if "$pipar" diff longer.h5 "again-$launcher.h5"; then
+    echo "the same bits: stopped, queued again and gone on with $launcher"
+  else
+    fail "again-$launcher.h5 differs from longer.h5"
+  fi
+  rm -f again.log
+done
+
 # A job for each run of the sweep, and one that merges; of a sweep with a run that fails nothing is merged.
 export PIPAR=$pipar
 if id=$("$sweep_sbatch" -o task.log -- exp.yaml -o swept.h5); then
