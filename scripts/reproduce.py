@@ -45,6 +45,7 @@ FIGURES = {
     "time": "training time; where fl runs too, how many times faster",
     "scale": "time and idle time against the number of devices",
     "map": "time of every split and number of micro-batches",
+    "ratios": "idle time and training time against fl, by two settings",
     "bounds": "time, and how far it is above the lower bound",
     "network": "the links' rate, and how long rounds take meanwhile",
     "accuracy": "test accuracy against emulated time",

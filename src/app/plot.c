@@ -110,6 +110,7 @@ static pp_status write_figures(pp_plot *plot, bool as_published) {
   PP_TRY(pp_plot_time(plot));
   PP_TRY(pp_plot_scale(plot));
   PP_TRY(pp_plot_map(plot));
+  PP_TRY(pp_plot_ratios(plot));
   PP_TRY(pp_plot_bounds(plot));
   PP_TRY(pp_plot_network(plot));
   PP_TRY(pp_plot_accuracy(plot));

@@ -26,6 +26,7 @@ PP_MUST_CHECK pp_status pp_plot_loss(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_gantt(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_scale(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_map(pp_plot *plot);
+PP_MUST_CHECK pp_status pp_plot_ratios(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_bounds(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_network(pp_plot *plot);
 PP_MUST_CHECK pp_status pp_plot_privacy(pp_plot *plot);

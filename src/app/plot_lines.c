@@ -223,8 +223,14 @@ static int chart_width(const line_chart *chart) {
   return chart->panel_count > 1 ? COLUMNS * panel : frame_and_tics + letter * (int)longest;
 }
 
+/* A title is centred over the frame, not over the key beside it. */
+static int title_width(const line_chart *chart) {
+  enum { frame_and_tics = 660 };
+  return chart->panel_count > 1 ? chart_width(chart) : frame_and_tics;
+}
+
 static int title_pixels(const line_chart *chart) {
-  return pp_plot_title_pixels(chart->plot->report, NULL, chart_width(chart));
+  return pp_plot_title_pixels(chart->plot->report, NULL, title_width(chart));
 }
 
 static int rows_of(const line_chart *chart) { return (chart->panel_count + COLUMNS - 1) / COLUMNS; }
@@ -284,7 +290,7 @@ static void draw_lines(FILE *script, const char *csv, void *context) {
            : chart->points ? " (lines: 95 % intervals)"
                            : " (bands: 95 % intervals)");
   fputs(chart->panel_count > 1 ? "set multiplot title " : "set title ", script);
-  pp_plot_title(script, chart->plot->report, NULL, chart_width(chart), title);
+  pp_plot_title(script, chart->plot->report, NULL, title_width(chart), title);
   if (chart->points) {
     draw_bars(script, csv, chart);
     return;

@@ -121,7 +121,7 @@ static void draw_privacy(FILE *script, const char *csv, void *context) {
     intervals = intervals || !isnan(chart->points[index].accuracy.half_width);
   }
   fputs("set title ", script);
-  pp_plot_title(script, chart->plot->report, NULL, WIDTH,
+  pp_plot_title(script, chart->plot->report, NULL, WIDTH - 110 /* the key's */,
                 intervals ? "Test accuracy after the last round against epsilon (bars: 95 % intervals)"
                           : "Test accuracy after the last round against epsilon");
   fputs("set logscale x\nset xtics (", script);

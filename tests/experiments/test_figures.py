@@ -3,6 +3,7 @@ they look."""
 
 import csv
 import html
+import json
 import os
 import pathlib
 import re
@@ -125,6 +126,21 @@ class Figures(unittest.TestCase):
         text = self.words(figures, "accuracy")
         for word in ("fl", "pipar", *(f"learning rate 0.0{rate}" for rate in (1, 2, 3, 4))):
             self.assertEqual(text.count(word), 1, word)
+
+    def test_ratios_over_two_settings_are_the_report_s(self):
+        figures = self.draw("12_sensitivity", "model=vgg5", "dataset.train_samples=800")
+        done = subprocess.run([PIPAR, "report", "--json", self.folder / "of.h5"], check=True, stdout=subprocess.PIPE)
+        runs = {(run["settings"]["server.device.name"], run["settings"]["devices.0.network.name"]): run
+                for run in json.loads(done.stdout)["runs"] if run["method"] == "pipar"}
+        rows = self.rows(figures, "ratios")
+        self.assertEqual(len(rows), len(runs))
+        self.assertEqual({(row["line"], row["point"]) for row in rows}, set(runs))
+        for row in rows:
+            run = runs[row["line"], row["point"]]
+            for column, key in (("speedup", "speedup"), ("server_idle_reduction", "server_idle_reduction")):
+                self.assertAlmostEqual(float(row[column]) / run[key], 1, places=12)
+        for server in ("1x", "4096x"):
+            self.assertIn(f"server {server}", self.words(figures, "ratios"))
 
     def test_one_file_holds_colours_and_fonts(self):
         for path in sorted((ROOT / "src/app").glob("plot*.c")):
