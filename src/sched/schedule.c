@@ -64,6 +64,17 @@ static const struct {
 };
 enum { updates = 2 };
 
+/* Gradients are added up in this order wherever the ranks are: one alone goes through a mini-batch depth first. */
+static bool micro_batches_rise(const pp_schedule *schedule) {
+  int next[PP_STAGE_COUNT] = {0};
+  for (int index = 0; index < schedule->op_count; index++) {
+    const pp_op *op = &schedule->ops[index];
+    if (op->micro_batch >= 0 && op->micro_batch != next[op->stage]++)
+      return false;
+  }
+  return true;
+}
+
 pp_status pp_schedule_create(pp_method method, int batch, int micro_batches, int split, int in_flight, int blocks,
                              pp_schedule **out) {
   size_t count = sizeof methods / sizeof methods[0];
@@ -91,7 +102,7 @@ pp_status pp_schedule_create(pp_method method, int batch, int micro_batches, int
                                  .in_flight = in_flight > 0 ? in_flight : micro_batches,
                                  .server_trains = schedule->split < blocks};
   methods[method].generate(&builder);
-  PP_ASSERT((size_t)schedule->op_count <= room);
+  PP_ASSERT((size_t)schedule->op_count <= room && micro_batches_rise(schedule));
   *out = schedule;
   return NULL;
 }
