@@ -155,20 +155,21 @@ static double scale_of(const gantt *chart, const char **unit) {
   return seconds >= 1 ? 1e-9 : seconds >= 1e-3 ? 1e-6 : 1e-3;
 }
 
-/* Wide boxes carry the number of their micro-batch, where there are several, on the server after whose it is. */
+/* Boxes that are wide enough carry the number of their micro-batch, where there are several, on the server after whose
+ * it is. */
 static void label_box(const gantt *chart, const pp_stage_record *row, size_t room, char *out) {
-  static const double least_share = 0.015, least_share_of_two = 0.035;
+  static const double margin = 0.005, character = 0.01; /* of the chart's width */
   bool several = chart->has_micro_batches, named = row->slot >= 0 && chart->run->info.device_count > 1;
   double from = fmax((double)row->start_ns, (double)chart->start_ns),
          to = fmin((double)row->end_ns, (double)chart->end_ns);
   double share = (to - from) / (double)(chart->end_ns - chart->start_ns);
-  snprintf(out, room, "-"); /* gnuplot takes an empty field for a missing one */
-  if (row->micro_batch < 0 || share <= (several && named ? least_share_of_two : least_share))
-    return;
-  if (several && named)
-    snprintf(out, room, "%d·%d", row->device, row->micro_batch);
-  else if (several || named)
-    snprintf(out, room, "%d", named ? row->device : row->micro_batch);
+  int length = 0;
+  if (row->micro_batch >= 0 && several && named)
+    length = snprintf(out, room, "%d·%d", row->device, row->micro_batch) - 1; /* the dot has two bytes */
+  else if (row->micro_batch >= 0 && (several || named))
+    length = snprintf(out, room, "%d", named ? row->device : row->micro_batch);
+  if (length == 0 || share <= margin + length * character)
+    snprintf(out, room, "-"); /* gnuplot takes an empty field for a missing one */
 }
 
 /* What the numbers are, as far as there are any. */

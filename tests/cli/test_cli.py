@@ -514,6 +514,25 @@ class Results(CliTest):
         self.assertEqual(len({len(row) for row in rows}), 1)
         json.loads(self.succeeds("report", "--json", "a.h5").stdout)
 
+    def test_numbers_of_a_gantt_chart_fit_into_their_boxes(self):
+        if shutil.which("gnuplot") is None or "not in this pipar" in self.pipar("plot", "a.h5", "-o", "figures").stderr:
+            self.skipTest("no figures here")
+        labelled = set()
+        for backward_s in (1, 1.5, 2, 3):  # of an iteration of some 30 to 60 s
+            self.write("exp.yaml", TIMED.replace("micro_batches: 2", "micro_batches: 12"))
+            self.succeeds("run", "exp.yaml", "-o", "b.h5", "--force", "--set", f"cost.device.backward_s={backward_s}",
+                          "--set", "cost.device.forward_s=0.6")
+            self.succeeds("plot", "b.h5", "-o", "figures")
+            with open(self.folder / "figures" / "gantt-pipar.csv", newline="") as file:
+                rows = list(csv.DictReader(file))
+            start, end = (next(key for key in rows[0] if key.startswith(word)) for word in ("start_", "end_"))
+            length = max(float(row[end]) for row in rows) - min(float(row[start]) for row in rows)
+            for row in rows:
+                if row["label"] != "-":  # a digit of DejaVu Sans is 0.64 em, here some 0.7 % of the width
+                    labelled.add(row["label"])
+                    self.assertGreater((float(row[end]) - float(row[start])) / length, 0.0085 * len(row["label"]), row)
+        self.assertTrue({"0", "9", "11"} <= labelled)
+
     def test_plot_makes_figures(self):
         if shutil.which("gnuplot") is None:
             self.skipTest("gnuplot is not here (Debian: gnuplot-nox)")
