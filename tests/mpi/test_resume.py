@@ -119,8 +119,8 @@ def test_kills():
             kills += not done
             refusals = [line for line in errors.splitlines() if line.startswith("pipar: ")]
             refused += len(refusals)
-            # Killed before its tables were there: nothing is lost by beginning again.
-            assert not refusals or not os.path.exists("out.h5.ckpt"), errors
+            # Killed before its tables were there, when nothing is lost by beginning again, or as objects were being added.
+            assert not refusals or not os.path.exists("out.h5.ckpt") or "saved a network" in errors, errors
             options = ["--force"] if refusals else ["--resume"] if os.path.exists("out.h5.part") else []
         subprocess.run([PIPAR, "diff", "whole.h5", "out.h5"], check=True)
         print(f"ok: killed {kills} times, of which {refused} before there was anything to go on with", flush=True)
