@@ -7,8 +7,8 @@
  *
  * Threads share out groups. Of the weights' gradient each of a fixed number of shares of the groups has a sum of its
  * own. Where there are few groups, or so many weights that the sums would not stay in the cache, threads share out
- * images or output channels, and weights. Either way a value's sums have an order that does not depend on the threads, so it is
- * the same bits however it is shared. */
+ * images or output channels, and weights. Either way a value's sums have an order that does not depend on the threads,
+ * so it is the same bits however it is shared. */
 #include "nn/conv_pass.h"
 
 enum {
