@@ -137,26 +137,47 @@ static pp_status read_files(const pp_source *source, const char *directory, cons
   return NULL;
 }
 
+/* Moves the pixels of a part behind those of the samples before it, and forgets the part. The first part's memory
+ * becomes the samples': there is never more than one part twice. */
+static pp_status append(pp_cifar_part *part, int64_t count, int64_t label_bytes, int64_t before, pp_samples *samples) {
+  const int64_t record_bytes = label_bytes + PIXELS;
+  uint8_t *pixels = before == 0 ? part->records : NULL;
+  if (pixels == NULL) {
+    pixels = realloc(samples->pixels, (size_t)((before + count) * PIXELS));
+    if (pixels == NULL)
+      return pp_fail_memory("images", (unsigned long long)((before + count) * PIXELS));
+    samples->pixels = pixels;
+  }
+  for (int64_t record = 0; record < count; record++) {
+    const uint8_t *bytes = part->records + record * record_bytes + label_bytes;
+    samples->labels[before + record] = bytes[-1];
+    memmove(pixels + (before + record) * PIXELS, bytes, PIXELS);
+  }
+  if (before == 0)
+    samples->pixels = part->records;
+  else
+    free(part->records);
+  part->records = NULL;
+  return NULL;
+}
+
 /* Puts the wanted samples of a subset together from its parts. */
 static pp_status assemble(const pp_dataset_config *config, const char *place, const pp_cifar_layout *layout,
-                          pp_subset subset, const pp_cifar_part *parts, pp_dataset *dataset) {
+                          pp_subset subset, pp_cifar_part *parts, pp_dataset *dataset) {
   const int64_t wanted = pp_subset_wanted(config, subset);
-  const int64_t record_bytes = layout->label_bytes + PIXELS;
   int64_t held = 0;
   for (int part = 0; part < layout->part_count; part++)
     held += layout->parts[part].subset == subset ? parts[part].held : 0;
   PP_TRY(pp_subset_check(config, subset, held, place));
-  PP_TRY(pp_samples_create(dataset, subset, wanted));
   pp_samples *samples = &dataset->subsets[subset];
-  int64_t sample = 0;
-  for (int part = 0; part < layout->part_count; part++) {
+  PP_TRY(pp_alloc((size_t)wanted, sizeof *samples->labels, "labels", &samples->labels));
+  samples->count = wanted;
+  for (int part = 0, before = 0; part < layout->part_count && before < wanted; part++) {
     if (layout->parts[part].subset != subset)
       continue;
-    for (int64_t record = 0; record < parts[part].kept && sample < wanted; record++, sample++) {
-      const uint8_t *bytes = parts[part].records + record * record_bytes + layout->label_bytes;
-      samples->labels[sample] = bytes[-1];
-      memcpy(samples->pixels + sample * PIXELS, bytes, PIXELS);
-    }
+    const int64_t left = wanted - before, count = parts[part].kept < left ? parts[part].kept : left;
+    PP_TRY(append(&parts[part], count, layout->label_bytes, before, samples));
+    before += (int)count;
   }
   return NULL;
 }

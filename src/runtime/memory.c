@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include "runtime/aggregate.h"
 #include "runtime/cgroup.h"
 #include "runtime/journal.h"
 #include "runtime/message.h"
@@ -106,10 +107,16 @@ static int64_t message_bytes(const pp_job *job, class_shape shape) {
   return shape.whole ? 0 : messages_bytes(shape, 1);
 }
 
+/* Where devices take turns all share one momentum. */
+static bool takes_turns(const pp_job *job) { return job->config->method == PP_METHOD_SL; }
+static int64_t shared_bytes(const pp_job *job) {
+  return takes_turns(job) ? job->parameters * (int64_t)sizeof(float) : 0;
+}
+
 static int64_t replica_bytes(const pp_job *job, class_shape shape) {
   if (shape.whole)
     return 0;
-  return weights_bytes(job, shape.split, job->blocks, 3) +
+  return weights_bytes(job, shape.split, job->blocks, takes_turns(job) ? 2 : 3) +
          messages_bytes(shape, shape.slots < PP_RECEIVE_WINDOW ? shape.slots : PP_RECEIVE_WINDOW);
 }
 
@@ -139,7 +146,7 @@ static int64_t alone_bytes(const pp_job *job) {
     bytes += most_bytes(job, &job->scenario->classes[class], tools_bytes);
     largest = message > largest ? message : largest;
   }
-  return bytes + largest;
+  return bytes + largest + shared_bytes(job);
 }
 
 static int64_t aggregate_bytes(const pp_job *job) {
@@ -202,7 +209,7 @@ static int64_t changing_nets_bytes(const pp_job *job) {
 /* A replica a device, and for each split one net, as large as the largest of its classes wants it. */
 static int64_t server_bytes(const pp_job *job) {
   const pp_scenario *scenario = job->scenario;
-  int64_t bytes = 0;
+  int64_t bytes = shared_bytes(job);
   for (int device = 0; device < scenario->device_count; device++)
     bytes = pp_memory_sum(bytes, most_bytes(job, &scenario->classes[scenario->class_of[device]], replica_bytes));
   if (pp_scenario_replans(job->config))
@@ -231,6 +238,7 @@ int64_t pp_memory_of_rank(const pp_job *job, int rank, int ranks) {
   bytes += rank == 0 ? SERVER_RANK_BYTES : DEVICE_RANK_BYTES;
   if (rank == 0)
     return pp_memory_sum(bytes, server_bytes(job));
+  bytes += takes_turns(job) ? PP_CHUNK_ELEMENTS * (int64_t)sizeof(float) : 0;
   for (int64_t device = rank - 1; device < scenario->device_count; device += ranks - 1)
     bytes = pp_memory_sum(bytes, most_bytes(job, &scenario->classes[scenario->class_of[device]], device_bytes));
   return bytes;

@@ -21,6 +21,15 @@ CASES = [
     ("resnet18", "pipar", 24, 3, 4),
     ("mobilenetv3-small", "pipar", 300, 5, 3),
     ("vgg11", "sfl", 16, 4, 1),
+    ("resnet18", "sl", 24, 3, 4),
+]
+DATA = "{name: synthetic, shape: [3, 32, 32], classes: 10, train_samples: 1200, test_samples: 20}"
+# The same in other circumstances: training's keys, other keys, data set.
+MORE = [
+    (("vgg5", "pipar", 600, 2, 4), ", threads: 3", "", DATA),
+    (("vgg5", "pipar", 600, 1, 4), "", "privacy: {mechanism: activation, clip: 1, noise_multiplier: 1}\n", DATA),
+    (("vgg5", "fl", 600, 2, 4), "", "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}\n", DATA),
+    (("vgg5", "pipar", 100, 2, 4), "", "", "{name: cifar-10, path: cifar, train_samples: 10000, test_samples: 1000}"),
 ]
 
 # Run by each rank: the peak of a child, of which there is one.
@@ -44,6 +53,14 @@ def write(folder, case, compute="real", extra=""):
     )
 
 
+def write_cifar(folder):
+    """The files of CIFAR-10, a fifth of their length."""
+    (folder / "cifar").mkdir()
+    for name in [f"data_batch_{part}.bin" for part in range(1, 6)] + ["test_batch.bin"]:
+        records = (bytes([i % 10]) + bytes([i % 251]) * 3072 for i in range(2000))
+        (folder / "cifar" / name).write_bytes(b"".join(records))
+
+
 def peaks(folder, ranks):
     """MiB of every rank."""
     launcher = [] if ranks == 1 else [MPIRUN, "--oversubscribe", "-n", str(ranks)]
@@ -65,15 +82,38 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="pipar-memory-") as name:
         folder = pathlib.Path(name)
-        for case in CASES:
-            write(folder, case)
+
+        def compare_ranks(label):
             text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
             alone, server, device = map(int, MEMORY.search(text.stdout).groups())
-            label = f"{case[0]} {case[1]}"
             compare(f"{label} alone", alone, peaks(folder, 1)[0])
             first, *others = peaks(folder, 3)
             compare(f"{label} server", server, first)
             compare(f"{label} device", device, max(others))
+
+        for case in CASES:
+            write(folder, case)
+            compare_ranks(f"{case[0]} {case[1]}")
+        write_cifar(folder)
+        for case, training, extra, data in MORE:
+            write(folder, case, extra=extra)
+            lines = (folder / "exp.yaml").read_text().splitlines()
+            lines = [f"dataset: {data}" if line.startswith("dataset:") else line for line in lines]
+            text = "\n".join(lines).replace(f"batch_size: {case[2]}", f"batch_size: {case[2]}{training}")
+            (folder / "exp.yaml").write_text(text + "\n")
+            compare_ranks(f"{case[0]} {case[1]} {training} {extra.strip()} {data.split(',')[0][1:]}")
+        # The largest network on the largest images: a step of a micro-batch of 4 within 6 GiB.
+        available = int(re.search(r"MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text())[1]) / 1024
+        if available < 8192:
+            print(f"left out: vgg16 at 224x224, {available:.0f} MiB are available of 8192")
+        else:
+            write(folder, ("vgg16", "fl", 4, 4, 1))
+            large = (folder / "exp.yaml").read_text().replace("[3, 32, 32], classes: 10", "[3, 224, 224], classes: 1000")
+            (folder / "exp.yaml").write_text(large.replace("test_samples: 20", "test_samples: 4").replace("count: 2", "count: 1"))
+            text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
+            peak = peaks(folder, 1)[0]
+            compare("vgg16 at 224x224 alone", int(MEMORY.search(text.stdout)[1]), peak)
+            failed = failed or peak > 6144
         # Older versions of the model that updates begin with.
         write(folder, ("vgg11", "fl", 16, 4, 1), extra="aggregate: {mode: async, buffer: 1}\n")
         slower = (folder / "exp.yaml").read_text().replace("count: 2", "count: 3") + (
