@@ -1,6 +1,7 @@
 /* pipar run */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,7 +471,11 @@ pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
     status = pp_comm_open(&argc, &argv, &s.comm);
   if (s.comm != NULL) {
     bool tells = pp_comm_rank(s.comm) == 0;
+    /* Who reads the progress may go; the run goes on. */
+    struct sigaction before, ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, &before);
     *exit_code = finish(&s, run_all(&s, argc, argv));
+    sigaction(SIGPIPE, &before, NULL);
     if (*exit_code == 0 && tells && !options.quiet)
       printf("%s\n", s.path);
   }

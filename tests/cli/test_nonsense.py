@@ -169,6 +169,13 @@ class Files(NonsenseTest):
         self.assertEqual(process.returncode, -signal.SIGTERM)
         self.assertEqual(list(figures.glob(".*")), [])
 
+    def test_a_run_goes_on_when_nobody_reads_its_progress(self):
+        self.write("rounds.yaml", TIMED + "training: {epochs: 50}\n")
+        shell = '"$0" run rounds.yaml -o x.h5 2>&1 | head -n 1'
+        subprocess.run(["sh", "-c", shell, test_cli.PIPAR], cwd=self.folder, timeout=TIMEOUT_S, check=False)
+        self.succeeds("report", "x.h5")
+        self.assertFalse(self.exists("x.h5.part"))
+
     def test_an_ignored_signal_stays_ignored(self):
         command = [test_cli.PIPAR, "profile", "vgg5", "--batch-sizes", "2", "--repeats", "20", "-o", "p.yaml"]
 
