@@ -148,7 +148,7 @@ def report(pipar, *results):
 
 
 def arguments_of(settings):
-    return [word for setting in settings for word in ("--set", setting)]
+    return [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
 
 
 def cell_of(run_, report_):
@@ -295,8 +295,8 @@ def run_both_clocks(pipar, output, settings, figures):
     for clock in ("virtual", "wall"):
         path = output / f"{WALL}_{clock}.h5"
         call([*launcher(5), pipar, "run", "experiments/01_quickstart.yaml", "-o", path, "--force", "-q",
-              "--set", f"clock={clock}", "--set", "dataset.train_samples=2000", "--set", "dataset.test_samples=1000",
-              "--set", "pipeline={split: 2, micro_batches: 5}", "--set", "devices.0.network=code-50-50", *settings])
+              *arguments_of([f"clock={clock}", "dataset.train_samples=2000", "dataset.test_samples=1000",
+                             "pipeline={split: 2, micro_batches: 5}", "devices.0.network=code-50-50", *settings])])
         files.append(path)
     drawn = draw(pipar, files, output / WALL, figures)
     print(f"{WALL}: idle time under the wall clock, five ranks on this machine, beside the virtual clock's: overrun "
@@ -383,7 +383,7 @@ def main():
         if name == "13_as_published" and (output / name / "idle-as-published.csv").exists() and not settings:
             (output / "as-published.md").write_text(as_published(output / name / "idle-as-published.csv"))
     if WALL in args.only if args.only else args.train:
-        run_both_clocks(args.pipar, output, settings, figures)
+        run_both_clocks(args.pipar, output, args.settings, figures)
     if headline:
         (output / "headline.md").write_text(headline_table(headline))
         print_headline(headline)

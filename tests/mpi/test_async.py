@@ -21,7 +21,7 @@ ALIKE = "devices=[{count: 3, device: raspberry-pi-5, network: code-50-50, pipeli
 
 def run(directory, name, *settings):
     path = os.path.join(directory, name + ".h5")
-    overrides = [word for setting in settings for word in ("--set", setting)]
+    overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
     subprocess.run([PIPAR, "run", EXPERIMENT, "-q", "-o", path, *overrides], check=True)
     return h5py.File(path, "r")["runs/0"]
 

@@ -22,7 +22,7 @@ def run(*settings):
     """Runs the experiment with `settings` and gives the runs of its results."""
     run.count += 1
     path = os.path.join(directory.name, f"{run.count}.h5")
-    overrides = [word for setting in settings for word in ("--set", setting)]
+    overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
     subprocess.run([pipar, "run", experiment, "-q", "-o", path, *overrides], check=True)
     return list(h5py.File(path, "r")["runs"].values())
 

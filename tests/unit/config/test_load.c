@@ -227,9 +227,9 @@ START_TEST(a_sweep_reaches_keys_the_file_does_not_have_and_whole_sections) {
 }
 END_TEST
 
-START_TEST(a_set_overrides_the_file_and_later_ones_win) {
+START_TEST(a_set_overrides_the_file_and_later_ones_what_is_set_before) {
   pp_experiment *experiment =
-      must_load_with(LEAST, SET("training.epochs=2", "training.epochs=3", "devices.0.network=code-50-50",
+      must_load_with(LEAST, SET("training={epochs: 2}", "training.epochs=3", "devices.0.network=code-50-50",
                                 "pipeline={split: 2}", "pipeline.micro_batches=4", "name=other", "dataset.path=/x=y"));
   const pp_config *run = only_run(experiment);
   ck_assert_int_eq(run->training.epochs, 3);
@@ -318,7 +318,7 @@ int main(void) {
       ten_million_devices_load,
       a_sweep_is_cartesian_with_its_first_key_slowest,
       a_sweep_reaches_keys_the_file_does_not_have_and_whole_sections,
-      a_set_overrides_the_file_and_later_ones_win,
+      a_set_overrides_the_file_and_later_ones_what_is_set_before,
       a_set_fixes_a_key_that_the_file_sweeps,
       a_byte_order_mark_and_dos_line_ends_are_taken,
       an_experiment_can_come_through_a_pipe,
