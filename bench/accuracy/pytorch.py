@@ -4,7 +4,7 @@
 Trains each network on Fashion-MNIST with PyTorch and with pipar (method fl, one device: plain SGD) from the same initial
 weights, which PyTorch draws with the seed, over the same mini-batches in the same order, and compares the accuracy on the
 10,000 test images, for three seeds. Dropout draws its own numbers on either side. Fails unless the means of every
-network are within 1 point. Takes three quarters of an hour on one core; threads: one on either side."""
+network are within 1 point. Takes about an hour on one core; threads: one on either side."""
 import os
 import subprocess
 import sys

@@ -131,7 +131,12 @@ class Files(NonsenseTest):
         """Stops the command while it works on files that are not whole; false where it was done before."""
         before = self.names()
         command = [test_cli.PIPAR, *args]
-        with subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+
+        def heed():  # it may be ignored here, under nohup
+            signal.signal(number, signal.SIG_DFL)
+
+        with subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=heed) as process:
             while process.poll() is None and self.names() == before:
                 time.sleep(0.0005)
             process.send_signal(number)
