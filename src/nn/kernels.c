@@ -231,32 +231,36 @@ static void weight_gradient(const pp_window *window, const float *x, const float
   }
 }
 
+/* `count` channels of a tile of `pixels` pixels; a ragged tile computes its last one again. */
+INLINE void depthwise_tile(const pp_window *window, int64_t first, int64_t pixels, const float *x, const float *weights,
+                           const int64_t count, float *y) {
+  const float *pixel[DEPTH_TILE];
+  vec sum[DEPTH_TILE];
+#pragma GCC unroll 8
+  for (int t = 0; t < DEPTH_TILE; t++) {
+    pixel[t] = x + window->x_offsets[first + (t < pixels ? t : pixels - 1)];
+    sum[t] = (vec){0};
+  }
+  for (int run = 0; run < window->runs; run++) {
+    vec w = load_some(weights + window->w_run[run], count);
+    int64_t at = window->x_run[run];
+#pragma GCC unroll 8
+    for (int t = 0; t < DEPTH_TILE; t++)
+      sum[t] += w * load_some(pixel[t] + at, count);
+  }
+  for (int64_t t = 0; t < pixels; t++)
+    store_some(y + window->y_offsets[first + t], sum[t], count);
+}
+
 static void depthwise(const pp_window *window, const float *x, const float *weights, float *y) {
   int64_t channels = window->run_length;
   for (int64_t c = 0; c < channels; c += LANES)
     for (int64_t first = 0; first < window->pixels; first += DEPTH_TILE) {
-      int64_t count = window->pixels - first < DEPTH_TILE ? window->pixels - first : DEPTH_TILE;
-      const float *pixel[DEPTH_TILE];
-      vec sum[DEPTH_TILE];
-#pragma GCC unroll 8
-      for (int t = 0; t < DEPTH_TILE; t++) {
-        pixel[t] = x + window->x_offsets[first + (t < count ? t : count - 1)] + c;
-        sum[t] = (vec){0};
-      }
-      for (int run = 0; run < window->runs; run++) {
-        vec w = load(weights + window->w_run[run] + c);
-        int64_t at = window->x_run[run];
-#pragma GCC unroll 8
-        for (int t = 0; t < DEPTH_TILE; t++)
-          sum[t] += w * load(pixel[t] + at);
-      }
-      for (int64_t t = 0; t < count; t++) {
-        float *to = y + window->y_offsets[first + t] + c;
-        if (channels - c >= LANES)
-          store(to, sum[t]);
-        else
-          memcpy(to, &sum[t], (size_t)(channels - c) * sizeof *to);
-      }
+      int64_t pixels = window->pixels - first < DEPTH_TILE ? window->pixels - first : DEPTH_TILE;
+      if (channels - c >= LANES)
+        depthwise_tile(window, first, pixels, x + c, weights + c, LANES, y + c);
+      else
+        depthwise_tile(window, first, pixels, x + c, weights + c, channels - c, y + c);
     }
 }
 
