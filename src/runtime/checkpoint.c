@@ -264,8 +264,11 @@ static pp_status restore_versions(pp_run *run, int64_t rounds) {
     status = pp_comm_agree(job->comm, status);
     if (status == NULL)
       status = pp_comm_broadcast(job->comm, 0, model, (size_t)elements * sizeof *model);
-    if (status == NULL && updates->versions[version] == NULL)
-      status = pp_updates_keep(updates, job, version, model, model + job->parameters);
+    if (status == NULL) {
+      if (updates->versions[version] == NULL)
+        status = pp_updates_keep(updates, job, version, model, model + job->parameters);
+      status = pp_comm_agree(job->comm, status);
+    }
   }
   free(model);
   return status;
@@ -322,5 +325,5 @@ pp_status pp_run_restore(pp_run *run) {
     PP_TRY(restore_versions(run, told.rounds));
   PP_TRY(pp_comm_agree(job->comm, pp_run_is_first(run) ? replay(run, told.rounds) : NULL));
   run->saved_rounds = told.rounds;
-  return pp_run_follow_plans(run);
+  return pp_comm_agree(job->comm, pp_run_follow_plans(run));
 }
