@@ -185,8 +185,6 @@ void pp_run_summarise_scores(const pp_run *run, pp_round_row *row) {
   row->train_accuracy = (double)correct / (double)samples;
 }
 
-/* Rank 0: a round whose times are known goes into the file. */
-
 pp_status pp_run_announce_members(pp_run *run, bool *is_last) {
   int devices = run->scenario->device_count;
   pp_status status = NULL;

@@ -3,6 +3,7 @@
 #define PP_TESTS_NN_SUPPORT_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,20 @@ static inline void fixture_build(fixture *f, void (*build)(pp_builder *), pp_sha
   ck_assert_ptr_null(pp_builder_end(&builder, &f->model));
   fixture_allocate(f);
   fixture_fill(f);
+}
+
+/* A convolution whose batch norm is named after it. */
+static inline int conv(pp_builder *b, int from, const char *name, pp_conv_spec spec) {
+  char norm_name[16];
+  snprintf(norm_name, sizeof norm_name, "%s_bn", name);
+  spec.name = name;
+  spec.norm_name = norm_name;
+  return pp_builder_conv(b, from, &spec);
+}
+
+static inline void dense_end(pp_builder *b) {
+  pp_builder_block(b, "D");
+  pp_builder_linear(b, PP_FROM_BLOCK, b->model->classes, PP_ACT_NONE, "linear");
 }
 
 static inline void fixture_fini(fixture *f) {

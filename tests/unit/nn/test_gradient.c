@@ -52,19 +52,6 @@ static double root_mean_square(const float *x, int64_t count) {
   return sqrt(sum / (double)count);
 }
 
-static int conv(pp_builder *b, int from, const char *name, pp_conv_spec spec) {
-  char norm_name[16];
-  snprintf(norm_name, sizeof norm_name, "%s_bn", name);
-  spec.name = name;
-  spec.norm_name = norm_name;
-  return pp_builder_conv(b, from, &spec);
-}
-
-static void dense_end(pp_builder *b) {
-  pp_builder_block(b, "D");
-  pp_builder_linear(b, PP_FROM_BLOCK, b->model->classes, PP_ACT_NONE, "linear");
-}
-
 static void build_strided(pp_builder *b) {
   pp_builder_block(b, "7x7/2 and 5x5/3");
   int end = conv(b, PP_FROM_BLOCK, "conv1",

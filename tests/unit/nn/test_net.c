@@ -58,19 +58,6 @@ static void assert_same(const char *what, const float *a, const float *b, int64_
   ck_assert_msg(memcmp(a, b, (size_t)count * sizeof *a) == 0, "%s differs", what);
 }
 
-static int conv(pp_builder *b, int from, const char *name, pp_conv_spec spec) {
-  char norm_name[16];
-  snprintf(norm_name, sizeof norm_name, "%s_bn", name);
-  spec.name = name;
-  spec.norm_name = norm_name;
-  return pp_builder_conv(b, from, &spec);
-}
-
-static void dense_end(pp_builder *b) {
-  pp_builder_block(b, "D");
-  pp_builder_linear(b, PP_FROM_BLOCK, b->model->classes, PP_ACT_NONE, "linear");
-}
-
 /* A stem, a residual block with the plain way and one with a projection. */
 static void build_residual(pp_builder *b) {
   pp_builder_block(b, "stem");
