@@ -21,7 +21,7 @@ class ExperimentTest(unittest.TestCase):
         """The runs of experiments/NAME.yaml with the settings, as `pipar report --json` has them."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.h5")
-            overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+            overrides = [word for setting in settings for word in ("--set", setting)]
             done = subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides],
                                   stdin=subprocess.DEVNULL, capture_output=True, text=True)
             if "no data set" in done.stderr or "cannot open" in done.stderr:
@@ -37,7 +37,7 @@ class ExperimentTest(unittest.TestCase):
             self.skipTest("gnuplot is not installed")
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.h5")
-            overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+            overrides = [word for setting in settings for word in ("--set", setting)]
             subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides], check=True,
                            stdin=subprocess.DEVNULL)
             done = subprocess.run([PIPAR, "plot", path, "-o", folder, *arguments], capture_output=True, text=True)
@@ -377,7 +377,7 @@ class Reproduce(unittest.TestCase):
             results = pathlib.Path(folder, "07_privacy.h5")
 
             def reproduce(*settings):
-                words = [word for setting in {s.split("=")[0]: s for s in (*small, *settings)}.values() for word in ("--set", setting)]
+                words = [word for setting in (*small, *settings) for word in ("--set", setting)]
                 done = subprocess.run([sys.executable, "scripts/reproduce.py", "--pipar", PIPAR, "-o", folder, "--only",
                                        "07_privacy", *words], cwd=EXPERIMENTS.parent, capture_output=True, text=True,
                                       stdin=subprocess.DEVNULL, env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1",

@@ -37,7 +37,7 @@ class Figures(unittest.TestCase):
             (self.folder / "net.yaml").write_text(NETWORK)
             path = self.folder / "of.yaml"
             path.write_text(experiment)
-        overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+        overrides = [word for setting in settings for word in ("--set", setting)]
         results, figures = self.folder / "of.h5", self.folder / "figures"
         subprocess.run([PIPAR, "run", path, "-o", results, "-q", "--force", *overrides], check=True, stdin=subprocess.DEVNULL)
         done = subprocess.run([PIPAR, "plot", results, "-o", figures], capture_output=True, text=True)

@@ -80,7 +80,7 @@ def call_reproduce(folder, *arguments, cwd=ROOT):
 def run_experiment(folder, name, *settings):
     """The report of experiments/NAME.yaml, time only, with the settings; and its file."""
     path = os.path.join(folder, f"{name}-{len(os.listdir(folder))}.h5")
-    words = [word for setting in {s.split("=")[0]: s for s in ("compute=none", *settings)}.values() for word in ("--set", setting)]
+    words = [word for setting in ("compute=none", *settings) for word in ("--set", setting)]
     subprocess.run([PIPAR, "run", ROOT / "experiments" / f"{name}.yaml", "-o", path, "-q", *words], check=True,
                    stdin=subprocess.DEVNULL)
     done = subprocess.run([PIPAR, "report", "--json", path], check=True, stdout=subprocess.PIPE)

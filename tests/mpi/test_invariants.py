@@ -21,7 +21,7 @@ CAUSES = ["device_compute_s", "upload_s", "server_queue_s", "server_compute_s", 
 def run(directory, name, *settings):
     """Runs the experiment with `settings` and gives the open results file."""
     path = os.path.join(directory, name + ".h5")
-    overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+    overrides = [word for setting in settings for word in ("--set", setting)]
     subprocess.run([pipar, "run", experiment, "-q", "-o", path, *overrides], check=True)
     results = h5py.File(path, "r")
     for group in results["runs"].values():

@@ -23,7 +23,7 @@ COMPUTE = [0, 2, 3, 5, 6, 7, 9]
 def run(directory, name, ranks, *settings):
     """Runs the experiment with `settings` on so many ranks and gives its first run."""
     path = os.path.join(directory, name + ".h5")
-    overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+    overrides = [word for setting in settings for word in ("--set", setting)]
     launcher = [mpirun, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
     subprocess.run([*launcher, pipar, "run", experiment, "-q", "-o", path, *overrides], check=True)
     return h5py.File(path, "r")["runs/0"]

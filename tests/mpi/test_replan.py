@@ -32,7 +32,7 @@ sys.exit(code)
 
 
 def overrides(settings):
-    return [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def run(directory, name, ranks, *settings, wrapper=()):

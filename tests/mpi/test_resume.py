@@ -33,7 +33,7 @@ CASES = {
 
 def command(ranks, experiment, settings, *options):
     launcher = [MPIRUN, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
-    overrides = [word for setting in {s.split("=")[0]: s for s in settings}.values() for word in ("--set", setting)]
+    overrides = [word for setting in settings for word in ("--set", setting)]
     return [*launcher, PIPAR, "run", str(experiment), "-o", "out.h5", *overrides, *options]
 
 
