@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "runtime/message.h"
 #include "runtime/records.h"
@@ -43,10 +44,7 @@ static int64_t part_of_device(const pp_run *run, int device) {
 }
 
 static void mix(int64_t *digest, const void *data, size_t bytes) {
-  uint64_t value = (uint64_t)*digest;
-  for (const unsigned char *at = data; bytes > 0; bytes--)
-    value = (value ^ *at++) * UINT64_C(0x100000001b3);
-  *digest = (int64_t)value;
+  *digest = (int64_t)pp_digest_add((uint64_t)*digest, data, bytes);
 }
 
 /* Tells another data set by its first samples. */

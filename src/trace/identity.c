@@ -1,10 +1,12 @@
 #include "trace/identity.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "trace/h5.h"
 
 const char *const pp_identity_names[PP_IDENTITY_PARTS] = {"pipar_version", "git_revision", "blas", "kernels",
@@ -19,13 +21,27 @@ bool pp_setting_matters(const char *name) {
   return true;
 }
 
-/* FNV-1a: against mistakes, not against malice. */
-static void mix(uint64_t *digest, const void *data, size_t bytes) {
-  for (const unsigned char *at = data; bytes > 0; bytes--)
-    *digest = (*digest ^ *at++) * UINT64_C(0x100000001b3);
-}
+static void mix(uint64_t *digest, const void *data, size_t bytes) { *digest = pp_digest_add(*digest, data, bytes); }
 
 static void mix_text(uint64_t *digest, const char *text) { mix(digest, text, strlen(text) + 1); }
+
+/* What the file of the initial weights holds. */
+static pp_status mix_init(const pp_config *config, uint64_t *digest) {
+  char block[16384], *path = NULL;
+  const char *group = NULL;
+  PP_TRY(pp_init_find(config->directory, config->init, &path, &group));
+  FILE *file = fopen(path, "rb");
+  size_t read = 0;
+  while (file != NULL && (read = fread(block, 1, sizeof block, file)) > 0)
+    mix(digest, block, read);
+  pp_status status = NULL;
+  if (file == NULL || ferror(file))
+    status = pp_fail(PP_CODE_INPUT, "%s cannot be read: %s", path, strerror(errno));
+  if (file != NULL)
+    fclose(file);
+  free(path);
+  return status;
+}
 
 static pp_status mix_setting(const pp_setting *setting, void *context) {
   uint64_t *digest = context;
@@ -43,9 +59,15 @@ static pp_status mix_setting(const pp_setting *setting, void *context) {
 
 /* The experiment's own text is left out: what it says is in the settings, and comments may change. */
 pp_status pp_identity_digest(const pp_experiment *experiment, pp_identity *out) {
-  uint64_t digest = UINT64_C(0xcbf29ce484222325);
-  for (int run = 0; run < pp_experiment_run_count(experiment); run++)
-    PP_TRY(pp_config_visit(pp_experiment_run(experiment, run), mix_setting, &digest));
+  uint64_t digest = PP_DIGEST_START;
+  const char *init = "random"; /* of the run before: a file is read once */
+  for (int run = 0; run < pp_experiment_run_count(experiment); run++) {
+    const pp_config *config = pp_experiment_run(experiment, run);
+    PP_TRY(pp_config_visit(config, mix_setting, &digest));
+    if (config->compute == PP_COMPUTE_REAL && strcmp(config->init, init) != 0 && strcmp(config->init, "random") != 0)
+      PP_TRY(mix_init(config, &digest));
+    init = config->init;
+  }
   for (int input = 1; input < pp_experiment_input_count(experiment); input++) {
     pp_input_file file = pp_experiment_input(experiment, input);
     mix(&digest, &file.length, sizeof file.length);

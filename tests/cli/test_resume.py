@@ -157,4 +157,19 @@ with subprocess.Popen([PIPAR, "run", "exp.yaml", "-o", "out.h5", "--resume"], st
     process.stderr.read()
 assert process.returncode == 0 and pipar("diff", "whole.h5", "out.h5").returncode == 0
 print("ok: one process at a time goes on")
+
+# Initial weights out of a file are part of the experiment.
+take_back()
+shutil.copy("whole.h5", "init.h5")
+with open("exp.yaml", "a") as file:
+    file.write("init: init.h5:/runs/0/model\n")
+assert pipar("run", "exp.yaml", "-o", "whole.h5", "-q", "--force").returncode == 0
+stop()
+take_back(*FILES)
+shutil.move("init.h5", "first.h5")
+assert pipar("run", "exp.yaml", "-o", "init.h5", "-q", "--set", "init=random", "--set", "seed=7").returncode == 0
+refused(2, ["out.h5.part", "another experiment"], run("--resume"))
+shutil.move("first.h5", "init.h5")
+same()
+print("ok: other initial weights are refused")
 shutil.rmtree(directory)
