@@ -206,6 +206,10 @@ int pp_experiment_run_count(const pp_experiment *experiment);
 const pp_config *pp_experiment_run(const pp_experiment *experiment, int run);
 
 int pp_config_device_count(const pp_config *config);
+/* Guesses, for sizes and shares that results do not depend on: the iterations of an epoch of a device of the group, the
+ * stages of one of them. What is left to a planner counts as 8 micro-batches. */
+double pp_config_guess_iterations(const pp_config *config, int group);
+double pp_config_guess_stages(const pp_config *config, int group);
 /* Where the initial weights are: `init` is FILE.h5[:GROUP], from `directory` (NULL: the current one). *path is the
  * caller's to free and holds *group, "/" unless given. A name with a colon is a file's where there is such a file. */
 PP_MUST_CHECK pp_status pp_init_find(const char *directory, const char *init, char **path, const char **group);

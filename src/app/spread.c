@@ -8,20 +8,10 @@
 /* ---- Who works out what ---- */
 
 static double stages_of(const pp_config *config) {
-  enum { guessed_micro_batches = 8 };
   double stages = 0;
-  int devices = pp_config_device_count(config);
-  for (int group = 0; group < config->group_count; group++) {
-    const pp_device_group *of = &config->groups[group];
-    double share = of->samples >= 0 ? (double)of->samples : (double)config->dataset.train_samples / devices;
-    double iterations = of->cost.kind == PP_COST_TABLE && of->cost.table.iterations > 0
-                            ? (double)of->cost.table.iterations
-                            : share / config->training.batch_size + 1;
-    double micro_batches = of->pipeline.micro_batches == PP_AUTO ? guessed_micro_batches : of->pipeline.micro_batches;
-    if (config->method == PP_METHOD_FL || config->method == PP_METHOD_SFL || config->method == PP_METHOD_SL)
-      micro_batches = 1;
-    stages += of->count * iterations * config->training.epochs * (6 * micro_batches + 2);
-  }
+  for (int group = 0; group < config->group_count; group++)
+    stages += config->groups[group].count * config->training.epochs * pp_config_guess_iterations(config, group) *
+              pp_config_guess_stages(config, group);
   return stages;
 }
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -399,4 +400,20 @@ int pp_config_device_count(const pp_config *config) {
   for (int group = 0; group < config->group_count; group++)
     devices += config->groups[group].count;
   return devices;
+}
+
+double pp_config_guess_iterations(const pp_config *config, int group) {
+  const pp_device_group *of = &config->groups[group];
+  if (of->cost.kind == PP_COST_TABLE)
+    return (double)of->cost.table.iterations;
+  double devices = pp_config_device_count(config);
+  double samples = of->samples >= 0 ? (double)of->samples : (double)config->dataset.train_samples / devices;
+  return ceil(samples / config->training.batch_size);
+}
+
+double pp_config_guess_stages(const pp_config *config, int group) {
+  enum { guessed_micro_batches = 8 };
+  int given = config->groups[group].pipeline.micro_batches;
+  int micro_batches = !pp_method_pipelines(config->method) ? 1 : given == PP_AUTO ? guessed_micro_batches : given;
+  return pp_method_splits(config->method) ? 6 * micro_batches + 2 : 3;
 }

@@ -102,21 +102,11 @@ static pp_status reopen(pp_results_writer *writer, unsigned flags) {
 
 /* Rows of stages that a round of the run will have, roughly: decides about chunks alone. */
 static double expected_stages_per_round(const pp_config *config) {
-  enum { guessed_micro_batches = 8 };
-  if (!config->record_stages)
-    return 0;
   double rows = 0;
-  int devices = pp_config_device_count(config);
-  for (int group = 0; group < config->group_count; group++) {
-    const pp_device_group *of = &config->groups[group];
-    double share = of->samples >= 0 ? (double)of->samples : (double)config->dataset.train_samples / devices;
-    double iterations =
-        of->cost.kind == PP_COST_TABLE ? (double)of->cost.table.iterations : ceil(share / config->training.batch_size);
-    if (config->training.aggregate_every > 0)
-      iterations = (double)config->training.aggregate_every;
-    int micro_batches = of->pipeline.micro_batches == PP_AUTO ? guessed_micro_batches : of->pipeline.micro_batches;
-    double stages = config->method == PP_METHOD_FL ? 3 : config->method == PP_METHOD_SFL ? 8 : 6 * micro_batches + 2;
-    rows += of->count * (iterations * stages + 2);
+  for (int group = 0; group < config->group_count && config->record_stages; group++) {
+    double iterations = config->training.aggregate_every > 0 ? (double)config->training.aggregate_every
+                                                             : pp_config_guess_iterations(config, group);
+    rows += config->groups[group].count * (iterations * pp_config_guess_stages(config, group) + 2);
   }
   return rows;
 }
