@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -218,7 +219,8 @@ static pp_status check_init(const pp_config *config, const pp_node *root) {
   char shown[PP_SHOWN_VALUE], *path = NULL;
   const char *group = NULL;
   PP_TRY(pp_init_find(config->directory, config->init, &path, &group));
-  int failed = access(path, R_OK) == 0 ? 0 : errno;
+  struct stat about;
+  int failed = access(path, R_OK) != 0 || stat(path, &about) != 0 ? errno : S_ISDIR(about.st_mode) ? EISDIR : 0;
   free(path);
   if (failed == 0)
     return NULL;

@@ -972,7 +972,7 @@ class Initial(CliTest):
                             ("shape.h5", "is 2 x 1 x 3 x 3; the network's is 32 x 1 x 3 x 3"),
                             ("huge.h5", "is 2305843009213693952 x 2305843009213693952 x 2305843009213693952 x 2305843009213693952;"),
                             ("text.h5", "holds no numbers"), ("no.h5", "no.h5"), ("absent.h5", "cannot be read"),
-                            ("first.h5:/runs/7/model", "has no group /runs/7/model"), (".", "cannot open")):
+                            ("first.h5:/runs/7/model", "has no group /runs/7/model"), (".", "Is a directory")):
             with self.subTest(init=init):
                 done = self.again(init)
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
