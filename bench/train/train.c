@@ -2,7 +2,7 @@
  * beside two threads: ratios within one run. Each figure is the best of several turns, which alternate, since other
  * load only ever makes a turn slower.
  *
- *     bench_train [--markdown] SCRIPT [NETWORK ...]
+ *     bench_train [--markdown] [SCRIPT [NETWORK ...]]
  *
  * SCRIPT is train.py beside this file, or "" for none. --markdown prints the machine, the table of docs/performance.md
  * and whether each mark is met. */
@@ -281,6 +281,11 @@ int main(int argc, char **argv) {
   argc -= markdown;
   argv += markdown;
   const char *script = argc > 1 && argv[1][0] != '\0' ? argv[1] : NULL;
+  if (script != NULL && access(script, R_OK) != 0) {
+    fprintf(stderr, "bench_train: no file %s: bench_train [--markdown] [SCRIPT [NETWORK ...]], SCRIPT train.py or \"\"\n",
+            script);
+    return EXIT_FAILURE;
+  }
   static const struct {
     const char *network;
     pp_shape shape;

@@ -46,7 +46,7 @@ static double guess_work(const pp_config *config) {
   return fixed_s + each_s * stages_of(config) + plan_s * groups_to_plan(config);
 }
 static double guess_writing(const pp_config *config) {
-  return 8e-3 + (config->record_stages ? 100e-9 * stages_of(config) : 0);
+  return 4e-3 + (config->record_stages ? 100e-9 * stages_of(config) : 0);
 }
 
 pp_status pp_spread_share(const pp_experiment *experiment, int ranks, int count, const int *runs, int **owners) {
