@@ -37,6 +37,7 @@ struct pp_checkpoint {
   char *path;
   hid_t file;
   preamble preamble;
+  int64_t preamble_bytes; /* in the file; 0: there is none */
 };
 
 static pp_status copy_name(const char *path, const char *suffix, char **out) {
@@ -203,17 +204,19 @@ static pp_status read_preamble(pp_checkpoint *checkpoint) {
   htri_t there = 0;
   PP_TRY_H5(PP_CODE_INPUT, "read", path, there = H5Aexists(checkpoint->file, "preamble"));
   if (there == 0)
-    return pp_fail(PP_CODE_INPUT, "%s is no checkpoint of pipar", path);
+    return NULL;
   PP_TRY_H5(PP_CODE_INPUT, "read", path, attribute = H5Aopen(checkpoint->file, "preamble", H5P_DEFAULT));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, space = H5Aget_space(attribute));
-  if (H5Sget_simple_extent_npoints(space) != (hssize_t)sizeof checkpoint->preamble)
-    return pp_fail(PP_CODE_INPUT, "%s is a checkpoint of another version of pipar", path);
-  PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Aread(attribute, H5T_NATIVE_UINT8, &checkpoint->preamble));
+  checkpoint->preamble_bytes = H5Sget_simple_extent_npoints(space);
+  if (checkpoint->preamble_bytes == (int64_t)sizeof checkpoint->preamble)
+    PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Aread(attribute, H5T_NATIVE_UINT8, &checkpoint->preamble));
   return NULL;
 }
 
 static pp_status check_preamble(const pp_checkpoint *checkpoint, const pp_identity *identity) {
   const preamble *found = &checkpoint->preamble;
+  if (checkpoint->preamble_bytes > 0 && checkpoint->preamble_bytes != (int64_t)sizeof *found)
+    return pp_fail(PP_CODE_INPUT, "%s is a checkpoint of another version of pipar", checkpoint->path);
   if (memcmp(found->format, format, sizeof format) != 0)
     return pp_fail(PP_CODE_INPUT, "%s is no checkpoint of pipar", checkpoint->path);
   if (found->version != FORMAT_VERSION)
@@ -228,6 +231,8 @@ static pp_status check_preamble(const pp_checkpoint *checkpoint, const pp_identi
 pp_status pp_checkpoint_open(const char *path, const pp_identity *identity, pp_checkpoint **out) {
   if (access(path, F_OK) != 0 && errno == ENOENT)
     return NULL;
+  if (access(path, R_OK) != 0)
+    return pp_fail(PP_CODE_INPUT, "cannot read %s: %s", path, strerror(errno));
   pp_checkpoint *checkpoint = NULL;
   PP_TRY(pp_alloc(1, sizeof *checkpoint, "the checkpoint", &checkpoint));
   checkpoint->file = H5I_INVALID_HID;

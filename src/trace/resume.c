@@ -25,9 +25,9 @@ static pp_status claim(pp_remains *remains, const char *path) {
   if (remains->lock_fd < 0)
     return pp_fail(PP_CODE_RUN, "cannot open %s: %s", remains->path, strerror(errno));
   bool taken = flock(remains->lock_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  /* For a moment the lock is nobody's; and another process may have put its file there before. */
   if (!taken)
-    (void)flock(remains->lock_fd, LOCK_SH | LOCK_NB);
-  /* Another process may have put its file there in between. */
+    taken = flock(remains->lock_fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   taken = taken || fstat(remains->lock_fd, &ours) != 0 || stat(remains->path, &named) != 0 ||
           ours.st_ino != named.st_ino || ours.st_dev != named.st_dev;
   return taken ? pp_fail(PP_CODE_RUN, "cannot go on with %s: another process is writing it", remains->path) : NULL;

@@ -8,6 +8,9 @@ import subprocess
 import sys
 import tempfile
 
+import h5py
+import numpy
+
 PIPAR = os.path.abspath(sys.argv[1])
 os.chdir(directory := tempfile.mkdtemp(prefix="pipar-resume-"))
 
@@ -115,6 +118,16 @@ for name in ("avx512", "avx2", "plain"):
             file.write(whole.replace(kernels, b"other".ljust(len(name), b".") + b"\0"))
         # HDF5's own checksum of the header tells first.
         refused(2, ["out.h5.ckpt"], run("--resume"))
+
+take_back(*FILES)
+shutil.copy("kept-out.h5.part", "out.h5.ckpt")
+refused(2, ["out.h5.ckpt is no checkpoint of pipar"], run("--resume"))
+take_back(*FILES)
+with h5py.File("out.h5.ckpt", "r+") as file:
+    preamble = file.attrs["preamble"]
+    file.attrs["preamble"] = numpy.append(preamble, numpy.uint8(0))
+refused(2, ["out.h5.ckpt is a checkpoint of another version of pipar"], run("--resume"))
+print("ok: what is no checkpoint of ours is not called damaged")
 
 lengths = sorted({0, 1, 8, 100, len(whole) // 2, len(whole) - 4096, len(whole) - 1})
 for length in lengths:
