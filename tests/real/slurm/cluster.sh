@@ -2,7 +2,8 @@
 # cluster_start DIR NODES CPUS: a real Slurm cluster of one machine, each node a slurmd with a hostname of its own.
 # Call it as root in PID, mount, network, IPC and UTS namespaces made for it (test.sh does): they end with their first
 # process, and with them every daemon, job, port, shared-memory segment and file. DIR is an empty directory, its path
-# short (sockets in it). Leaves SLURM_CONF exported. Returns non-zero when the nodes do not get ready.
+# short (sockets in it). Leaves SLURM_CONF exported. Returns non-zero when the nodes do not get ready. A requeued job may not
+# begin until its old credentials have expired: after 5 s here, not Slurm's 120.
 
 cluster_start() {
   local dir=$1 nodes=$2 cpus=$3 i munge=$1/munge
@@ -22,7 +23,7 @@ SlurmctldHost=head(10.77.0.254)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$munge/socket
+AuthInfo=socket=$munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool/%n
