@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-import unittest
 
-import test_cli
-from test_cli import TIMED, TIMEOUT_S, TRAINED, CliTest
+import cli
+from cli import TIMED, TIMEOUT_S, TRAINED, CliTest
 
 SWEPT = TIMED + "sweep: {method: [fl, sfl, pipar]}\n"
 
@@ -130,7 +129,7 @@ class Files(NonsenseTest):
     def interrupted(self, number, *args):
         """Stops the command while it works on files that are not whole; false where it was done before."""
         before = self.names()
-        command = [test_cli.PIPAR, *args]
+        command = [cli.PIPAR, *args]
 
         def heed():  # it may be ignored here, under nohup
             signal.signal(number, signal.SIG_DFL)
@@ -165,7 +164,7 @@ class Files(NonsenseTest):
     def test_a_signal_leaves_no_figure_that_is_not_whole(self):
         figures = self.folder / "figures"
         os.mkdir(figures)
-        command = [test_cli.PIPAR, "plot", "out.h5", "-o", "figures"]
+        command = [cli.PIPAR, "plot", "out.h5", "-o", "figures"]
         with subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             while process.poll() is None and not list(figures.glob(".pipar-plot.*")):
                 time.sleep(0.0005)
@@ -177,12 +176,12 @@ class Files(NonsenseTest):
     def test_a_run_goes_on_when_nobody_reads_its_progress(self):
         self.write("rounds.yaml", TIMED + "training: {epochs: 50}\n")
         shell = '"$0" run rounds.yaml -o x.h5 2>&1 | head -n 1'
-        subprocess.run(["sh", "-c", shell, test_cli.PIPAR], cwd=self.folder, timeout=TIMEOUT_S, check=False)
+        subprocess.run(["sh", "-c", shell, cli.PIPAR], cwd=self.folder, timeout=TIMEOUT_S, check=False)
         self.succeeds("report", "x.h5")
         self.assertFalse(self.exists("x.h5.part"))
 
     def test_an_ignored_signal_stays_ignored(self):
-        command = [test_cli.PIPAR, "profile", "vgg5", "--batch-sizes", "2", "--repeats", "20", "-o", "p.yaml"]
+        command = [cli.PIPAR, "profile", "vgg5", "--batch-sizes", "2", "--repeats", "20", "-o", "p.yaml"]
 
         def ignore():
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -207,7 +206,7 @@ class Damaged(NonsenseTest):
                 (self.folder / "damaged.h5").write_bytes(damaged)
                 args = ["run", "again.yaml", "-o", "out.h5", "-q", "--force"]
                 done = subprocess.run(
-                    ["timeout", "-s", "KILL", "60", test_cli.PIPAR, *args],
+                    ["timeout", "-s", "KILL", "60", cli.PIPAR, *args],
                     cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
                 )
                 self.assertIn(done.returncode, (0, 2), done.stderr)
@@ -240,13 +239,5 @@ class Settings(NonsenseTest):
                 self.makes_nothing(1, ["--set seed=2", "seed is set twice", "once"], *args)
 
 
-def main():
-    test_cli.PIPAR = os.path.abspath(sys.argv[1])
-    if os.geteuid() == 0:
-        os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    suite = unittest.defaultTestLoader.loadTestsFromName(sys.argv[2], sys.modules[__name__])
-    return 0 if unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(__name__))
