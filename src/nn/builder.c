@@ -96,13 +96,13 @@ static int take(pp_builder *builder, pp_layer *layer) {
   widest.width += 16; /* borders */
   if (layer->middle.height < 1 || layer->middle.width < 1 || layer->output.height < 1 || layer->output.width < 1) {
     builder->status = pp_fail(PP_CODE_INPUT, "%s: an input of %dx%dx%d is too small: %dx%d is left at block %d (%s)",
-                              model->name, model->input.height, model->input.width, model->input.channels,
+                              model->name, model->input.channels, model->input.height, model->input.width,
                               layer->input.height, layer->input.width, model->block_count - 1, block->name);
     return 0;
   }
   if (pp_shape_elements(widest) > INT32_MAX) {
     builder->status = pp_fail(PP_CODE_INPUT, "%s: an input of %dx%dx%d is too large: block %d (%s) has %lld values",
-                              model->name, model->input.height, model->input.width, model->input.channels,
+                              model->name, model->input.channels, model->input.height, model->input.width,
                               model->block_count - 1, block->name, (long long)pp_shape_elements(widest));
     return 0;
   }

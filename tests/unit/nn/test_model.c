@@ -152,7 +152,7 @@ START_TEST(what_cannot_be_built_is_refused) {
   assert_refused("vgg11", (pp_shape){3, 16, 16}, 10, "1x1 is left at block 7");
   assert_refused("vgg5", (pp_shape){3, 32, 32}, 1, "1 classes");
   assert_refused("vgg5", (pp_shape){0, 32, 32}, 10, "0 channels");
-  assert_refused("vgg5", (pp_shape){3, 3, 32}, 10, "3x32x3 is too small: 1x16 is left at block 1 (C64 max2)");
+  assert_refused("vgg5", (pp_shape){3, 3, 32}, 10, "3x3x32 is too small: 1x16 is left at block 1 (C64 max2)");
   pp_model *model = NULL;
   static const char *const chains[] = {"E3, D", "C, D", "C3 max3, D", "D3 max2, D", "C0, D", "D-1", "C3x, D", ""};
   for (size_t c = 0; c < sizeof chains / sizeof chains[0]; c++) {
