@@ -12,6 +12,24 @@
 #include "nn/model.h"
 #include "nn/net.h"
 
+enum { MAX_KERNELS = 6 /* and NULL */ };
+#ifdef PP_KERNEL_SHAPES
+extern const pp_kernels pp_kernels_avx512_shape, pp_kernels_arm64_shape;
+#endif
+
+/* All kernels that this processor runs, the best first, and then the shapes of others' without their instructions. */
+static inline void tested_kernels(const pp_kernels *out[MAX_KERNELS]) {
+  pp_kernels_all(out);
+#ifdef PP_KERNEL_SHAPES
+  int count = 0;
+  while (out[count] != NULL)
+    count++;
+  out[count++] = &pp_kernels_avx512_shape;
+  out[count++] = &pp_kernels_arm64_shape;
+  out[count] = NULL;
+#endif
+}
+
 typedef struct fixture {
   pp_model *model;
   int64_t parameters, statistics;

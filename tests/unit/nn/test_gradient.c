@@ -242,8 +242,8 @@ static void check(int number, pp_net_use use, const pp_kernels *kernels) {
 }
 
 START_TEST(fast_gradients_are_slopes_on_every_instruction_set) {
-  const pp_kernels *kernels[4];
-  pp_kernels_all(kernels);
+  const pp_kernels *kernels[MAX_KERNELS];
+  tested_kernels(kernels);
   for (int k = 0; kernels[k] != NULL; k++)
     check(_i, PP_NET_TRAIN, kernels[k]);
 }

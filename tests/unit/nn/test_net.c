@@ -205,8 +205,8 @@ START_TEST(fast_layers_agree_with_the_plain_ones_on_every_instruction_set) {
   fixture_case(&f, _i);
   int samples = cases[_i].samples;
   outcome plain = run_whole(&f, PP_NET_REFERENCE, samples, samples, 1, 0);
-  const pp_kernels *kernels[4];
-  pp_kernels_all(kernels);
+  const pp_kernels *kernels[MAX_KERNELS];
+  tested_kernels(kernels);
   for (int k = 0; kernels[k] != NULL; k++) {
     outcome fast = run_with(&f, PP_NET_TRAIN, samples, samples, 1, 0, kernels[k]);
     assert_agrees(&f, &fast, &plain, samples);

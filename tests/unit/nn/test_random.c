@@ -1,5 +1,5 @@
 /* Layers of random shape, stride, padding, groups and batch size: the fast ones against the plain ones, on every
- * instruction set, and on three threads. */
+ * instruction set and shape of kernels, and on three threads. */
 #include <math.h>
 #include <stdio.h>
 
@@ -112,13 +112,13 @@ static void fixture_random(fixture *f, int seed, int *samples) {
 }
 
 /* Sums of up to 40 x 49 products in float, 6e-8 each, through two layers and batch norms: 1e-4 of the norm. */
-static void assert_close(const char *what, int seed, const float *a, const float *b, int64_t count) {
+static void assert_close(const char *what, const char *set, int seed, const float *a, const float *b, int64_t count) {
   double difference = 0.0, norm = 0.0;
   for (int64_t i = 0; i < count; i++) {
     difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
     norm += (double)b[i] * (double)b[i];
   }
-  ck_assert_msg(sqrt(difference) <= 1e-4 * sqrt(norm) + 1e-4, "case %d: %s: off by %g of %g", seed, what,
+  ck_assert_msg(sqrt(difference) <= 1e-4 * sqrt(norm) + 1e-4, "case %d, %s: %s: off by %g of %g", seed, set, what,
                 sqrt(difference), sqrt(norm));
 }
 
@@ -159,14 +159,15 @@ START_TEST(random_layers_agree_with_the_plain_ones) {
   int samples = 0;
   fixture_random(&f, _i, &samples);
   outcome plain = run(&f, samples, samples, PP_NET_REFERENCE, pp_kernels_best(), 1);
-  const pp_kernels *kernels[4];
-  pp_kernels_all(kernels);
+  const pp_kernels *kernels[MAX_KERNELS];
+  tested_kernels(kernels);
   for (int k = 0; kernels[k] != NULL; k++) {
+    const char *set = kernels[k]->name;
     outcome fast = run(&f, samples, samples + k, PP_NET_TRAIN, kernels[k], 1);
-    assert_close("y", _i, fast.y, plain.y, (int64_t)samples * 5);
-    assert_close("dx", _i, fast.dx, plain.dx, samples * output_elements(&f, -1));
-    assert_close("gradients", _i, fast.grads, plain.grads, f.parameters);
-    assert_close("statistics", _i, fast.stats, plain.stats, f.statistics);
+    assert_close("y", set, _i, fast.y, plain.y, (int64_t)samples * 5);
+    assert_close("dx", set, _i, fast.dx, plain.dx, samples * output_elements(&f, -1));
+    assert_close("gradients", set, _i, fast.grads, plain.grads, f.parameters);
+    assert_close("statistics", set, _i, fast.stats, plain.stats, f.statistics);
     outcome_fini(&fast);
   }
   outcome_fini(&plain);
@@ -174,22 +175,27 @@ START_TEST(random_layers_agree_with_the_plain_ones) {
 }
 END_TEST
 
-static void assert_same(const char *what, int seed, const float *a, const float *b, int64_t count) {
-  ck_assert_msg(memcmp(a, b, (size_t)count * sizeof *a) == 0, "case %d: %s differs", seed, what);
+static void assert_same(const char *what, const char *set, int seed, const float *a, const float *b, int64_t count) {
+  ck_assert_msg(memcmp(a, b, (size_t)count * sizeof *a) == 0, "case %d, %s: %s differs", seed, set, what);
 }
 
 START_TEST(three_threads_give_the_bits_of_one) {
   fixture f;
   int samples = 0;
   fixture_random(&f, _i, &samples);
-  outcome alone = run(&f, samples, samples, PP_NET_TRAIN, pp_kernels_best(), 1);
-  outcome shared = run(&f, samples, samples, PP_NET_TRAIN, pp_kernels_best(), 3);
-  assert_same("y", _i, alone.y, shared.y, (int64_t)samples * 5);
-  assert_same("dx", _i, alone.dx, shared.dx, samples * output_elements(&f, -1));
-  assert_same("gradients", _i, alone.grads, shared.grads, f.parameters);
-  assert_same("statistics", _i, alone.stats, shared.stats, f.statistics);
-  outcome_fini(&alone);
-  outcome_fini(&shared);
+  const pp_kernels *kernels[MAX_KERNELS];
+  tested_kernels(kernels);
+  for (int k = 0; kernels[k] != NULL; k++) {
+    const char *set = kernels[k]->name;
+    outcome alone = run(&f, samples, samples, PP_NET_TRAIN, kernels[k], 1);
+    outcome shared = run(&f, samples, samples, PP_NET_TRAIN, kernels[k], 3);
+    assert_same("y", set, _i, alone.y, shared.y, (int64_t)samples * 5);
+    assert_same("dx", set, _i, alone.dx, shared.dx, samples * output_elements(&f, -1));
+    assert_same("gradients", set, _i, alone.grads, shared.grads, f.parameters);
+    assert_same("statistics", set, _i, alone.stats, shared.stats, f.statistics);
+    outcome_fini(&alone);
+    outcome_fini(&shared);
+  }
   fixture_fini(&f);
 }
 END_TEST
