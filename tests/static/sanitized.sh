@@ -1,17 +1,25 @@
 #!/bin/sh
 # sanitized.sh SOURCES BUILD TEST...: the executables of these tests, "unit/nn/test_nn_net", under the sanitizers for
-# addresses and undefined behaviour. The build stays, so that next time only what changed is built.
+# addresses and undefined behaviour, as many at once as there are processors. The build stays, so that next time only what
+# changed is built.
 set -u
 sources=$1 build=$2
 shift 2
+# The checks fill the unrolled loops of the kernels: full debug information and registers chosen over whole functions
+# there are most of the time to build, and lines are all that a report names.
 if [ ! -d "$build" ]; then
-  meson setup "$build" "$sources" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null || {
+  meson setup "$build" "$sources" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+    '-Dc_args=-g1 -fira-region=one' >/dev/null || {
     rm -rf "$build"
     echo "this compiler has no sanitizers"
     exit 77
   }
 fi
-for test in "$@"; do
-  ninja -C "$build" "tests/$test" >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0 "$build/tests/$test" || exit 1
-done
+programs=
+for test in "$@"; do programs="$programs tests/$test"; done
+# shellcheck disable=SC2086 # words of a command line
+ninja -C "$build" $programs >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0
+cd "$build" || exit 1
+# shellcheck disable=SC2016,SC2086 # the inner shell expands it; words
+printf '%s\n' $programs | xargs -P "$(nproc)" -I '{}' sh -c '"$1" >"$1.out" 2>&1; code=$?; cat "$1.out"; exit "$code"' sh '{}'

@@ -25,8 +25,18 @@ void remove_tree(const char *directory) {
   ck_assert_int_eq(nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+/* Powers of two: bytes that come one by one are not moved each time. */
+static size_t room_for(size_t count) {
+  size_t room = 64;
+  while (room < count)
+    room *= 2;
+  return room;
+}
+
 void add_bytes(bytes *to, const void *data, size_t count) {
-  to->data = realloc(to->data, to->count + count + 1);
+  size_t before = room_for(to->count), room = room_for(to->count + count);
+  if (to->data == NULL || room != before)
+    to->data = realloc(to->data, room);
   ck_assert_ptr_nonnull(to->data);
   if (count > 0)
     memcpy(to->data + to->count, data, count);
