@@ -296,6 +296,8 @@ static pp_status compare_datasets(comparison *of, const char *where, const side 
   for (int axis = 1; axis < common.rank; axis++)
     row_bytes *= common.axes[axis];
   size_t rows_per_block = row_bytes == 0 || row_bytes > BLOCK_BYTES ? 1 : BLOCK_BYTES / row_bytes;
+  if (rows_per_block > common.axes[0]) /* most tables are short */
+    rows_per_block = common.axes[0] == 0 ? 1 : (size_t)common.axes[0];
   PP_TRY_GOTO(status, pp_alloc(rows_per_block, row_bytes, "rows to compare", &block_a), done);
   PP_TRY_GOTO(status, pp_alloc(rows_per_block, row_bytes, "rows to compare", &block_b), done);
   status = compare_rows(of, where, a, b, type, &columns, space_a, space_b, &common, block_a, block_b, rows_per_block);
