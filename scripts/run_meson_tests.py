@@ -13,13 +13,15 @@ PATIENCE = 4  # times a test's own timeout: other work on the machine is no fail
 
 
 def read_tests(build):
-    """The tests of the build directory as a list of (name, set of suites without the project's name)."""
+    """The tests of the build directory as a list of (name, set of suites without the project's name). Those that run beside
+    others come first: one that runs alone waits for all others, and a processor with them."""
     text = subprocess.run(["meson", "introspect", "--tests", build], check=True, capture_output=True, text=True).stdout
-    return [(t["name"], {s.split(":", 1)[-1] for s in t["suite"]}) for t in json.loads(text)]
+    tests = sorted(json.loads(text), key=lambda t: (not t["is_parallel"], -t["priority"]))
+    return [(t["name"], {s.split(":", 1)[-1] for s in t["suite"]}) for t in tests]
 
 
 def choose(tests, selectors, quick):
-    """Names of the tests to run, without repetition, in the order of the build files."""
+    """Names of the tests to run, without repetition."""
     suites = {suite for _, of in tests for suite in of}
     names = {name for name, _ in tests}
     unknown = [s for s in selectors if s not in suites | names]

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""test_allocations.py PIPAR MPIRUN COUNTER [imagenet]: the program allocates nothing after the first iteration: as often in a
-run of one round of two iterations as in one of three rounds of six, on every rank. COUNTER is count_allocations.c, preloaded."""
+"""test_allocations.py PIPAR MPIRUN COUNTER RANKS [imagenet]: the program allocates nothing after the first iteration: as often in
+a run of one round of two iterations as in one of three rounds of six, on every one of RANKS. COUNTER is count_allocations.c,
+preloaded."""
 
 import base64
 import os
@@ -10,6 +11,7 @@ import sys
 import tempfile
 
 PIPAR, MPIRUN, COUNTER = map(os.path.abspath, sys.argv[1:4])
+RANKS = int(sys.argv[4])
 
 SYNTHETIC = "name: synthetic, shape: [3, 32, 32], classes: 10"
 DP_FEDAVG = "privacy: {mechanism: dp-fedavg, clip: 1, noise_multiplier: 1}\n"
@@ -28,9 +30,9 @@ KINDS = [
     ("fl", "resnet18", "virtual", SYNTHETIC + ", augment: true, partition: dirichlet", "", ""),
     ("sfl", "vgg11", "virtual", SYNTHETIC, "", ""),
 ]
-if "imagenet" in sys.argv[4:]:
+if "imagenet" in sys.argv[5:]:
     KINDS.append(("pipar", "mobilenetv3-small", "virtual", "name: imagenet, path: images", "", ""))
-CASES = [(*kind, ranks) for ranks in (1, 3) for kind in KINDS if kind[2] == "virtual" or ranks == 3]
+CASES = [(*kind, RANKS) for kind in KINDS if kind[2] == "virtual" or RANKS > 1]
 
 # 24 x 20 pixels of one colour.
 JPEG = base64.b64decode(
