@@ -172,6 +172,10 @@ static const struct {
     {NULL, build_odd, {3, 15, 22}, 4},
     {NULL, build_grouped, {3, 18, 22}, 8},
     {NULL, build_grouped, {2, 20, 26}, 5},
+    /* So many groups of images that the weights' gradients are sums of shares: dense, transformed, depthwise. */
+    {"C21 max2, D", NULL, {3, 17, 17}, 19},
+    {"C16, C32 max2, D", NULL, {16, 16, 18}, 17},
+    {NULL, build_inverted, {2, 24, 23}, 33},
 };
 
 static void fixture_case(fixture *f, int number) {
