@@ -26,7 +26,6 @@ void pp_conv_setup(pp_layer *layer) {
 }
 
 static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
-  static const char *const acts[] = {NULL, "relu", "hardswish", "hardsigmoid"};
   int64_t values = pp_shape_elements(layer->middle), weights = layer->bias;
   int count = 0;
   out[count++] = (pp_layer_info){.kind = layer->depthwise    ? PP_LAYER_DEPTHWISE
@@ -44,8 +43,8 @@ static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
                                    .outputs = values,
                                    .parameters = 2 * (int64_t)layer->middle.channels};
   if (layer->act != PP_ACT_NONE)
-    out[count++] =
-        (pp_layer_info){.kind = PP_LAYER_ELEMENTWISE, .name = acts[layer->act], .inputs = values, .outputs = values};
+    out[count++] = (pp_layer_info){
+        .kind = PP_LAYER_ELEMENTWISE, .name = pp_activation_name(layer->act), .inputs = values, .outputs = values};
   if (layer->pool)
     out[count++] = (pp_layer_info){
         .kind = PP_LAYER_ELEMENTWISE, .name = "pool", .inputs = values, .outputs = pp_shape_elements(layer->output)};

@@ -155,6 +155,13 @@ static inline int64_t pp_parts(const pp_pool *pool, int64_t units) {
 }
 /* The pool where that many elements are worth waking it, otherwise none. */
 static inline pp_pool *pp_pool_for(pp_pool *pool, int64_t elements) { return elements < 16384 ? NULL : pool; }
+/* As `pipar models` shows it. */
+static inline const char *pp_activation_name(pp_activation act) {
+  return act == PP_ACT_RELU           ? "relu"
+         : act == PP_ACT_HARD_SWISH   ? "hardswish"
+         : act == PP_ACT_HARD_SIGMOID ? "hardsigmoid"
+                                      : "none";
+}
 static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
 static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }

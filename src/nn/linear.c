@@ -192,10 +192,9 @@ static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
                                  .inputs = inputs,
                                  .outputs = outputs,
                                  .parameters = inputs * outputs + outputs};
-  static const char *const acts[] = {NULL, "relu", "hardswish", "hardsigmoid"};
   if (layer->act != PP_ACT_NONE)
-    out[count++] =
-        (pp_layer_info){.kind = PP_LAYER_ELEMENTWISE, .name = acts[layer->act], .inputs = outputs, .outputs = outputs};
+    out[count++] = (pp_layer_info){
+        .kind = PP_LAYER_ELEMENTWISE, .name = pp_activation_name(layer->act), .inputs = outputs, .outputs = outputs};
   return count;
 }
 

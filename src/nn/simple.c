@@ -237,8 +237,7 @@ static void activation_backward(const pp_layer_run *run, const float *x, float *
 }
 
 static int activation_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {
-  static const char *const acts[] = {"none", "relu", "hardswish", "hardsigmoid"};
-  return info_as(acts[layer->act], layer, pp_shape_elements(layer->input), out);
+  return info_as(pp_activation_name(layer->act), layer, pp_shape_elements(layer->input), out);
 }
 
 static const pp_layer_ops activation_ops = {plan_nothing, activation_forward, activation_backward};
