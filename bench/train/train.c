@@ -282,7 +282,8 @@ int main(int argc, char **argv) {
   argv += markdown;
   const char *script = argc > 1 && argv[1][0] != '\0' ? argv[1] : NULL;
   if (script != NULL && access(script, R_OK) != 0) {
-    fprintf(stderr, "bench_train: no file %s: bench_train [--markdown] [SCRIPT [NETWORK ...]], SCRIPT train.py or \"\"\n",
+    fprintf(stderr,
+            "bench_train: no file %s: bench_train [--markdown] [SCRIPT [NETWORK ...]], SCRIPT train.py or \"\"\n",
             script);
     return EXIT_FAILURE;
   }
