@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """test_resume.py PIPAR MPIRUN CASE: a run that was stopped or killed and went on, on other numbers of ranks, is to the bit
 one that was never stopped. CASE is an experiment in this directory or `kill`."""
+import contextlib
 import os
 import pathlib
 import random
@@ -87,14 +88,40 @@ def test_stops(name):
         print(f"ok: {name}: run {number} stopped on {stopped} ranks, went on on {resumed}", flush=True)
 
 
+def children(pid):
+    """Processes that one started: mpirun puts its ranks into groups of their own."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has just ended
+            continue
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def kill_at(run, seconds):
-    """Kills the run and its ranks, whatever they do; whether it was done before."""
+    """Kills the run and its ranks, whatever they do, and waits for their ends; whether it was done before."""
     with subprocess.Popen(run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           start_new_session=True) as process:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.kill(process.pid, signal.SIGSTOP)  # it starts no more of them
+            ranks = children(process.pid)
+            for pid in (process.pid, *ranks):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            while any(map(is_alive, ranks)):
+                time.sleep(0.001)
         return process.wait() == 0, process.stderr.read()
 
 
