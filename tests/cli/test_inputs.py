@@ -33,6 +33,11 @@ class Why(CliTest):
         shutil.copy(example, self.folder / "a.yaml")
         self.succeeds("run", "a.yaml", "-q", "-o", "a.h5")
 
+    def explain_example(self, letter):
+        example = pathlib.Path(__file__).parent.parent / "golden" / f"example_{letter}.yaml"
+        self.succeeds("run", example, "-q", "-o", f"{letter}.h5")
+        return json.loads(self.succeeds("report", "--why", f"{letter}.h5", "--json").stdout)
+
     def test_the_path_adds_up_and_changes_are_sorted(self):
         (self.folder / "a.yaml").unlink()  # the results file is enough
         why = json.loads(self.succeeds("report", "--why", "a.h5", "--json").stdout)
@@ -45,9 +50,7 @@ class Why(CliTest):
         self.assertIn("100.00 %", self.succeeds("report", "--why", "a.h5", "--run", "0").stdout)
 
     def test_the_server_s_link_may_be_what_holds_up_a_run(self):
-        example = pathlib.Path(__file__).parent.parent / "golden" / "example_r.yaml"
-        self.succeeds("run", example, "-q", "-o", "r.h5")
-        why = json.loads(self.succeeds("report", "--why", "r.h5", "--json").stdout)
+        why = self.explain_example("r")
         self.assertEqual(why["makespan_ns"], 12700000000)  # example R
         self.assertEqual(sum(part["length_ns"] for part in why["path"]), 12700000000)
         gains = {change["change"]: change["gain_ns"] for change in why["what_if"]}
@@ -56,9 +59,7 @@ class Why(CliTest):
         self.assertNotIn("server's uplink +10 %", self.succeeds("report", "--why", "a.h5").stdout)
 
     def test_a_deadline_may_be_what_a_run_waits_for(self):
-        example = pathlib.Path(__file__).parent.parent / "golden" / "example_p.yaml"
-        self.succeeds("run", example, "-q", "-o", "p.h5")
-        why = json.loads(self.succeeds("report", "--why", "p.h5", "--json").stdout)
+        why = self.explain_example("p")
         self.assertEqual(why["makespan_ns"], 12200000000)  # example P
         self.assertEqual(sum(part["length_ns"] for part in why["path"]), 12200000000)
         self.assertEqual(why["path"][0], {"stage": "wait", "group": -1, "pieces": 1, "length_ns": 12000000000})

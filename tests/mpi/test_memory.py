@@ -12,6 +12,7 @@ import tempfile
 PIPAR, MPIRUN = map(os.path.abspath, sys.argv[1:3])
 ALONE = {"alone": True, "ranks": False}[sys.argv[3]]
 MARGIN = 0.10
+TIME_ONLY = re.compile(r"time only: .* memory: (\d+) MiB")
 MEMORY = re.compile(r"alone (\d+) MiB, with \d+ ranks \d+ MiB \(server (\d+), device up to (\d+)\)")
 
 # Sizes at which what a process takes beside its tensors (20 to 31 MiB) is the smaller part.
@@ -62,6 +63,12 @@ def write_cifar(folder):
         (folder / "cifar" / name).write_bytes(b"".join(records))
 
 
+def predicted(folder, pattern):
+    """MiB that `pipar check` says, those of the pattern."""
+    text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    return [int(number) for number in pattern.search(text).groups()]
+
+
 def peaks(folder, ranks):
     """MiB of every rank."""
     launcher = [] if ranks == 1 else [MPIRUN, "--oversubscribe", "-n", str(ranks)]
@@ -85,8 +92,7 @@ def main():
         folder = pathlib.Path(name)
 
         def compare_training(label, ranks=3):
-            text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
-            alone, server, device = map(int, MEMORY.search(text.stdout).groups())
+            alone, server, device = predicted(folder, MEMORY)
             if ALONE:
                 compare(f"{label} alone", alone, peaks(folder, 1)[0])
                 return
@@ -121,25 +127,20 @@ def main():
                 large = (folder / "exp.yaml").read_text().replace("[3, 32, 32], classes: 10", "[3, 224, 224], classes: 1000")
                 large = large.replace("train_samples: 8, test_samples: 20", "train_samples: 4, test_samples: 4")
                 (folder / "exp.yaml").write_text(large.replace("count: 2", "count: 1"))
-                text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
                 peak = peaks(folder, 1)[0]
-                compare("vgg16 at 224x224 alone", int(MEMORY.search(text.stdout)[1]), peak)
+                compare("vgg16 at 224x224 alone", predicted(folder, MEMORY)[0], peak)
                 failed = failed or peak > 6144
             write(folder, ("vgg5", "pipar", 100, 2, 25), compute="none")
             timed = (folder / "exp.yaml").read_text().replace("count: 2", "count: 100000")
             (folder / "exp.yaml").write_text(timed.replace("train_samples: 200", "train_samples: 10000000"))
-            text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
-            timed = int(re.search(r"time only: .* memory: (\d+) MiB", text.stdout)[1])
-            compare("100,000 devices, time only", timed, peaks(folder, 1)[0])
+            compare("100,000 devices, time only", *predicted(folder, TIME_ONLY), peaks(folder, 1)[0])
             # The stages of all rounds, and the rows of one aggregate's.
             for aggregate in ("{mode: async, buffer: 1000}", "{mode: async, buffer: 20000}"):
                 write(folder, ("vgg5", "pipar", 100, 2, 25), compute="none", extra=f"aggregate: {aggregate}\n")
                 timed = (folder / "exp.yaml").read_text().replace("count: 2", "count: 20000")
                 timed = timed.replace("batch_size: 100", "batch_size: 100, epochs: 4")
                 (folder / "exp.yaml").write_text(timed.replace("train_samples: 200", "train_samples: 2000000"))
-                text = subprocess.run([PIPAR, "check", "exp.yaml"], cwd=folder, check=True, capture_output=True, text=True)
-                timed = int(re.search(r"time only: .* memory: (\d+) MiB", text.stdout)[1])
-                compare(f"20,000 devices, {aggregate}", timed, peaks(folder, 1)[0])
+                compare(f"20,000 devices, {aggregate}", *predicted(folder, TIME_ONLY), peaks(folder, 1)[0])
     sys.exit(1 if failed else 0)
 
 
