@@ -2,42 +2,41 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Signal handlers reach nothing but globals. */
+/* Signal handlers reach nothing but globals. These change in the main thread alone and with all signals blocked in it.
+ */
 enum { MOST_PATHS = 256 };
 static char *paths[MOST_PATHS];
 static pid_t child = -1;
-/* Held while these change, with all signals blocked: a handler may run in another thread. */
-static atomic_flag changing = ATOMIC_FLAG_INIT;
+static pthread_t main_thread;
 
-static void lock(void) {
-  while (atomic_flag_test_and_set(&changing))
-    sched_yield();
-}
-
-/* Keeps the lock: nothing new is made any more. The last path is first: a directory is empty by then. The signal is
- * set back to what it does by itself, and comes again as soon as this is over. */
+/* A library's threads, OpenBLAS's for one, take signals too: theirs go on to the main thread, which makes nothing while
+ * its handler runs. The last path is first: a directory is empty by then. The signal is set back to what it does by
+ * itself, and comes again as soon as this is over. */
 static void clean_up(int number) {
-  lock();
+  if (!pthread_equal(pthread_self(), main_thread)) {
+    pthread_kill(main_thread, number);
+    return;
+  }
   if (child > 0 && kill(child, SIGKILL) == 0)
     waitpid(child, NULL, 0);
   for (int path = MOST_PATHS - 1; path >= 0; path--)
     if (paths[path] != NULL && unlink(paths[path]) != 0)
       rmdir(paths[path]);
+  signal(number, SIG_DFL);
   raise(number);
 }
 
 void pp_leftover_begin(void) {
   static const int numbers[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM};
-  struct sigaction before, action = {.sa_handler = clean_up, .sa_flags = (int)SA_RESETHAND};
+  struct sigaction before, action = {.sa_handler = clean_up};
+  main_thread = pthread_self();
   sigfillset(&action.sa_mask);
   for (size_t at = 0; at < sizeof numbers / sizeof numbers[0]; at++)
     if (sigaction(numbers[at], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
@@ -48,13 +47,9 @@ static void block(sigset_t *before) {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, before);
-  lock();
 }
 
-static void unblock(const sigset_t *before) {
-  atomic_flag_clear(&changing);
-  pthread_sigmask(SIG_SETMASK, before, NULL);
-}
+static void unblock(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, before, NULL); }
 
 static void note(const char *path) {
   for (int at = 0; at < MOST_PATHS; at++)
@@ -93,12 +88,14 @@ pid_t pp_leftover_fork(void) {
   return pid;
 }
 
+/* A number that has been reaped may be another process's: it is forgotten in the same step. */
 pid_t pp_leftover_wait(pid_t pid, int *how) {
-  pid_t ended = 0;
-  while ((ended = waitpid(pid, how, 0)) < 0 && errno == EINTR)
+  siginfo_t about;
+  while (waitid(P_PID, (id_t)pid, &about, WEXITED | WNOWAIT) != 0 && errno == EINTR)
     ;
   sigset_t before;
   block(&before);
+  pid_t ended = waitpid(pid, how, 0);
   child = -1;
   unblock(&before);
   return ended;
