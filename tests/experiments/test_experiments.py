@@ -2,6 +2,7 @@
 between runs, never a number."""
 
 import csv
+import functools
 import json
 import math
 import os
@@ -16,31 +17,39 @@ PIPAR = None
 EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
 
 
+FOLDER = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def run(name, settings):
+    """Runs experiments/NAME.yaml with the settings, once however often it is asked for: (results file, finished process)."""
+    path = os.path.join(FOLDER.name, f"{len(os.listdir(FOLDER.name))}.h5")
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    return path, subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
 class ExperimentTest(unittest.TestCase):
+    def results(self, name, settings):
+        path, done = run(name, tuple(settings))
+        if "no data set" in done.stderr or "cannot open" in done.stderr:
+            self.skipTest(done.stderr.strip())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return path
+
     def run_experiment(self, name, *settings):
         """The runs of experiments/NAME.yaml with the settings, as `pipar report --json` has them."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "out.h5")
-            overrides = [word for setting in settings for word in ("--set", setting)]
-            done = subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides],
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True)
-            if "no data set" in done.stderr or "cannot open" in done.stderr:
-                self.skipTest(done.stderr.strip())
-            self.assertEqual(done.returncode, 0, done.stderr)
-            done = subprocess.run([PIPAR, "report", "--json", path], capture_output=True, text=True, check=True)
-        self.report = json.loads(done.stdout)
-        return self.report["runs"]
+        done = subprocess.run([PIPAR, "report", "--json", self.results(name, settings)], capture_output=True, text=True,
+                              check=True)
+        return json.loads(done.stdout)["runs"]
 
     def plot_data(self, name, figure, *arguments, settings=()):
         """The data of a figure of experiments/NAME.yaml, as rows of text by column."""
         if shutil.which("gnuplot") is None:
             self.skipTest("gnuplot is not installed")
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "out.h5")
-            overrides = [word for setting in settings for word in ("--set", setting)]
-            subprocess.run([PIPAR, "run", EXPERIMENTS / f"{name}.yaml", "-o", path, "-q", *overrides], check=True,
-                           stdin=subprocess.DEVNULL)
-            done = subprocess.run([PIPAR, "plot", path, "-o", folder, *arguments], capture_output=True, text=True)
+            done = subprocess.run([PIPAR, "plot", self.results(name, settings), "-o", folder, *arguments],
+                                  capture_output=True, text=True)
             if "not in this pipar" in done.stderr:
                 self.skipTest(done.stderr.strip())
             self.assertEqual(done.returncode, 0, done.stderr)

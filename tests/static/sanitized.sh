@@ -19,7 +19,7 @@ programs=
 for test in "$@"; do programs="$programs tests/$test"; done
 # shellcheck disable=SC2086 # words of a command line
 ninja -C "$build" $programs >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
-export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 cd "$build" || exit 1
 # shellcheck disable=SC2016,SC2086 # the inner shell expands it; words
 printf '%s\n' $programs | xargs -P "$(nproc)" -I '{}' sh -c '"$1" >"$1.out" 2>&1; code=$?; cat "$1.out"; exit "$code"' sh '{}'
