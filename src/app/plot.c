@@ -43,9 +43,6 @@ static _Noreturn void become_gnuplot(const char *directory, const char *script, 
       dup2(log, STDERR_FILENO) >= 0) {
     setenv("LC_ALL", "C.UTF-8", 1);
     unsetenv("GNUTERM");
-    /* glibc's: it draws PNGs over and over in memory that it would hand back to the system, and get anew, each time. */
-    setenv("MALLOC_MMAP_THRESHOLD_", "33554432", 0);
-    setenv("MALLOC_TRIM_THRESHOLD_", "1073741824", 0);
     execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
   }
   _exit(not_started);

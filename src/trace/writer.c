@@ -437,14 +437,6 @@ static pp_status open_tables(pp_results_writer *writer, int run) {
   return NULL;
 }
 
-/* Rows are packed in a buffer that HDF5 clears for every write, 1 MiB unless told: no larger than the rows, then. */
-static pp_status create_transfer(const char *path, size_t bytes, hid_t *out) {
-  enum { MOST_BYTES = 1 << 20 };
-  PP_TRY_H5(PP_CODE_RUN, "write", path, *out = H5Pcreate(H5P_DATASET_XFER));
-  PP_TRY_H5(PP_CODE_RUN, "write", path, H5Pset_buffer(*out, bytes < MOST_BYTES ? bytes : MOST_BYTES, NULL, NULL));
-  return NULL;
-}
-
 static pp_status append_rows(pp_results_writer *writer, int run, pp_table_id id, const void *rows, int64_t count) {
   if (count == 0)
     return NULL;
@@ -462,7 +454,7 @@ static pp_status append_rows(pp_results_writer *writer, int run, pp_table_id id,
   PP_TRY_H5(PP_CODE_RUN, "write", path, space = H5Dget_space(dataset));
   PP_TRY_H5(PP_CODE_RUN, "write", path, H5Sselect_hyperslab(space, H5S_SELECT_SET, &first, NULL, &length, NULL));
   PP_TRY_H5(PP_CODE_RUN, "write", path, memory = H5Screate_simple(1, &length, NULL));
-  PP_TRY(create_transfer(path, (size_t)count * pp_table_of(id)->row_bytes, &transfer));
+  PP_TRY(pp_h5_transfer(dataset, writer->memory_types[id], count, PP_CODE_RUN, "write", path, &transfer));
   PP_TRY_H5(PP_CODE_RUN, "write", path, H5Dwrite(dataset, writer->memory_types[id], memory, space, transfer, rows));
   return NULL;
 }

@@ -480,6 +480,35 @@ class Results(CliTest):
         self.fails(1, ["plot"], "plot")
 
 
+class ForeignRows(CliTest):
+    def test_columns_that_others_have_added_are_left_alone(self):
+        try:
+            import h5py
+            import numpy
+        except ImportError:
+            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        self.write("timed.yaml", TIMED)
+        self.succeeds("run", "timed.yaml", "-o", "a.h5")
+        before = [self.succeeds(*words).stdout for words in (["report", "--json", "a.h5"], ["report", "--why", "a.h5"])]
+        self.succeeds("trace", "a.h5", "-o", "before.json")
+        with h5py.File(self.folder / "a.h5", "r+") as file:
+            for name in ("devices", "server", "rounds", "stages"):
+                group, old = file["runs/0"], file["runs/0"][name]
+                rows, described = old[...], dict(old.attrs)
+                # A row wider than all that is converted at a time, and one that is not.
+                note = "S2000000" if name == "server" else "S3000"
+                wide = numpy.zeros(rows.shape, dtype=[("note", note), *((n, old.dtype[n]) for n in old.dtype.names)])
+                for column in old.dtype.names:
+                    wide[column] = rows[column]
+                del group[name]
+                new = group.create_dataset(name, data=wide, maxshape=(None,), chunks=(2,))
+                new.attrs.update(described)
+        after = [self.succeeds(*words).stdout for words in (["report", "--json", "a.h5"], ["report", "--why", "a.h5"])]
+        self.assertEqual(after, before)
+        self.succeeds("trace", "a.h5", "-o", "after.json")
+        self.assertEqual((self.folder / "after.json").read_bytes(), (self.folder / "before.json").read_bytes())
+
+
 class FlippedBit(CliTest):
     def test_diff_finds_it_in_every_table_and_tensor(self):
         try:
