@@ -7,6 +7,8 @@ sources=$1 build=$2
 shift 2
 # The checks fill the unrolled loops of the kernels: full debug information and registers chosen over whole functions
 # there are most of the time to build, and lines are all that a report names.
+exec 9>"$build.lock"
+flock 9 # until it is built: others that are built there may come at the same time
 if [ ! -d "$build" ]; then
   meson setup "$build" "$sources" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
     '-Dc_args=-g1 -fira-region=one' >/dev/null || {
@@ -19,6 +21,7 @@ programs=
 for test in "$@"; do programs="$programs tests/$test"; done
 # shellcheck disable=SC2086 # words of a command line
 ninja -C "$build" $programs >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
+exec 9>&-
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 cd "$build" || exit 1
 # shellcheck disable=SC2016,SC2086 # the inner shell expands it; words
