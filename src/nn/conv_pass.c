@@ -221,10 +221,9 @@ static void prepare_backward(void *context, int64_t task, int thread) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t parts = pp_parts(run->pool, INT32_MAX), unit = pp_conv_unit(pass);
-  if (task >= parts) {
-    pp_norm_sums_take(&pass->norm_sums, task - parts);
-    return;
-  }
+  pp_range sums = pp_range_part(pp_norm_sums_tasks(&pass->norm_sums), 1, parts, task);
+  for (int64_t some = sums.first; some < sums.end; some++)
+    pp_norm_sums_take(&pass->norm_sums, some);
   if (pass->dx != NULL)
     pp_conv_pack(pass, true, pp_range_part(layer->input.channels, unit, parts, task));
   clear_x(pass, parts, task);
@@ -357,8 +356,8 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   pass.dy = dy;
   pass.dx = dx;
   pass.norm_sums = pp_norm_sums_of(run, &pass.norm, dy, pass.m, run->samples * pp_pixels(layer->output));
-  pp_pool_run(pp_pool_for(run->pool, 2 * layer->bias + run->samples * pp_shape_elements(layer->output)),
-              wanted + pp_norm_sums_tasks(&pass.norm_sums), prepare_backward, &pass);
+  pp_pool_run(pp_pool_for(run->pool, 2 * layer->bias + run->samples * pp_shape_elements(layer->output)), wanted,
+              prepare_backward, &pass);
   pp_norm_sums_finish(&pass.norm_sums);
   pass.row_cuts = pp_conv_is_small(layer) || pp_conv_is_transformed(layer)
                       ? 1

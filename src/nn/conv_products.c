@@ -10,10 +10,13 @@
 
 enum {
   GROUP_PIXELS = 256,         /* of a group, at least */
+  GROUP_SAMPLES = 4,          /* of a group whose pixels are fewer, at least */
   SMALL_PIXELS = 16,          /* of a small image, at most */
   WAVE = 4,                   /* groups at hand per thread, where there are several */
   SHARES = 8,                 /* of the groups, with a sum of the weights' gradients each */
+  FEW_SHARES = 4,             /* where that would not be two groups each and the weights are few */
   SHARE_WEIGHTS = 256 * 1024, /* of a sum, at most */
+  WEIGHTS_PER_VALUE = 12,     /* of few weights, at most, for each value of a sample's input and output */
   TILES = 24,                 /* pixels that are whole tiles of all kernels */
 };
 
@@ -21,10 +24,21 @@ bool pp_conv_is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pi
 
 bool pp_conv_is_transformed(const pp_layer *layer) { return pp_winograd_suits(layer) && !pp_conv_is_small(layer); }
 
+/* Whether several sums of the weights' gradient are small beside the values of a hundred samples. The images of such a
+ * layer are cut into enough groups for threads to keep theirs, in their caches, from layer to layer. */
+static bool goes_by_groups(const pp_layer *layer) {
+  int64_t inputs = layer->depthwise ? 1 : layer->input.channels / layer->groups;
+  int64_t weights = (int64_t)layer->kernel * layer->kernel * layer->middle.channels * inputs;
+  return weights <= WEIGHTS_PER_VALUE * (pp_shape_elements(layer->input) + pp_shape_elements(layer->middle));
+}
+
 /* Samples of one group. */
 static int64_t group_of(const pp_layer *layer, int64_t samples) {
   int64_t pixels = pp_pixels(layer->middle);
-  return pp_conv_is_small(layer) ? samples : pp_least(samples, (GROUP_PIXELS + pixels - 1) / pixels);
+  int64_t group = pp_conv_is_small(layer) ? samples : pp_least(samples, (GROUP_PIXELS + pixels - 1) / pixels);
+  if (goes_by_groups(layer))
+    group = pp_least(group, pp_most((samples + SHARES - 1) / SHARES, pp_most(GROUP_SAMPLES, TILES / pixels)));
+  return group;
 }
 
 /* The input as forward reads it. */
@@ -84,8 +98,13 @@ int64_t pp_conv_dz_elements(const pp_conv_pass *pass) {
   return pp_cut_round(pass->group * pp_bordered_elements(pp_conv_bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
 }
 
-static int64_t shares_of(int64_t groups, int64_t weights) {
-  return groups >= 2 * SHARES && weights <= SHARE_WEIGHTS ? SHARES : 1;
+static int64_t shares_of(const pp_layer *layer, int64_t groups, int64_t samples, int64_t weights) {
+  if (weights > SHARE_WEIGHTS)
+    return 1;
+  if (groups >= 2 * SHARES)
+    return SHARES;
+  int64_t values = samples * (pp_shape_elements(layer->input) + pp_shape_elements(layer->middle));
+  return goes_by_groups(layer) && SHARES * weights <= values ? pp_least(groups, FEW_SHARES) : 1;
 }
 
 /* In evaluation z and m are scratch. */
@@ -95,8 +114,10 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   int64_t forward = packed_elements(layer, out, in, run->kernels);
   int64_t backward = packed_elements(layer, in, out, run->kernels);
   bool training = run->training;
-  pp_conv_pass pass = {.run = run, .group = group_of(layer, samples)};
-  int64_t groups = (samples + pass.group - 1) / pass.group;
+  pp_conv_pass pass = {.run = run, .group = group_of(layer, run->samples)};
+  int64_t groups = (run->samples + pass.group - 1) / pass.group;
+  if (goes_by_groups(layer)) /* there may be as many of fewer samples, in smaller groups */
+    groups = pp_most(groups, SHARES);
   pass.buffers = threads == 1 ? 1 : pp_least(groups, WAVE * threads);
   pp_cutter *values = training ? kept : scratch;
   int64_t held = training ? samples : pass.buffers * pass.group;
@@ -108,10 +129,10 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
   pp_norm_cut_kept(&pass.norm, layer, values);
-  pp_norm_cut_scratch(&pass.norm, layer, training ? samples : pass.group, pass.group, scratch);
+  pp_norm_cut_scratch(&pass.norm, layer, training ? run->samples : pass.group, pass.group, scratch);
   pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
   pass.share_elements = pp_cut_round(forward);
-  pass.dweights = pp_cut(scratch, training ? shares_of(groups, forward) * pass.share_elements : 0);
+  pass.dweights = pp_cut(scratch, training ? shares_of(layer, groups, samples, forward) * pass.share_elements : 0);
   pass.x = pp_cut(scratch, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
   pass.dz = pp_cut(scratch, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
   pass.in_x = (int32_t *)pp_cut(scratch, pass.group * positions);
@@ -133,8 +154,11 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
 
 void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   pp_cutter kept = {0}, scratch = {0};
-  pp_layer_run run = {
-      .layer = layer, .max_samples = request->max_samples, .training = request->training, .kernels = request->kernels};
+  pp_layer_run run = {.layer = layer,
+                      .samples = request->max_samples,
+                      .max_samples = request->max_samples,
+                      .training = request->training,
+                      .kernels = request->kernels};
   cut(&run, request->threads, &kept, &scratch);
   out->kept = kept.used;
   out->scratch = scratch.used;
@@ -193,7 +217,8 @@ pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward) {
   int64_t rows = pp_conv_is_small(layer) ? 1 : mid.height, columns = pp_conv_is_small(layer) ? 1 : mid.width;
   pp_bordered bz = pp_conv_bordered_dz(layer);
   pass.groups = (run->samples + pass.group - 1) / pass.group;
-  pass.shares = shares_of(pass.groups, packed_elements(layer, mid.channels, layer->input.channels, run->kernels));
+  pass.shares = shares_of(layer, pass.groups, run->samples,
+                          packed_elements(layer, mid.channels, layer->input.channels, run->kernels));
   pass.live = live_taps(layer);
   if (pp_conv_is_transformed(layer)) {
     for (int64_t tile = 0; tile < images * pp_winograd_tiles(mid); tile++) {

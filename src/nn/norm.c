@@ -129,7 +129,9 @@ void pp_norm_finish(const pp_layer_run *run, pp_norm *norm) {
 }
 
 pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
-  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(pixels)};
+  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels};
+  sums.part_pixels = pp_least(PART_PIXELS, norm->group_pixels);
+  sums.parts = (pixels + sums.part_pixels - 1) / sums.part_pixels;
   int64_t wanted = pp_parts(run->pool, INT32_MAX);
   sums.cuts = sums.parts >= wanted ? 1 : pp_least(channel_cuts(run), (wanted + sums.parts - 1) / sums.parts);
   return sums;
@@ -140,11 +142,11 @@ int64_t pp_norm_sums_tasks(const pp_norm_sums *sums) { return sums->parts * sums
 void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task) {
   const pp_layer_run *run = sums->run;
   const pp_norm *norm = sums->norm;
-  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * PART_PIXELS;
+  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * sums->part_pixels;
   pp_range at = channels_of(run, sums->cuts, task);
   int64_t from = first * stride + at.first, to = task / sums->cuts * stride + at.first;
   pp_affine affine = pp_norm_affine(run->layer, norm, at.first);
-  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, PART_PIXELS),
+  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, sums->part_pixels),
                               at.end - at.first, stride, &affine, norm->part[0] + to, norm->part[1] + to);
 }
 

@@ -39,7 +39,7 @@ typedef struct pp_norm_sums {
   const pp_layer_run *run;
   pp_norm *norm;
   const float *dy, *m; /* (pixels, channels): of the output; z or what pooling left of it */
-  int64_t pixels, parts, cuts;
+  int64_t pixels, part_pixels, parts, cuts;
 } pp_norm_sums;
 pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
 int64_t pp_norm_sums_tasks(const pp_norm_sums *sums);

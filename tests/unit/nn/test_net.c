@@ -176,6 +176,9 @@ static const struct {
     {"C21 max2, D", NULL, {3, 17, 17}, 19},
     {"C16, C32 max2, D", NULL, {16, 16, 18}, 17},
     {NULL, build_inverted, {2, 24, 23}, 33},
+    /* Few groups and few weights: fewer shares. */
+    {"C8 max2, C8 max2, C12, C12, D", NULL, {3, 18, 20}, 21},
+    {NULL, build_inverted, {3, 9, 9}, 22},
 };
 
 static void fixture_case(fixture *f, int number) {
