@@ -7,8 +7,8 @@ sources=$1 build=$2
 shift 2
 exec 9>"$build.lock"
 flock 9 # until it is built: others that are built there may come at the same time
-# The checks fill the unrolled loops of the kernels: full debug information and registers chosen over whole functions
-# there are most of the time to build, and lines are all that a report names.
+# The checks fill long loops: full debug information and registers chosen over whole functions take most of the time to
+# build, and lines are all that a report names.
 if [ ! -d "$build" ]; then
   meson setup "$build" "$sources" -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
     '-Dc_args=-g1 -fira-region=one' >/dev/null || {
