@@ -98,13 +98,15 @@ setup_packages() {
   say_what_is_missing
 }
 
-# Configures build/ once, with the given options of Meson, then lets ninja do what is left to do.
+build_options=() # of `meson setup`
+
+# Configures build/ once, then lets ninja do what is left to do.
 setup_build() {
   local log=$build/setup.log
   mkdir -p "$build"
   if [ ! -f "$build/build.ninja" ]; then
     say "Configuring $build/ ..."
-    meson setup "$@" "$build" >"$log" 2>&1 || { tail -n 20 "$log" >&2; warn "meson setup failed: $log"; return 1; }
+    meson setup "${build_options[@]}" "$build" >"$log" 2>&1 || { tail -n 20 "$log" >&2; warn "meson setup failed: $log"; return 1; }
   elif [ "$packages_changed" = yes ]; then
     meson setup --reconfigure "$build" >"$log" 2>&1 ||
       { tail -n 20 "$log" >&2; warn "meson setup failed: $log"; return 1; }
