@@ -24,12 +24,20 @@ bool pp_conv_is_small(const pp_layer *layer) { return layer->kernel > 1 && pp_pi
 
 bool pp_conv_is_transformed(const pp_layer *layer) { return pp_winograd_suits(layer) && !pp_conv_is_small(layer); }
 
+static int64_t depth_of(const pp_layer *layer, int64_t channels) {
+  return (int64_t)layer->kernel * layer->kernel * channels;
+}
+
+/* Of a sample: what the convolution reads and what it gives. */
+static int64_t values_of(const pp_layer *layer) {
+  return pp_shape_elements(layer->input) + pp_shape_elements(layer->middle);
+}
+
 /* Whether several sums of the weights' gradient are small beside the values of a hundred samples. The images of such a
  * layer are cut into enough groups for threads to keep theirs, in their caches, from layer to layer. */
 static bool goes_by_groups(const pp_layer *layer) {
-  int64_t inputs = layer->depthwise ? 1 : layer->input.channels / layer->groups;
-  int64_t weights = (int64_t)layer->kernel * layer->kernel * layer->middle.channels * inputs;
-  return weights <= WEIGHTS_PER_VALUE * (pp_shape_elements(layer->input) + pp_shape_elements(layer->middle));
+  int64_t weights = depth_of(layer, layer->depthwise ? 1 : layer->input.channels) * layer->middle.channels;
+  return weights <= WEIGHTS_PER_VALUE * values_of(layer);
 }
 
 /* Samples of one group. */
@@ -69,10 +77,6 @@ bool pp_conv_copies_x(const pp_layer *layer) {
   return layer->depthwise || (layer->padding > 0 && !pp_conv_is_small(layer));
 }
 
-static int64_t depth_of(const pp_layer *layer, int64_t channels) {
-  return (int64_t)layer->kernel * layer->kernel * channels;
-}
-
 /* Rows of a packed panel. */
 static int64_t packed_rows(const pp_layer *layer, int64_t channels) {
   return pp_conv_is_transformed(layer) ? PP_PLACES * channels : depth_of(layer, channels);
@@ -103,8 +107,7 @@ static int64_t shares_of(const pp_layer *layer, int64_t groups, int64_t samples,
     return 1;
   if (groups >= 2 * SHARES)
     return SHARES;
-  int64_t values = samples * (pp_shape_elements(layer->input) + pp_shape_elements(layer->middle));
-  return goes_by_groups(layer) && SHARES * weights <= values ? pp_least(groups, FEW_SHARES) : 1;
+  return goes_by_groups(layer) && SHARES * weights <= samples * values_of(layer) ? pp_least(groups, FEW_SHARES) : 1;
 }
 
 /* In evaluation z and m are scratch. */
@@ -129,7 +132,7 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
   pp_norm_cut_kept(&pass.norm, layer, values);
-  pp_norm_cut_scratch(&pass.norm, layer, training ? run->samples : pass.group, pass.group, scratch);
+  pp_norm_cut_scratch(&pass.norm, layer, training ? groups : 1, pass.group, scratch);
   pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
   pass.share_elements = pp_cut_round(forward);
   pass.dweights = pp_cut(scratch, training ? shares_of(layer, groups, samples, forward) * pass.share_elements : 0);

@@ -8,7 +8,11 @@ enum {
   CHANNEL_UNIT = 16, /* channels that one task takes, at least */
 };
 
-static int64_t parts_of(int64_t pixels) { return (pixels + PART_PIXELS - 1) / PART_PIXELS; }
+static int64_t part_pixels(const pp_norm *norm) { return pp_least(PART_PIXELS, norm->group_pixels); }
+
+static int64_t parts_of(const pp_norm *norm, int64_t pixels) {
+  return (pixels + part_pixels(norm) - 1) / part_pixels(norm);
+}
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
   int64_t channels = layer->middle.channels;
@@ -18,13 +22,13 @@ void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
   norm->shift = pp_cut(cutter, channels);
 }
 
-void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t samples, int64_t group, pp_cutter *cutter) {
-  int64_t channels = layer->middle.channels, groups = (samples + group - 1) / group;
+void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter) {
+  int64_t channels = layer->middle.channels;
   norm->group_pixels = group * pp_pixels(layer->middle);
   norm->slope = pp_cut(cutter, channels);
   norm->offset = pp_cut(cutter, channels);
   for (int i = 0; i < 2; i++) {
-    norm->part[i] = pp_cut(cutter, groups * parts_of(norm->group_pixels) * channels);
+    norm->part[i] = pp_cut(cutter, groups * parts_of(norm, norm->group_pixels) * channels);
     norm->whole[i] = (double *)pp_cut(cutter, 2 * channels);
   }
 }
@@ -49,7 +53,8 @@ void pp_norm_begin(const pp_layer_run *run, pp_norm *norm) {
 
 void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, int64_t group, int64_t pixels,
                  pp_range channels) {
-  int64_t stride = run->layer->middle.channels, at = group * parts_of(norm->group_pixels) * stride + channels.first;
+  int64_t stride = run->layer->middle.channels,
+          at = group * parts_of(norm, norm->group_pixels) * stride + channels.first;
   for (int64_t first = 0; first < pixels; first += PART_PIXELS, at += stride)
     run->kernels->moments(z + first * stride + channels.first, pp_least(pixels - first, PART_PIXELS),
                           channels.end - channels.first, stride, norm->part[0] + at, norm->part[1] + at);
@@ -124,14 +129,12 @@ static int64_t channel_cuts(const pp_layer_run *run) {
 
 void pp_norm_finish(const pp_layer_run *run, pp_norm *norm) {
   norm_work work = {.run = run, .norm = norm, .cuts = channel_cuts(run)};
-  int64_t partials = parts_of(run->samples * pp_pixels(run->layer->middle)) * run->layer->middle.channels;
+  int64_t partials = parts_of(norm, run->samples * pp_pixels(run->layer->middle)) * run->layer->middle.channels;
   pp_pool_run(pp_pool_for(run->pool, 4 * partials), work.cuts, finish, &work);
 }
 
 pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
-  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels};
-  sums.part_pixels = pp_least(PART_PIXELS, norm->group_pixels);
-  sums.parts = (pixels + sums.part_pixels - 1) / sums.part_pixels;
+  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(norm, pixels)};
   int64_t wanted = pp_parts(run->pool, INT32_MAX);
   sums.cuts = sums.parts >= wanted ? 1 : pp_least(channel_cuts(run), (wanted + sums.parts - 1) / sums.parts);
   return sums;
@@ -142,11 +145,11 @@ int64_t pp_norm_sums_tasks(const pp_norm_sums *sums) { return sums->parts * sums
 void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task) {
   const pp_layer_run *run = sums->run;
   const pp_norm *norm = sums->norm;
-  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * sums->part_pixels;
+  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * part_pixels(sums->norm);
   pp_range at = channels_of(run, sums->cuts, task);
   int64_t from = first * stride + at.first, to = task / sums->cuts * stride + at.first;
   pp_affine affine = pp_norm_affine(run->layer, norm, at.first);
-  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, sums->part_pixels),
+  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, part_pixels(norm)),
                               at.end - at.first, stride, &affine, norm->part[0] + to, norm->part[1] + to);
 }
 

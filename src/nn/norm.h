@@ -19,8 +19,8 @@ typedef struct pp_norm {
 } pp_norm;
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
-/* z of at most `samples` samples is taken in by groups of `group`. */
-void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t samples, int64_t group, pp_cutter *cutter);
+/* z is taken in by at most `groups` groups of `group` samples. */
+void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter);
 
 /* What is known before any value is: in evaluation and without batch norm everything; otherwise the sign of scale. */
 void pp_norm_begin(const pp_layer_run *run, pp_norm *norm);
@@ -39,7 +39,7 @@ typedef struct pp_norm_sums {
   const pp_layer_run *run;
   pp_norm *norm;
   const float *dy, *m; /* (pixels, channels): of the output; z or what pooling left of it */
-  int64_t pixels, part_pixels, parts, cuts;
+  int64_t pixels, parts, cuts;
 } pp_norm_sums;
 pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
 int64_t pp_norm_sums_tasks(const pp_norm_sums *sums);

@@ -302,15 +302,12 @@ static hid_t try_open(const char *path, unsigned flags, reason *why) {
   return file;
 }
 
-pp_status pp_h5_transfer(hid_t dataset, hid_t memory, int64_t rows, pp_code code, const char *doing, const char *path,
+pp_status pp_h5_transfer(size_t row_bytes, int64_t rows, pp_code code, const char *doing, const char *path,
                          hid_t *out) {
   const size_t most = 1 << 20;
-  PP_H5_AUTO type = H5I_INVALID_HID;
-  PP_TRY_H5(code, doing, path, type = H5Dget_type(dataset));
-  size_t in_file = H5Tget_size(type), in_memory = H5Tget_size(memory);
-  size_t row = in_file > in_memory ? in_file : in_memory, bytes = row > most ? row : most;
-  if ((size_t)rows < most / row)
-    bytes = (size_t)rows * row;
+  size_t bytes = (size_t)rows < most / row_bytes ? (size_t)rows * row_bytes : most;
+  if (bytes < row_bytes)
+    bytes = row_bytes;
   PP_TRY_H5(code, doing, path, *out = H5Pcreate(H5P_DATASET_XFER));
   PP_TRY_H5(code, doing, path, H5Pset_buffer(*out, bytes, NULL, NULL));
   return NULL;

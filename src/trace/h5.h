@@ -37,10 +37,10 @@ void pp_h5_begin(void);
 /* Local. Closes a file with everything that is open in it. */
 PP_MUST_CHECK pp_status pp_h5_file_close(hid_t *file, const char *path);
 
-/* What `rows` elements of a data set are read or written with, as `memory` in memory. HDF5 converts them in a buffer
- * that it clears each time, 1 MiB unless told: no larger than they are, then. The caller closes *out. `doing` as above.
- */
-PP_MUST_CHECK pp_status pp_h5_transfer(hid_t dataset, hid_t memory, int64_t rows, pp_code code, const char *doing,
+/* What `rows` rows are read or written with, of row_bytes in the file or in memory, whichever is more. HDF5 converts
+ * them in a buffer that it clears each time, 1 MiB unless told: no larger than they are, then. The caller closes *out.
+ * `doing` as above. */
+PP_MUST_CHECK pp_status pp_h5_transfer(size_t row_bytes, int64_t rows, pp_code code, const char *doing,
                                        const char *path, hid_t *out);
 
 /* Attributes of `location`, created; text has the fixed length of its bytes, at least `room`. `path` names the file in

@@ -156,6 +156,7 @@ static pp_status read_rows(const pp_results *results, hid_t group, pp_table_id i
   PP_H5_AUTO type = H5I_INVALID_HID;
   PP_H5_AUTO space = H5I_INVALID_HID;
   PP_H5_AUTO memory = H5I_INVALID_HID;
+  PP_H5_AUTO in_file = H5I_INVALID_HID;
   PP_H5_AUTO transfer = H5I_INVALID_HID;
   hsize_t start = (hsize_t)first, length = (hsize_t)count;
   PP_TRY_H5(PP_CODE_INPUT, "read", path, dataset = H5Dopen2(group, table->name, H5P_DEFAULT));
@@ -166,7 +167,9 @@ static pp_status read_rows(const pp_results *results, hid_t group, pp_table_id i
   PP_TRY(pp_table_memory_type(table, path, &type));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &length, NULL));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, memory = H5Screate_simple(1, &length, NULL));
-  PP_TRY(pp_h5_transfer(dataset, type, count, PP_CODE_INPUT, "read", path, &transfer));
+  PP_TRY_H5(PP_CODE_INPUT, "read", path, in_file = H5Dget_type(dataset));
+  size_t wide = H5Tget_size(in_file), row_bytes = wide > table->row_bytes ? wide : table->row_bytes;
+  PP_TRY(pp_h5_transfer(row_bytes, count, PP_CODE_INPUT, "read", path, &transfer));
   PP_TRY_H5(PP_CODE_INPUT, "read", path, H5Dread(dataset, type, memory, space, transfer, rows));
   return NULL;
 }

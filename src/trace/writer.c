@@ -454,7 +454,7 @@ static pp_status append_rows(pp_results_writer *writer, int run, pp_table_id id,
   PP_TRY_H5(PP_CODE_RUN, "write", path, space = H5Dget_space(dataset));
   PP_TRY_H5(PP_CODE_RUN, "write", path, H5Sselect_hyperslab(space, H5S_SELECT_SET, &first, NULL, &length, NULL));
   PP_TRY_H5(PP_CODE_RUN, "write", path, memory = H5Screate_simple(1, &length, NULL));
-  PP_TRY(pp_h5_transfer(dataset, writer->memory_types[id], count, PP_CODE_RUN, "write", path, &transfer));
+  PP_TRY(pp_h5_transfer(pp_table_of(id)->row_bytes, count, PP_CODE_RUN, "write", path, &transfer));
   PP_TRY_H5(PP_CODE_RUN, "write", path, H5Dwrite(dataset, writer->memory_types[id], memory, space, transfer, rows));
   return NULL;
 }

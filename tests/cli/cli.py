@@ -75,6 +75,15 @@ class CliTest(unittest.TestCase):
     def write(self, name, text):
         (self.folder / name).write_text(text)
 
+    def h5py(self):
+        """The modules h5py and numpy, or the test is skipped."""
+        try:
+            import h5py
+            import numpy
+        except ImportError:
+            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        return h5py, numpy
+
     def exists(self, name):
         return (self.folder / name).exists()
 

@@ -481,16 +481,16 @@ class Results(CliTest):
 
 
 class ForeignRows(CliTest):
+    def read_everything(self, trace):
+        self.succeeds("trace", "a.h5", "-o", trace)
+        reports = [self.succeeds("report", option, "a.h5").stdout for option in ("--json", "--why")]
+        return *reports, (self.folder / trace).read_bytes()
+
     def test_columns_that_others_have_added_are_left_alone(self):
-        try:
-            import h5py
-            import numpy
-        except ImportError:
-            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        h5py, numpy = self.h5py()
         self.write("timed.yaml", TIMED)
         self.succeeds("run", "timed.yaml", "-o", "a.h5")
-        before = [self.succeeds(*words).stdout for words in (["report", "--json", "a.h5"], ["report", "--why", "a.h5"])]
-        self.succeeds("trace", "a.h5", "-o", "before.json")
+        before = self.read_everything("before.json")
         with h5py.File(self.folder / "a.h5", "r+") as file:
             for name in ("devices", "server", "rounds", "stages"):
                 group, old = file["runs/0"], file["runs/0"][name]
@@ -503,19 +503,12 @@ class ForeignRows(CliTest):
                 del group[name]
                 new = group.create_dataset(name, data=wide, maxshape=(None,), chunks=(2,))
                 new.attrs.update(described)
-        after = [self.succeeds(*words).stdout for words in (["report", "--json", "a.h5"], ["report", "--why", "a.h5"])]
-        self.assertEqual(after, before)
-        self.succeeds("trace", "a.h5", "-o", "after.json")
-        self.assertEqual((self.folder / "after.json").read_bytes(), (self.folder / "before.json").read_bytes())
+        self.assertEqual(self.read_everything("after.json"), before)
 
 
 class FlippedBit(CliTest):
     def test_diff_finds_it_in_every_table_and_tensor(self):
-        try:
-            import h5py
-            import numpy
-        except ImportError:
-            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        h5py, numpy = self.h5py()
         self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar]}\n")
         self.succeeds("run", "swept.yaml", "-o", "a.h5")
 

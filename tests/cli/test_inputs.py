@@ -308,12 +308,8 @@ class Initial(CliTest):
 
     def setUp(self):
         super().setUp()
-        try:
-            global h5py, numpy
-            import h5py
-            import numpy
-        except ImportError:
-            self.skipTest("h5py is not here (Debian: python3-h5py)")
+        global h5py, numpy
+        h5py, numpy = self.h5py()
         self.write("first.yaml", TRAINED)
         self.succeeds("run", "first.yaml", "-o", "first.h5")
 
