@@ -9,7 +9,9 @@
 
 #include "base/mem.h"
 
-enum { LOOKS = 200 /* for work, yielding the core between them, before a thread sleeps: about 50 microseconds */ };
+/* A thread looks for work some microseconds without giving up its core, which is longer than a region takes to be given
+ * out, then yields the core between looks for about 50 microseconds, and then sleeps. */
+enum { QUICK_LOOKS = 200, LOOKS = QUICK_LOOKS + 50, LINE = 64 /* bytes of the caches' lines */ };
 
 typedef struct worker {
   pp_pool *pool;
@@ -18,50 +20,63 @@ typedef struct worker {
 } worker;
 
 /* The tasks that are a thread's own, a part of the region's in order: so a thread finds in its cache what it wrote in
- * the region before. Who has done his own takes others'. */
+ * the region before. Who has done his own takes others'. All that is to be known of them is one line of the cache: a
+ * line that another core wrote takes as long to come as a small task. */
 typedef struct hand {
   /* Number of the region in the upper half, tasks that nobody took yet in the lower: one word, so that whoever takes a
    * task knows which region it is of, and a thread that comes late finds none. */
-  _Atomic uint64_t open;
-  char apart[56]; /* a line of the cache each */
+  _Alignas(LINE) _Atomic uint64_t open;
+  pp_task task;
+  void *context;
+  int64_t end;   /* of the tasks */
+  int64_t count; /* of the region */
 } hand;
 
 struct pp_pool {
-  hand *hands;           /* (threads) */
-  _Atomic int64_t ended; /* tasks of the region */
-  pp_task task;
-  void *context;
-  int64_t count;
+  hand *hands;          /* (threads) */
+  int64_t count;        /* tasks of the region */
   int threads, started; /* started: of the workers */
   _Atomic int sleeping; /* workers */
   _Atomic bool waiting; /* the caller, asleep */
   _Atomic bool stopped;
   pthread_mutex_t lock;
   pthread_cond_t work, done;
-  worker *workers; /* (threads - 1) */
+  worker *workers;                      /* (threads - 1) */
+  _Alignas(LINE) _Atomic int64_t ended; /* tasks of the region */
 };
 
 static uint32_t left_of(uint64_t open) { return (uint32_t)open; }
 
-/* Where the tasks of a hand end. */
-static int64_t end_of(const pp_pool *pool, int of) { return pool->count * (of + 1) / pool->threads; }
+static void look_again(int look) {
+  if (look >= QUICK_LOOKS)
+    sched_yield();
+#if defined __x86_64__
+  else
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+  else
+    __asm__ volatile("isb");
+#endif
+}
 
 /* Takes a hand's tasks until none is left. */
 static void take_from(pp_pool *pool, int of, int thread) {
-  _Atomic uint64_t *open_tasks = &pool->hands[of].open;
-  uint64_t open = atomic_load(open_tasks);
+  hand *from = &pool->hands[of];
+  uint64_t open = atomic_load_explicit(&from->open, memory_order_acquire);
+  int64_t taken = 0, count = 0;
   while (left_of(open) > 0) {
-    if (!atomic_compare_exchange_weak(open_tasks, &open, open - 1))
+    if (!atomic_compare_exchange_weak(&from->open, &open, open - 1))
       continue;
     /* The region cannot end, nor its description change, before this task has. */
-    int64_t count = pool->count;
-    pool->task(pool->context, end_of(pool, of) - left_of(open), thread);
-    if (atomic_fetch_add(&pool->ended, 1) + 1 == count && atomic_load(&pool->waiting)) {
-      pthread_mutex_lock(&pool->lock);
-      pthread_cond_signal(&pool->done);
-      pthread_mutex_unlock(&pool->lock);
-    }
-    open = atomic_load(open_tasks);
+    from->task(from->context, from->end - left_of(open), thread);
+    count = from->count;
+    taken++;
+    open = atomic_load_explicit(&from->open, memory_order_acquire);
+  }
+  if (taken > 0 && atomic_fetch_add(&pool->ended, taken) + taken == count && atomic_load(&pool->waiting)) {
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->done);
+    pthread_mutex_unlock(&pool->lock);
   }
 }
 
@@ -70,9 +85,11 @@ static void take_tasks(pp_pool *pool, int thread) {
     take_from(pool, (thread + i) % pool->threads, thread);
 }
 
+static bool has_some(const hand *of) { return left_of(atomic_load(&of->open)) > 0; }
+
 static bool has_work(pp_pool *pool) {
   for (int of = 0; of < pool->threads; of++)
-    if (left_of(atomic_load(&pool->hands[of].open)) > 0)
+    if (has_some(&pool->hands[of]))
       return true;
   return atomic_load(&pool->stopped);
 }
@@ -80,9 +97,11 @@ static bool has_work(pp_pool *pool) {
 static void *work(void *argument) {
   worker *self = argument;
   pp_pool *pool = self->pool;
+  const hand *own = &pool->hands[self->thread];
   while (!atomic_load(&pool->stopped)) {
-    for (int look = 0; look < LOOKS && !has_work(pool); look++)
-      sched_yield();
+    /* Its own alone: a line that nobody else reads is written faster. */
+    for (int look = 0; look < LOOKS && !has_some(own); look++)
+      look_again(look);
     if (!has_work(pool)) {
       pthread_mutex_lock(&pool->lock);
       atomic_fetch_add(&pool->sleeping, 1); /* before the last look: the caller looks here after it gives work */
@@ -148,7 +167,7 @@ int pp_pool_threads(const pp_pool *pool) { return pool == NULL ? 1 : pool->threa
 
 static void wait_for_all(pp_pool *pool) {
   for (int look = 0; look < LOOKS && atomic_load(&pool->ended) < pool->count; look++)
-    sched_yield();
+    look_again(look);
   if (atomic_load(&pool->ended) == pool->count)
     return;
   pthread_mutex_lock(&pool->lock);
@@ -168,16 +187,19 @@ void pp_pool_run(pp_pool *pool, int64_t count, pp_task task, void *context) {
   if (count == 0)
     return;
   PP_ASSERT(count > 0 && count <= INT32_MAX);
-  pool->task = task;
-  pool->context = context;
   pool->count = count;
-  atomic_store(&pool->ended, 0);
-  for (int64_t of = 0, first = 0; of < pool->threads; of++) {
-    _Atomic uint64_t *open_tasks = &pool->hands[of].open;
-    int64_t end = end_of(pool, (int)of);
-    atomic_store(open_tasks, ((atomic_load(open_tasks) >> 32) + 1) << 32 | (uint64_t)(end - first));
-    first = end;
+  atomic_store_explicit(&pool->ended, 0, memory_order_relaxed);
+  for (int of = pool->threads - 1; of >= 0; of--) { /* its own last: the others are waiting */
+    hand *to = &pool->hands[of];
+    int64_t first = count * of / pool->threads, end = count * (of + 1) / pool->threads;
+    uint64_t region = (atomic_load_explicit(&to->open, memory_order_relaxed) >> 32) + 1;
+    to->task = task;
+    to->context = context;
+    to->end = end;
+    to->count = count;
+    atomic_store_explicit(&to->open, region << 32 | (uint64_t)(end - first), memory_order_release);
   }
+  atomic_thread_fence(memory_order_seq_cst); /* given before it is seen who sleeps */
   if (atomic_load(&pool->sleeping) > 0) {
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->work);
