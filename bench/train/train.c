@@ -115,7 +115,7 @@ static double best_step(trainer *t, int steps, pp_pool *pool) {
     pp_net_forward(t->net, &t->state, 0, BATCH, t->x, t->logits);
     pp_softmax_cross_entropy(BATCH, CLASSES, t->logits, t->labels, 1.0F / BATCH, t->logits, NULL);
     pp_net_backward(t->net, &t->state, 0, t->logits, NULL);
-    pp_sgd_step_shared(pool, &t->state, t->parameters, 0.01F, 0.9F, 0.0F);
+    pp_net_step(t->net, &t->state, 0.01F, 0.9F, 0.0F);
     double length = now() - start;
     best = length < best ? length : best;
   }

@@ -434,3 +434,33 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
               &(shared_pass){.shape = net->model->input, .count = at->samples, .x = gradient, .y = dx});
   at->samples = 0;
 }
+
+typedef struct step_pass {
+  const pp_net *net;
+  const pp_state *state;
+  float learning_rate, momentum, weight_decay;
+  int64_t parts;
+} step_pass;
+
+/* A part of every tensor, about the part whose gradient the thread summed up: it is in its cache. */
+static void step_part(void *context, int64_t task, int thread) {
+  const step_pass *pass = context;
+  for (int layer = 0; layer < pass->net->layer_count; layer++) {
+    const pp_layer *description = layer_of(pass->net, layer);
+    const int64_t cuts[] = {0, description->bias, description->parameter_count}; /* weights, then vectors */
+    for (int i = 0; i < 2; i++) {
+      pp_range at = pp_range_part(cuts[i + 1] - cuts[i], 16, pass->parts, task);
+      int64_t first = description->params - pass->net->first_param + cuts[i] + at.first;
+      pp_state some = {.params = pass->state->params + first,
+                       .grads = pass->state->grads + first,
+                       .momentum = pass->state->momentum + first};
+      pp_sgd_step(&some, at.end - at.first, pass->learning_rate, pass->momentum, pass->weight_decay);
+    }
+  }
+  (void)thread;
+}
+
+void pp_net_step(const pp_net *net, const pp_state *state, float learning_rate, float momentum, float weight_decay) {
+  step_pass pass = {net, state, learning_rate, momentum, weight_decay, pp_parts(net->pool, INT32_MAX)};
+  pp_pool_run(net->pool, pass.parts, step_part, &pass);
+}

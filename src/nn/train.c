@@ -1,7 +1,6 @@
 /* What training needs besides a network: loss, optimiser, averaging. */
 #include <math.h>
 
-#include "base/pool.h"
 #include "pipar/nn.h"
 
 double pp_softmax_cross_entropy(int samples, int classes, const float *logits, const int32_t *labels, float scale,
@@ -40,29 +39,6 @@ void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, floa
     w[i] -= learning_rate * m[i];
     g[i] = 0.0F;
   }
-}
-
-typedef struct sgd_work {
-  const pp_state *state;
-  int64_t count, parts;
-  float learning_rate, momentum, weight_decay;
-} sgd_work;
-
-static void step_part(void *context, int64_t task, int thread) {
-  const sgd_work *work = context;
-  const pp_state *all = work->state;
-  pp_range at = pp_range_part(work->count, 16, work->parts, task);
-  pp_state some = {
-      .params = all->params + at.first, .grads = all->grads + at.first, .momentum = all->momentum + at.first};
-  pp_sgd_step(&some, at.end - at.first, work->learning_rate, work->momentum, work->weight_decay);
-  (void)thread;
-}
-
-void pp_sgd_step_shared(pp_pool *pool, const pp_state *state, int64_t count, float learning_rate, float momentum,
-                        float weight_decay) {
-  int64_t parts = 4 * (int64_t)pp_pool_threads(pool);
-  sgd_work work = {state, count, parts, learning_rate, momentum, weight_decay};
-  pp_pool_run(pool, parts, step_part, &work);
 }
 
 void pp_average_add(double *accumulator, const float *x, double weight, int64_t count) {

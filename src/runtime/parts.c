@@ -134,15 +134,14 @@ void pp_device_part_backward(pp_device_part *part, const pp_schedule *schedule, 
   part->cpu_ns = pp_job_cpu_ns(part->job) - begin_ns;
 }
 
-static void update(const pp_job *job, const pp_state *state, int64_t parameters) {
+static void update(const pp_job *job, const pp_net *net, const pp_state *state) {
   const pp_training_config *training = &job->config->training;
-  pp_sgd_step_shared(job->pool, state, parameters, (float)training->learning_rate, (float)training->momentum,
-                     (float)training->weight_decay);
+  pp_net_step(net, state, (float)training->learning_rate, (float)training->momentum, (float)training->weight_decay);
 }
 
 void pp_device_part_update(pp_device_part *part) {
   int64_t begin_ns = pp_job_cpu_ns(part->job);
-  update(part->job, &part->state, part->parameters);
+  update(part->job, part->net, &part->state);
   part->cpu_ns = pp_job_cpu_ns(part->job) - begin_ns;
 }
 
@@ -180,6 +179,4 @@ void pp_replica_backward(pp_replica_net *net, const pp_state *state, float *grad
   pp_net_backward(net->net, state, 0, net->dlogits, gradient);
 }
 
-void pp_replica_update(pp_replica_net *net, const pp_job *job, const pp_state *state) {
-  update(job, state, net->parameters);
-}
+void pp_replica_update(pp_replica_net *net, const pp_job *job, const pp_state *state) { update(job, net->net, state); }
