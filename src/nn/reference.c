@@ -63,12 +63,9 @@ static void group_of(const pp_layer *layer, int64_t o, int64_t *first, int64_t *
   *end = *first + width;
 }
 
-/* Of the weight (O, C / groups, k, k). */
-static int64_t tap(const pp_layer *layer, int64_t o, int64_t c, int64_t ky, int64_t kx) {
-  int64_t first, end;
-  group_of(layer, o, &first, &end);
-  int64_t row = o * (end - first) + c - first;
-  return layer->weight + (row * layer->kernel + ky) * layer->kernel + kx;
+/* Of the weight (O, C / groups, k, k); `of`: among the `width` channels that o reads. */
+static int64_t tap(const pp_layer *layer, int64_t o, int64_t width, int64_t of, int64_t ky, int64_t kx) {
+  return layer->weight + ((o * width + of) * layer->kernel + ky) * layer->kernel + kx;
 }
 
 static bool inside(pp_shape shape, int64_t y, int64_t x) {
@@ -119,7 +116,8 @@ static double convolved(const pp_layer_run *run, const float *x, int64_t n, int6
   for (int64_t ky = 0; ky < layer->kernel; ky++)
     for (int64_t kx = 0; kx < layer->kernel; kx++)
       for (int64_t c = first; c < end && inside(layer->input, top + ky, left + kx); c++)
-        sum += (double)x[at(layer->input, n, top + ky, left + kx, c)] * (double)run->params[tap(layer, o, c, ky, kx)];
+        sum += (double)x[at(layer->input, n, top + ky, left + kx, c)] *
+               (double)run->params[tap(layer, o, end - first, c - first, ky, kx)];
   return sum;
 }
 
@@ -194,6 +192,7 @@ static void conv_backward(const pp_layer_run *run, const float *x, float *dy, fl
     for (int64_t c = first; c < end; c++)
       for (int64_t ky = 0; ky < layer->kernel; ky++)
         for (int64_t kx = 0; kx < layer->kernel; kx++) {
+          int64_t weight = tap(layer, o, end - first, c - first, ky, kx);
           double sum = 0.0;
           for (int64_t n = 0; n < run->samples; n++)
             for (int64_t row = 0; row < mid.height; row++)
@@ -204,9 +203,9 @@ static void conv_backward(const pp_layer_run *run, const float *x, float *dy, fl
                 float gradient = t.dz[at(mid, n, row, column, o)];
                 sum += (double)gradient * (double)x[at(in, n, y, z, c)];
                 if (dx != NULL) /* one term of its sum, in float: up to O x k x k roundings */
-                  dx[at(in, n, y, z, c)] += gradient * run->params[tap(layer, o, c, ky, kx)];
+                  dx[at(in, n, y, z, c)] += gradient * run->params[weight];
               }
-          run->grads[tap(layer, o, c, ky, kx)] += (float)sum;
+          run->grads[weight] += (float)sum;
         }
   }
 }
