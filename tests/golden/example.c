@@ -1,6 +1,6 @@
 #include "example.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* The worked examples of docs/timing-model.md, to the nanosecond: from structs and from experiment files. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "example.h"
+#include "suite.h"
 
 static outcome o;
 
@@ -639,7 +639,6 @@ START_TEST(devices_drop_out_as_often_as_told_and_differ_by_seed_and_round) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("examples");
   TCase *tests = tcase_create("examples");
   tcase_add_loop_test(tests, example_a_one_device_two_micro_batches, 0, 2);
   tcase_add_loop_test(tests, example_b_two_devices_share_a_slot, 0, 2);
@@ -663,10 +662,5 @@ int main(void) {
   tcase_add_test(tests, one_device_alone_takes_as_long_with_and_without_waiting);
   tcase_add_test(tests, a_server_s_link_wide_enough_for_all_changes_nothing);
   tcase_add_test(tests, devices_drop_out_as_often_as_told_and_differ_by_seed_and_round);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("examples", tests);
 }

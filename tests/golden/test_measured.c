@@ -1,8 +1,8 @@
 /* Lengths that come after the schedule: the timeline of a table whose numbers are handed over round by round. */
-#include <check.h>
 #include <string.h>
 
 #include "example.h"
+#include "suite.h"
 
 enum { MOST_LENGTHS = 512 };
 
@@ -234,17 +234,11 @@ START_TEST(lengths_that_do_not_fit_the_round_are_refused) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("measured lengths");
   TCase *tests = tcase_create("measured lengths");
   tcase_add_test(tests, a_round_that_is_measured_is_that_of_a_table_with_the_same_lengths);
   tcase_add_test(tests, measured_lengths_hold_over_the_server_s_link_too);
   tcase_add_test(tests, slowdowns_of_devices_stretch_measured_lengths_too);
   tcase_add_test(tests, each_stage_has_its_own_length);
   tcase_add_test(tests, lengths_that_do_not_fit_the_round_are_refused);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed > 0;
+  return run_case("measured lengths", tests);
 }

@@ -1,11 +1,11 @@
 /* A round that is observed instead of worked out: the same causes where it kept to the model, overrun where it did not.
  */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "example.h"
+#include "suite.h"
 
 static outcome o;
 
@@ -240,7 +240,6 @@ START_TEST(an_observation_with_gaps_doubles_or_nonsense_is_refused) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("observed");
   TCase *tests = tcase_create("observed");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, a_run_that_keeps_to_the_model_has_the_same_causes);
@@ -248,10 +247,5 @@ int main(void) {
   tcase_add_test(tests, a_stage_that_takes_too_long_is_overrun_of_who_waits_for_it);
   tcase_add_test(tests, a_message_that_arrives_late_is_overrun);
   tcase_add_test(tests, an_observation_with_gaps_doubles_or_nonsense_is_refused);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("observed", tests);
 }

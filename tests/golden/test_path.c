@@ -1,8 +1,8 @@
 /* Critical paths and what-ifs of the worked examples of docs/timing-model.md, worked out by hand. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "example.h"
+#include "suite.h"
 #include "timeline/path.h"
 
 static void expect_ok(pp_status status) { ck_assert_msg(status == NULL, "%s", pp_error_message(status)); }
@@ -253,7 +253,6 @@ START_TEST(changes_are_run_again) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("critical path");
   TCase *cases = tcase_create("all");
   tcase_add_test(cases, the_path_of_one_device_is_everything_it_did_first);
   tcase_add_test(cases, the_path_goes_over_the_devices_that_held_the_slot);
@@ -263,10 +262,5 @@ int main(void) {
   tcase_add_test(cases, the_path_goes_from_a_deadline_to_the_begin_of_its_round);
   tcase_add_test(cases, the_path_goes_over_what_a_device_did_before_it_fell_silent);
   tcase_add_test(cases, changes_are_run_again);
-  suite_add_tcase(suite, cases);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("critical path", cases);
 }

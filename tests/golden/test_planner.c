@@ -1,10 +1,10 @@
 /* Planners against each other, against every plan run by hand, and against the published rule written out again. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan_case.h"
+#include "suite.h"
 #include "timeline/scenario.h"
 
 /* Every plan through the public interface, with numbers given. */
@@ -262,7 +262,6 @@ START_TEST(aps_is_the_published_rule_with_and_without_its_defects) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("planner");
   TCase *tests = tcase_create("planner");
   tcase_set_timeout(tests, 120);
   tcase_add_test(tests, exhaustive_search_finds_the_least_of_all_plans);
@@ -270,10 +269,5 @@ int main(void) {
   tcase_add_test(tests, what_is_given_stays_and_micro_batches_are_not_below_their_bound);
   tcase_add_test(tests, exhaustive_search_has_a_limit_and_no_neighbour);
   tcase_add_test(tests, aps_is_the_published_rule_with_and_without_its_defects);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed > 0;
+  return run_case("planner", tests);
 }

@@ -1,9 +1,9 @@
 /* What clipping and noise do to emulated time, by hand (docs/cost.md, docs/timing-model.md). */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "example.h"
+#include "suite.h"
 
 static example e;
 static outcome o;
@@ -143,11 +143,5 @@ int main(void) {
   tcase_add_test(tests, other_updates_do_not);
   tcase_add_test(tests, protected_updates_cost_operations_on_the_device_and_memory_on_the_server);
   tcase_add_test(tests, protected_activations_lengthen_forward_and_backward);
-  Suite *suite = suite_create("privacy in time");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("privacy in time", tests);
 }

@@ -1,10 +1,10 @@
 /* Planning again at the ends of rounds. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan_case.h"
+#include "suite.h"
 #include "timeline/replan.h"
 
 enum { MOST_ROUNDS = 16 };
@@ -189,7 +189,6 @@ START_TEST(the_wall_clock_and_groups_that_differ_are_refused) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("replan");
   TCase *tests = tcase_create("replan");
   tcase_set_timeout(tests, 120);
   tcase_add_test(tests, links_that_stay_leave_the_plan);
@@ -198,10 +197,5 @@ int main(void) {
   tcase_add_test(tests, a_falling_link_of_the_server_moves_blocks);
   tcase_add_test(tests, the_future_of_the_server_s_link_is_not_known);
   tcase_add_test(tests, the_wall_clock_and_groups_that_differ_are_refused);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed > 0;
+  return run_case("replan", tests);
 }

@@ -1,11 +1,11 @@
 /* From experiments to scenarios: rounds, ragged mini-batches, plans, bounds, and what is refused. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "example.h"
+#include "suite.h"
 #include "timeline/scenario.h"
 
 static outcome o;
@@ -406,7 +406,6 @@ START_TEST(a_batch_norm_that_would_see_one_value_is_refused_by_block) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("scenario");
   TCase *tests = tcase_create("scenario");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, devices_of_a_group_with_equal_shares_are_one_class);
@@ -421,10 +420,5 @@ int main(void) {
   tcase_add_test(tests, tables_that_cannot_be_planned_or_differ_are_refused);
   tcase_add_test(tests, time_beyond_292_years_is_an_error);
   tcase_add_test(tests, a_batch_norm_that_would_see_one_value_is_refused_by_block);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("scenario", tests);
 }

@@ -1,8 +1,8 @@
 /* Over a link of the server that all devices share (docs/timing-model.md): what goes with it, by hand. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "example.h"
+#include "suite.h"
 #include "timeline/path.h"
 
 static example e;
@@ -266,11 +266,5 @@ int main(void) {
   tcase_add_test(tests, the_critical_path_goes_over_shared_transfers);
   tcase_add_test(tests, a_faster_link_of_the_server_is_run_again);
   tcase_add_test(tests, the_critical_path_of_devices_that_may_leave_is_that_of_those_that_stay);
-  Suite *suite = suite_create("server's link");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed > 0;
+  return run_case("server's link", tests);
 }

@@ -22,7 +22,8 @@ for test in "$@"; do programs="$programs tests/$test"; done
 # shellcheck disable=SC2086 # words of a command line
 ninja -C "$build" $programs >"$build.log" 2>&1 || { tail -n 40 "$build.log"; exit 1; }
 exec 9>&-
-export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
+# Every test in the one process: one that is forked has all of the shadow memory to copy.
+export CK_FORK=no UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 cd "$build" || exit 1
 # shellcheck disable=SC2016,SC2086 # the inner shell expands it; words
 printf '%s\n' $programs | xargs -P "$(nproc)" -I '{}' sh -c '"$1" >"$1.out" 2>&1; code=$?; cat "$1.out"; exit "$code"' sh '{}'

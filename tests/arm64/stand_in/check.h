@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CK_NORMAL, STAND_IN_MOST_TESTS = 64 };
+enum { CK_ENV, STAND_IN_MOST_TESTS = 64 };
 
 typedef struct TCase {
   const char *name;

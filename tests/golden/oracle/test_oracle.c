@@ -1,8 +1,8 @@
 /* The oracle against the worked examples. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "oracle_case.h"
+#include "suite.h"
 
 static int64_t s(double seconds) { return case_seconds(seconds); }
 
@@ -347,7 +347,6 @@ START_TEST(an_aggregate_waits_for_a_late_server_update) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("oracle");
   TCase *examples = tcase_create("examples");
   tcase_add_test(examples, example_a_one_device_two_micro_batches);
   tcase_add_test(examples, example_b_two_devices_share_a_slot);
@@ -361,10 +360,5 @@ int main(void) {
   tcase_add_test(examples, split_learning_hands_the_model_from_device_to_device);
   tcase_add_test(examples, space_share_gives_each_device_a_slow_slot_of_its_own);
   tcase_add_test(examples, an_aggregate_waits_for_a_late_server_update);
-  suite_add_tcase(suite, examples);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("oracle", examples);
 }

@@ -1,10 +1,10 @@
 /* The oracle against closed forms, lower bounds and what must hold for every scenario. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "oracle_bounds.h"
 #include "oracle_shrink.h"
+#include "suite.h"
 
 __extension__ typedef __int128 wide;
 
@@ -355,7 +355,6 @@ START_TEST(shrinking_leaves_only_what_a_failure_needs) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("oracle_properties");
   TCase *properties = tcase_create("properties");
   tcase_set_timeout(properties, 300); /* not a threshold: a loop without an end must end */
   tcase_add_test(properties, busy_and_causes_add_up_to_the_makespan);
@@ -368,10 +367,5 @@ int main(void) {
   tcase_add_test(properties, federated_averaging_takes_the_slowest_devices_time);
   tcase_add_test(properties, one_micro_batch_makes_pipar_sfl);
   tcase_add_test(properties, shrinking_leaves_only_what_a_failure_needs);
-  suite_add_tcase(suite, properties);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("oracle_properties", properties);
 }

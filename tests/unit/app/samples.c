@@ -1,6 +1,6 @@
 #include "samples.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

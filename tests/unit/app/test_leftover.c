@@ -1,6 +1,6 @@
 #include "app/leftover.h"
+#include "suite.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -93,15 +93,9 @@ START_TEST(a_signal_in_a_thread_that_a_fork_waits_for_leaves_nothing) { check_st
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("leftover");
   TCase *tests = tcase_create("leftover");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, a_signal_in_another_thread_leaves_nothing);
   tcase_add_test(tests, a_signal_in_a_thread_that_a_fork_waits_for_leaves_nothing);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("leftover", tests);
 }

@@ -1,4 +1,3 @@
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 
 #include "app/report.h"
 #include "samples.h"
+#include "suite.h"
 
 static char directory[64];
 static char path[128];
@@ -218,7 +218,6 @@ static int write_for_others(const char *where) {
 int main(int argc, char **argv) {
   if (argc == 2)
     return write_for_others(argv[1]);
-  Suite *suite = suite_create("report");
   TCase *tests = tcase_create("report");
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_set_timeout(tests, 60);
@@ -229,10 +228,5 @@ int main(int argc, char **argv) {
   tcase_add_test(tests, the_text_shows_figures_in_at_most_120_columns);
   tcase_add_test(tests, csv_fields_are_quoted_where_they_must_be);
   tcase_add_test(tests, json_says_null_where_nothing_applies_and_escapes_text);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("report", tests);
 }

@@ -1,10 +1,10 @@
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/time.h"
+#include "suite.h"
 
 static pp_status fails_inside(void) {
   PP_TRY(NULL);
@@ -111,7 +111,6 @@ START_TEST(seconds_round_to_the_nearest_nanosecond) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("base");
   TCase *tests = tcase_create("base");
   tcase_add_test(tests, an_error_carries_its_code_and_message);
   tcase_add_test(tests, the_first_of_two_failures_is_kept);
@@ -120,10 +119,5 @@ int main(void) {
   tcase_add_test(tests, streams_differ_in_every_index);
   tcase_add_test(tests, uniform_and_normal_have_their_moments);
   tcase_add_test(tests, seconds_round_to_the_nearest_nanosecond);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("base", tests);
 }

@@ -1,8 +1,8 @@
-#include <check.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/pool.h"
+#include "suite.h"
 
 enum { MOST = 1000 };
 
@@ -76,17 +76,11 @@ START_TEST(parts_follow_one_another_and_are_cut_at_units) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("pool");
   TCase *tests = tcase_create("pool");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, every_task_runs_once);
   tcase_add_test(tests, threads_that_fell_asleep_wake_again);
   tcase_add_test(tests, without_a_pool_the_caller_runs_all);
   tcase_add_test(tests, parts_follow_one_another_and_are_cut_at_units);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("pool", tests);
 }

@@ -72,16 +72,10 @@ char *dump_of(const pp_config *config) {
   return text;
 }
 
-int run_suite(const char *name, const TTest *const *tests, int count) {
-  Suite *suite = suite_create(name);
+int run_tests(const char *name, const TTest *const *tests, int count) {
   TCase *all = tcase_create(name);
   tcase_set_timeout(all, 60);
   for (int test = 0; test < count; test++)
     tcase_add_test(all, tests[test]);
-  suite_add_tcase(suite, all);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case(name, all);
 }

@@ -2,11 +2,11 @@
 #ifndef PP_TEST_CONFIG_FILES_H
 #define PP_TEST_CONFIG_FILES_H
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipar/config.h"
+#include "suite.h"
 
 /* The smallest experiment: what every other one adds to. */
 #define DEVICES "devices: [{device: raspberry-pi-4b, network: code-10-25}]\n"
@@ -28,7 +28,7 @@ char *dump_of(const pp_config *config);
 #define SET(...) ((const pp_override[]){__VA_ARGS__, NULL})
 
 /* Runs one test case's tests; returns main's exit code. */
-int run_suite(const char *name, const TTest *const *tests, int count);
-#define RUN_SUITE(name, tests) run_suite(name, tests, (int)(sizeof(tests) / sizeof *(tests)))
+int run_tests(const char *name, const TTest *const *tests, int count);
+#define RUN_TESTS(name, tests) run_tests(name, tests, (int)(sizeof(tests) / sizeof *(tests)))
 
 #endif

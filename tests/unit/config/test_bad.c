@@ -618,5 +618,5 @@ int main(void) {
       paths_that_are_no_readable_file,
       a_file_s_name_that_is_no_name_asks_for_one,
   };
-  return RUN_SUITE("config errors", tests);
+  return RUN_TESTS("config errors", tests);
 }

@@ -324,5 +324,5 @@ int main(void) {
       an_experiment_can_come_through_a_pipe,
       the_project_s_experiments_load,
   };
-  return RUN_SUITE("config load", tests);
+  return RUN_TESTS("config load", tests);
 }

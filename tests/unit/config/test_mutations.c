@@ -173,5 +173,5 @@ END_TEST
 
 int main(void) {
   const TTest *const tests[] = {damaged_files_load_or_fail_in_one_line, damaged_overrides_load_or_fail_in_one_line};
-  return RUN_SUITE("config mutations", tests);
+  return RUN_TESTS("config mutations", tests);
 }

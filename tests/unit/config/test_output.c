@@ -288,5 +288,5 @@ int main(void) {
       presets_need_a_kind_and_a_source,
       decimals_are_exact_and_print_back,
   };
-  return RUN_SUITE("config output", tests);
+  return RUN_TESTS("config output", tests);
 }

@@ -1,11 +1,11 @@
 /* Trace files of other tools, written here in their true format, and broken ones. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/tracefile.h"
+#include "suite.h"
 
 static char directory[64];
 static pp_arena arena;
@@ -158,7 +158,6 @@ START_TEST(an_experiment_finds_its_traces_beside_it) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("trace files");
   TCase *tests = tcase_create("trace files");
   tcase_add_checked_fixture(tests, make_directory, remove_directory);
   tcase_add_test(tests, a_simgrid_profile_has_times_rates_comments_and_a_loop);
@@ -168,10 +167,5 @@ int main(void) {
   tcase_add_test(tests, a_csv_table_is_read_by_the_names_of_its_columns);
   tcase_add_test(tests, what_is_wrong_is_said_with_file_and_line);
   tcase_add_test(tests, an_experiment_finds_its_traces_beside_it);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("trace files", tests);
 }

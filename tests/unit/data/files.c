@@ -1,6 +1,6 @@
 #include "files.h"
+#include "suite.h"
 
-#include <check.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>

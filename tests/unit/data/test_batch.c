@@ -1,10 +1,10 @@
-#include <check.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
+#include "suite.h"
 
 enum { TRAIN = 101, BATCH = 7, ELEMENTS = 784, LARGEST_BATCH = 101 };
 
@@ -322,7 +322,6 @@ START_TEST(unknown_data_sets_are_refused_with_those_known) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("batch");
   TCase *tests = tcase_create("batch");
   tcase_set_timeout(tests, 60);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -337,10 +336,5 @@ int main(void) {
   tcase_add_test(tests, normalisation_must_fit_the_channels);
   tcase_add_test(tests, data_sets_are_described_without_their_files_or_libraries);
   tcase_add_test(tests, unknown_data_sets_are_refused_with_those_known);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("batch", tests);
 }

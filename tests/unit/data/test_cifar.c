@@ -1,10 +1,10 @@
-#include <check.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
+#include "suite.h"
 
 static const pp_shape shape = {3, 32, 32};
 static char directory[PATH_MAX];
@@ -273,7 +273,6 @@ START_TEST(damage_anywhere_in_a_compressed_archive_is_found) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("cifar");
   TCase *tests = tcase_create("cifar");
   tcase_set_timeout(tests, 60);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -287,10 +286,5 @@ int main(void) {
   tcase_add_test(tests, more_samples_than_held_are_refused);
   tcase_add_test(tests, broken_archives_are_refused);
   tcase_add_test(tests, damage_anywhere_in_a_compressed_archive_is_found);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("cifar", tests);
 }

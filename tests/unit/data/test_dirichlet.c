@@ -1,9 +1,9 @@
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
+#include "suite.h"
 
 enum { CLASSES = 10 };
 
@@ -138,7 +138,6 @@ START_TEST(alpha_must_be_positive) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("dirichlet");
   TCase *tests = tcase_create("dirichlet");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, devices_have_their_shares_and_every_sample_has_one_device);
@@ -146,10 +145,5 @@ int main(void) {
   tcase_add_test(tests, small_alphas_give_a_device_few_classes_and_large_ones_all);
   tcase_add_test(tests, the_same_seed_gives_the_same_partition);
   tcase_add_test(tests, alpha_must_be_positive);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("dirichlet", tests);
 }

@@ -1,4 +1,3 @@
-#include <check.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,6 +5,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "suite.h"
 
 static const pp_shape shape = {1, 28, 28};
 static char directory[PATH_MAX];
@@ -280,7 +280,6 @@ START_TEST(fashion_mnist_is_what_it_is_known_to_be) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("idx");
   TCase *tests = tcase_create("idx");
   tcase_set_timeout(tests, 60);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -299,10 +298,5 @@ int main(void) {
   tcase_add_test(tests, headers_that_say_something_else_are_refused);
   tcase_add_test(tests, labels_that_do_not_belong_are_refused);
   tcase_add_test(tests, fashion_mnist_is_what_it_is_known_to_be);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("idx", tests);
 }

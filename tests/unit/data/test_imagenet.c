@@ -1,4 +1,3 @@
-#include <check.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "data/ahead.h"
 #include "data/jpeg.h"
 #include "files.h"
+#include "suite.h"
 
 enum { SIDE = 224, BYTES = 3 * SIDE * SIDE };
 
@@ -60,9 +60,7 @@ static void read_jpeg(const char *name, uint8_t *pixels) {
   pp_jpeg_destroy(jpeg);
 }
 
-static void jpeg_fails(const bytes *content, const char *text) {
-  pp_jpeg *jpeg = NULL;
-  ck_assert_ptr_null(pp_jpeg_create(&jpeg));
+static void jpeg_fails(pp_jpeg *jpeg, const bytes *content, const char *text) {
   write_plain(directory, "broken.JPEG", content);
   char path[PATH_MAX];
   ck_assert_int_lt(snprintf(path, sizeof path, "%.4000s/broken.JPEG", directory), PATH_MAX);
@@ -73,7 +71,6 @@ static void jpeg_fails(const bytes *content, const char *text) {
   ck_assert_msg(strstr(pp_error_message(status), text) != NULL, "%s", pp_error_message(status));
   ck_assert_ptr_nonnull(strstr(pp_error_message(status), path));
   pp_error_free(status);
-  pp_jpeg_destroy(jpeg);
 }
 
 /* A ramp stays a ramp: the pixel at place p of the crop shows the source at ((S - 224)/2 + p + 1/2) s - 1/2, s the
@@ -207,33 +204,36 @@ END_TEST
 
 START_TEST(files_that_are_no_whole_jpeg_are_refused) {
   bytes nothing = {NULL, 0}, text = {NULL, 0};
-  jpeg_fails(&nothing, "not a JPEG image");
+  pp_jpeg *jpeg = NULL;
+  ck_assert_ptr_null(pp_jpeg_create(&jpeg));
+  jpeg_fails(jpeg, &nothing, "not a JPEG image");
   add_bytes(&text, "\x89PNG\r\n\x1a\n and so on, at length", 30);
-  jpeg_fails(&text, "not a JPEG image");
+  jpeg_fails(jpeg, &text, "not a JPEG image");
   free_bytes(&text);
   bytes small = plain_jpeg(1, 2, 3);
   for (size_t length = 1; length < small.count; length++)
-    jpeg_fails(&(bytes){small.data, length}, "broken.JPEG: ");
+    jpeg_fails(jpeg, &(bytes){small.data, length}, "broken.JPEG: ");
   free_bytes(&small);
   static uint8_t source[3 * 300 * 280];
   for (size_t place = 0; place < sizeof source; place++)
     source[place] = (uint8_t)(place * 7919 >> 5);
   bytes content = jpeg_of(source, 300, 280, TJPF_RGB, 80);
   for (size_t length = 1; length < content.count; length += content.count / 60)
-    jpeg_fails(&(bytes){content.data, length}, "broken.JPEG: ");
-  jpeg_fails(&(bytes){content.data, content.count - 2}, "cut off or damaged"); /* the end's marker alone */
+    jpeg_fails(jpeg, &(bytes){content.data, length}, "broken.JPEG: ");
+  jpeg_fails(jpeg, &(bytes){content.data, content.count - 2}, "cut off or damaged"); /* the end's marker alone */
   /* The frame header (marker 0xffc0) with sizes that are not the image's. */
   for (size_t place = 0; place + 8 < content.count; place++)
     if (content.data[place] == 0xff && content.data[place + 1] == 0xc0) {
       memset(content.data + place + 5, 0xfe, 4);
-      jpeg_fails(&content, "too large");
+      jpeg_fails(jpeg, &content, "too large");
       memcpy(content.data + place + 5, "\x10\x00\x10\x00", 4);
-      jpeg_fails(&content, "broken.JPEG: ");
+      jpeg_fails(jpeg, &content, "broken.JPEG: ");
       memset(content.data + place + 5, 0, 4);
-      jpeg_fails(&content, "broken.JPEG: ");
+      jpeg_fails(jpeg, &content, "broken.JPEG: ");
       break;
     }
   free_bytes(&content);
+  pp_jpeg_destroy(jpeg);
 }
 END_TEST
 
@@ -393,7 +393,6 @@ START_TEST(more_asked_for_than_fits_does_no_harm) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("imagenet");
   TCase *tests = tcase_create("imagenet");
   tcase_set_timeout(tests, 60);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -407,10 +406,5 @@ int main(void) {
   tcase_add_test(tests, directories_that_are_not_as_they_should_be_are_refused);
   tcase_add_test(tests, images_made_ahead_are_those_asked_for);
   tcase_add_test(tests, more_asked_for_than_fits_does_no_harm);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("imagenet", tests);
 }

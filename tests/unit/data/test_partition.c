@@ -1,8 +1,8 @@
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/dataset.h"
+#include "suite.h"
 
 static pp_config with_groups(pp_device_group *groups, int count, int64_t train_samples) {
   pp_config config = {.seed = 1994, .group_count = count, .groups = groups};
@@ -63,16 +63,10 @@ START_TEST(a_device_without_a_sample_and_too_many_samples_are_errors) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("partition");
   TCase *tests = tcase_create("partition");
   tcase_add_test(tests, shares_differ_by_at_most_one_larger_first);
   tcase_add_test(tests, groups_with_samples_of_their_own_leave_the_rest_to_the_others);
   tcase_add_test(tests, samples_may_be_left_over_when_every_group_names_its_own);
   tcase_add_test(tests, a_device_without_a_sample_and_too_many_samples_are_errors);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("partition", tests);
 }

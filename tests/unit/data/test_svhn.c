@@ -1,4 +1,3 @@
-#include <check.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <zlib.h>
 
 #include "files.h"
+#include "suite.h"
 
 static const pp_shape shape = {3, 32, 32};
 static char directory[PATH_MAX];
@@ -305,7 +305,6 @@ START_TEST(a_changed_byte_never_does_harm) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("svhn");
   TCase *tests = tcase_create("svhn");
   tcase_set_timeout(tests, 60);
   tcase_add_checked_fixture(tests, setup, teardown);
@@ -320,10 +319,5 @@ int main(void) {
   tcase_add_test(tests, labels_out_of_range_are_refused);
   tcase_add_test(tests, files_cut_anywhere_are_refused);
   tcase_add_test(tests, a_changed_byte_never_does_harm);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("svhn", tests);
 }

@@ -1,9 +1,9 @@
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
+#include "suite.h"
 
 static char no_path[] = "auto";
 
@@ -167,7 +167,6 @@ START_TEST(shapes_and_classes_that_cannot_be_are_refused) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("synthetic");
   TCase *tests = tcase_create("synthetic");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, samples_depend_on_the_seed_alone);
@@ -176,10 +175,5 @@ int main(void) {
   tcase_add_test(tests, large_images_do_not_need_memory_by_their_number);
   tcase_add_test(tests, memory_is_what_will_be_held);
   tcase_add_test(tests, shapes_and_classes_that_cannot_be_are_refused);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("synthetic", tests);
 }

@@ -1,9 +1,9 @@
 /* Costs against numbers worked out by hand for a network of two blocks. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/cost.h"
+#include "suite.h"
 
 /* Block 0: a convolution of 1,000 MACs, 10 inputs, 40 outputs, 30 parameters; a batch norm of 40 elements, 8
  * parameters. Block 1: a linear layer of 200 MACs, 40 inputs, 5 outputs, 205 parameters. */
@@ -238,7 +238,6 @@ START_TEST(measured_stages_have_no_length_yet_and_messages_weigh_as_by_the_roofl
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("cost");
   TCase *tests = tcase_create("cost");
   tcase_add_test(tests, roofline_takes_the_slower_of_arithmetic_and_memory_and_adds_overhead);
   tcase_add_test(tests, messages_are_activations_with_labels_gradients_and_models_with_statistics);
@@ -249,10 +248,5 @@ int main(void) {
   tcase_add_test(tests, a_missing_cost_is_refused_by_name_and_one_that_is_not_used_is_not_missed);
   tcase_add_test(tests, a_roofline_cost_that_rounds_to_nothing_or_overflows_is_refused);
   tcase_add_test(tests, measured_stages_have_no_length_yet_and_messages_weigh_as_by_the_roofline);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("cost", tests);
 }

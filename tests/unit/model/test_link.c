@@ -1,10 +1,10 @@
 /* Links against a second opinion that lets the bits pass one nanosecond at a time. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "model/link.h"
+#include "suite.h"
 
 static pp_link must_link(const pp_rate_trace *trace) {
   pp_link link;
@@ -149,7 +149,6 @@ START_TEST(traces_that_make_no_sense_are_refused) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("link");
   TCase *tests = tcase_create("link");
   tcase_add_test(tests, a_constant_rate_takes_bits_over_rate_rounded_up);
   tcase_add_test(tests, a_rate_that_falls_during_a_transfer_prolongs_it);
@@ -158,10 +157,5 @@ int main(void) {
   tcase_add_test(tests, random_traces_agree_with_counting_nanoseconds);
   tcase_add_test(tests, what_ends_beyond_int64_never_ends);
   tcase_add_test(tests, traces_that_make_no_sense_are_refused);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("link", tests);
 }

@@ -1,11 +1,11 @@
 /* Costs from profiles against numbers worked out by hand, and profiles that are refused. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/profile.h"
 #include "model/cost.h"
+#include "suite.h"
 
 static const pp_layer_info layer = {PP_LAYER_LINEAR, "linear", 8, 4, 4, 20};
 static const pp_block_info block0 = {"first", {1, 2, 2}, {4, 1, 1}, 20, 0, 1, &layer};
@@ -279,7 +279,6 @@ START_TEST(files_that_are_no_profiles_are_refused_with_line_and_key) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("profile");
   TCase *tests = tcase_create("profile");
   tcase_add_checked_fixture(tests, begin, end);
   tcase_add_test(tests, blocks_are_summed_on_their_side_at_the_sizes_that_were_measured);
@@ -294,10 +293,5 @@ int main(void) {
   tcase_add_test(tests, a_profile_of_another_network_is_refused);
   tcase_add_test(tests, a_server_without_aggregate_is_refused);
   tcase_add_test(tests, files_that_are_no_profiles_are_refused_with_line_and_key);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("profile", tests);
 }

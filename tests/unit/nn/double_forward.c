@@ -1,6 +1,6 @@
 #include "double_forward.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

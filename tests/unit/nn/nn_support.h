@@ -2,7 +2,6 @@
 #ifndef PP_TESTS_NN_SUPPORT_H
 #define PP_TESTS_NN_SUPPORT_H
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/rng.h"
 #include "nn/model.h"
 #include "nn/net.h"
+#include "suite.h"
 
 enum { MAX_KERNELS = 6 /* and NULL */ };
 #ifdef PP_KERNEL_SHAPES
@@ -130,16 +130,6 @@ static inline pp_state state_from(const fixture *f, int first) {
 
 static inline int64_t output_elements(const fixture *f, int block) {
   return pp_shape_elements(block < 0 ? pp_model_input(f->model) : pp_model_block(f->model, block)->output);
-}
-
-static inline int run_suite(const char *name, TCase *tests) {
-  Suite *suite = suite_create(name);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

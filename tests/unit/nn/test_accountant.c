@@ -1,9 +1,9 @@
 /* The accountant against published values and against renyi_oracle.py, which is beside this file. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "nn/accountant.h"
+#include "suite.h"
 
 static void expect_near(double value, double expected, double relative) {
   ck_assert_msg(fabs(value - expected) <= relative * fabs(expected), "%.15g is not %.15g", value, expected);
@@ -162,11 +162,5 @@ int main(void) {
   tcase_add_test(tests, a_laplace_divergence_lies_between_its_limits);
   tcase_add_test(tests, the_epsilon_of_laplace_releases_is_between_the_exact_one_and_the_sum);
   tcase_add_test(tests, an_experiments_mechanism_is_counted);
-  Suite *suite = suite_create("accountant");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("accountant", tests);
 }

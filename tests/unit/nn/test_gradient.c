@@ -259,5 +259,5 @@ int main(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_loop_test(tests, fast_gradients_are_slopes_on_every_instruction_set, 0, count);
   tcase_add_loop_test(tests, plain_gradients_are_slopes, 0, count);
-  return run_suite("gradient", tests);
+  return run_case("gradient", tests);
 }

@@ -192,5 +192,5 @@ int main(void) {
   tcase_add_test(tests, what_cannot_be_built_is_refused);
   tcase_add_test(tests, every_name_that_is_listed_can_be_built);
   tcase_add_test(tests, a_batch_norm_of_one_value_a_channel_needs_two_samples);
-  return run_suite("model", tests);
+  return run_case("model", tests);
 }

@@ -370,7 +370,7 @@ START_TEST(threads_do_not_change_a_bit) {
     ck_assert_ptr_null(pp_net_share(evaluating, pool));
     pp_net_forward(evaluating, &f.state, 0, samples, x, same);
     assert_same("evaluation", tested, same, out);
-    pp_sgd_step_shared(pool, &f.state, f.parameters, 0.1F, 0.9F, 0.01F);
+    pp_net_step(net, &f.state, 0.1F, 0.9F, 0.01F);
     float *moved = floats(f.parameters);
     memcpy(moved, f.state.params, (size_t)f.parameters * sizeof *moved);
     fixture_fill(&f);
@@ -438,5 +438,5 @@ int main(void) {
   tcase_add_loop_test(tests, slots_and_room_do_not_change_a_bit, 0, count);
   tcase_add_loop_test(tests, threads_do_not_change_a_bit, 0, count);
   tcase_add_loop_test(tests, a_split_at_any_boundary_gives_the_whole_networks_bits, 0, count);
-  return run_suite("net", tests);
+  return run_case("net", tests);
 }

@@ -326,5 +326,5 @@ int main(void) {
   tcase_add_loop_test(tests, a_split_at_any_boundary_of_a_built_in_network_gives_the_whole_ones_bits, 0, networks);
   tcase_add_loop_test(tests, what_does_not_fit_is_refused_where_it_stands, 0, (int)(sizeof bad / sizeof bad[0]));
   tcase_add_test(tests, what_is_no_description_is_refused);
-  return run_suite("own", tests);
+  return run_case("own", tests);
 }

@@ -1,11 +1,11 @@
 /* Clipping and noise. Draws come from fixed seeds, so nothing here fails by chance; bounds are those that a right
  * generator would exceed for less than one seed in a million. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nn/privacy.h"
+#include "suite.h"
 
 enum { DRAWS = 200000, ELEMENTS = 1001 };
 static double draws[DRAWS];
@@ -222,11 +222,5 @@ int main(void) {
   tcase_add_test(tests, activations_are_clipped_sample_by_sample_in_the_noises_norm);
   tcase_add_test(tests, activations_get_noise_scaled_to_twice_the_clip);
   tcase_add_test(tests, a_sample_gets_the_same_noise_in_whatever_micro_batch_it_comes);
-  Suite *suite = suite_create("privacy");
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_ENV);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("privacy", tests);
 }

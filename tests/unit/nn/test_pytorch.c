@@ -173,5 +173,5 @@ int main(void) {
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, loss_gradients_and_steps_are_pytorchs_on_every_instruction_set, 0,
                       (int)(sizeof cases / sizeof cases[0]));
-  return run_suite("pytorch", tests);
+  return run_case("pytorch", tests);
 }

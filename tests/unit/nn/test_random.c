@@ -206,5 +206,5 @@ int main(void) {
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, random_layers_agree_with_the_plain_ones, 0, CONVOLUTIONS + TRANSFORMED + OTHERS);
   tcase_add_loop_test(tests, three_threads_give_the_bits_of_one, 0, CONVOLUTIONS + TRANSFORMED + OTHERS);
-  return run_suite("random", tests);
+  return run_case("random", tests);
 }

@@ -287,5 +287,5 @@ int main(void) {
   tcase_add_test(tests, a_net_allocates_what_it_says_and_nothing_later);
   tcase_add_test(tests, a_net_that_does_not_fit_is_an_error);
   tcase_add_test(tests, the_library_says_what_it_is);
-  return run_suite("training", tests);
+  return run_case("training", tests);
 }

@@ -1,10 +1,10 @@
 /* Limits of control groups, from made-up trees of files. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "runtime/cgroup.h"
+#include "suite.h"
 
 static char folder[64];
 
@@ -81,16 +81,10 @@ START_TEST(no_groups_are_no_limit) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("cgroup");
   TCase *tests = tcase_create("cgroup");
   tcase_add_checked_fixture(tests, make_folder, remove_folder);
   tcase_add_test(tests, the_tightest_of_a_group_and_those_above_counts);
   tcase_add_test(tests, version_1_is_read_where_its_memory_controller_is);
   tcase_add_test(tests, no_groups_are_no_limit);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("cgroup", tests);
 }

@@ -1,8 +1,8 @@
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pipar/schedule.h"
+#include "suite.h"
 
 static pp_schedule *must_create(pp_method method, int batch, int micro_batches, int split) {
   pp_schedule *schedule = NULL;
@@ -140,7 +140,6 @@ START_TEST(stages_have_the_names_and_numbers_of_results_files) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("schedule");
   TCase *tests = tcase_create("schedule");
   tcase_add_test(tests, micro_batches_differ_by_at_most_one_sample_larger_first);
   tcase_add_test(tests, every_operation_follows_what_it_waits_for_and_covers_its_samples);
@@ -150,10 +149,5 @@ int main(void) {
   tcase_add_test(tests, a_small_mini_batch_has_fewer_micro_batches);
   tcase_add_test(tests, a_server_without_parameters_has_no_update);
   tcase_add_test(tests, stages_have_the_names_and_numbers_of_results_files);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("schedule", tests);
 }

@@ -1,8 +1,8 @@
 /* Sharing the server's link, against a second opinion that lets the bits pass one nanosecond at a time. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "base/rng.h"
+#include "suite.h"
 #include "timeline/fair.h"
 
 enum { MOST_FLOWS = 6, MOST_STEPS = 4 };
@@ -226,17 +226,11 @@ START_TEST(random_transfers_end_when_the_last_of_their_bits_has_passed) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("fair");
   TCase *tests = tcase_create("fair");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, two_equal_transfers_have_half_each);
   tcase_add_test(tests, who_is_slower_than_its_share_leaves_the_rest_to_others);
   tcase_add_test(tests, a_transfer_that_is_given_up_leaves_its_rate_at_once);
   tcase_add_test(tests, random_transfers_end_when_the_last_of_their_bits_has_passed);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("fair", tests);
 }

@@ -1,10 +1,10 @@
 /* A checkpoint gives back what was put into it, and tells when it does not fit. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "suite.h"
 #include "trace/checkpoint.h"
 
 static char directory[] = "checkpoint-XXXXXX";
@@ -113,17 +113,11 @@ START_TEST(a_missing_one_is_none) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("checkpoint");
   TCase *cases = tcase_create("file");
   tcase_add_checked_fixture(cases, set_up, tear_down);
   tcase_add_test(cases, what_was_put_comes_back);
   tcase_add_test(cases, another_version_kernels_or_library_is_named);
   tcase_add_test(cases, one_that_was_not_committed_leaves_the_one_before_it);
   tcase_add_test(cases, a_missing_one_is_none);
-  suite_add_tcase(suite, cases);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("checkpoint", cases);
 }

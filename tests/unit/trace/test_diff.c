@@ -1,4 +1,3 @@
-#include <check.h>
 #include <hdf5.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "fake_experiment.h"
 #include "pipar/results.h"
+#include "suite.h"
 
 static char directory[64];
 static char path_a[128], path_b[128];
@@ -301,7 +301,6 @@ START_TEST(a_file_that_cannot_be_read_is_an_error) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("diff");
   TCase *tests = tcase_create("diff");
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_set_timeout(tests, 60);
@@ -312,10 +311,5 @@ int main(void) {
   tcase_add_test(tests, an_attribute_of_many_values_is_an_error);
   tcase_add_test(tests, shapes_of_large_numbers_are_told_whole);
   tcase_add_test(tests, a_file_that_cannot_be_read_is_an_error);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("diff", tests);
 }

@@ -1,4 +1,3 @@
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
@@ -14,6 +13,7 @@
 
 #include "fake_experiment.h"
 #include "pipar/results.h"
+#include "suite.h"
 
 static char directory[64];
 static char path[128], part[128];
@@ -634,7 +634,6 @@ START_TEST(an_input_of_several_dimensions_is_an_error) {
 END_TEST
 
 int main(void) {
-  Suite *suite = suite_create("results");
   TCase *tests = tcase_create("results");
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_set_timeout(tests, 60);
@@ -657,10 +656,5 @@ int main(void) {
   tcase_add_test(tests, a_file_cut_short_anywhere_is_an_error);
   tcase_add_test(tests, a_newer_format_is_refused);
   tcase_add_test(tests, large_rounds_are_read_back);
-  suite_add_tcase(suite, tests);
-  SRunner *runner = srunner_create(suite);
-  srunner_run_all(runner, CK_NORMAL);
-  int failed = srunner_ntests_failed(runner);
-  srunner_free(runner);
-  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run_case("results", tests);
 }
