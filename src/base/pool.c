@@ -9,8 +9,9 @@
 
 #include "base/mem.h"
 
-/* A thread looks for work some microseconds without giving up its core, which is longer than a region takes to be given
- * out, then yields the core between looks for about 50 microseconds, and then sleeps. */
+/* A thread looks for others, or for work, some microseconds without giving up its core, which is longer than what one
+ * writes takes to reach it; then it yields the core between looks; and without work for about 50 microseconds it
+ * sleeps. */
 enum { QUICK_LOOKS = 200, LOOKS = QUICK_LOOKS + 50, LINE = 64 /* bytes of the caches' lines */ };
 
 typedef struct worker {
@@ -19,33 +20,23 @@ typedef struct worker {
   pthread_t id;
 } worker;
 
-/* The tasks that are a thread's own, a part of the region's in order: so a thread finds in its cache what it wrote in
- * the region before. Who has done his own takes others'. All that is to be known of them is one line of the cache: a
- * line that another core wrote takes as long to come as a small task. */
-typedef struct hand {
-  /* Number of the region in the upper half, tasks that nobody took yet in the lower: one word, so that whoever takes a
-   * task knows which region it is of, and a thread that comes late finds none. */
-  _Alignas(LINE) _Atomic uint64_t open;
-  pp_task task;
-  void *context;
-  int64_t end;   /* of the tasks */
-  int64_t count; /* of the region */
-} hand;
+/* How often a thread has met the others, the end of each work included. */
+typedef struct meetings {
+  _Alignas(LINE) _Atomic uint64_t count;
+} meetings;
 
 struct pp_pool {
-  hand *hands;          /* (threads) */
-  int64_t count;        /* tasks of the region */
+  _Alignas(LINE) _Atomic uint64_t given; /* times that work was given out */
+  pp_work work;
+  void *context;
+  meetings *met;        /* (threads) */
   int threads, started; /* started: of the workers */
-  _Atomic int sleeping; /* workers */
-  _Atomic bool waiting; /* the caller, asleep */
   _Atomic bool stopped;
+  _Alignas(LINE) _Atomic int sleeping; /* workers */
   pthread_mutex_t lock;
-  pthread_cond_t work, done;
-  worker *workers;                      /* (threads - 1) */
-  _Alignas(LINE) _Atomic int64_t ended; /* tasks of the region */
+  pthread_cond_t wake;
+  worker *workers; /* (threads - 1) */
 };
-
-static uint32_t left_of(uint64_t open) { return (uint32_t)open; }
 
 static void look_again(int look) {
   if (look >= QUICK_LOOKS)
@@ -59,58 +50,45 @@ static void look_again(int look) {
 #endif
 }
 
-/* Takes a hand's tasks until none is left. */
-static void take_from(pp_pool *pool, int of, int thread) {
-  hand *from = &pool->hands[of];
-  uint64_t open = atomic_load_explicit(&from->open, memory_order_acquire);
-  int64_t taken = 0, count = 0;
-  while (left_of(open) > 0) {
-    if (!atomic_compare_exchange_weak(&from->open, &open, open - 1))
-      continue;
-    /* The region cannot end, nor its description change, before this task has. */
-    from->task(from->context, from->end - left_of(open), thread);
-    count = from->count;
-    taken++;
-    open = atomic_load_explicit(&from->open, memory_order_acquire);
-  }
-  if (taken > 0 && atomic_fetch_add(&pool->ended, taken) + taken == count && atomic_load(&pool->waiting)) {
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_signal(&pool->done);
-    pthread_mutex_unlock(&pool->lock);
-  }
+/* Notes that a thread is there. */
+static uint64_t arrive(pp_pool *pool, int thread) {
+  uint64_t count = atomic_load_explicit(&pool->met[thread].count, memory_order_relaxed) + 1;
+  atomic_store_explicit(&pool->met[thread].count, count, memory_order_release);
+  return count;
 }
 
-static void take_tasks(pp_pool *pool, int thread) {
-  for (int i = 0; i < pool->threads; i++)
-    take_from(pool, (thread + i) % pool->threads, thread);
-}
-
-static bool has_some(const hand *of) { return left_of(atomic_load(&of->open)) > 0; }
-
-static bool has_work(pp_pool *pool) {
-  for (int of = 0; of < pool->threads; of++)
-    if (has_some(&pool->hands[of]))
-      return true;
-  return atomic_load(&pool->stopped);
-}
-
-static void *work(void *argument) {
-  worker *self = argument;
-  pp_pool *pool = self->pool;
-  const hand *own = &pool->hands[self->thread];
-  while (!atomic_load(&pool->stopped)) {
-    /* Its own alone: a line that nobody else reads is written faster. */
-    for (int look = 0; look < LOOKS && !has_some(own); look++)
+void pp_pool_meet(pp_pool *pool, int thread) {
+  if (pp_pool_threads(pool) == 1)
+    return;
+  uint64_t count = arrive(pool, thread);
+  for (int other = 0; other < pool->threads; other++)
+    for (int look = 0; atomic_load_explicit(&pool->met[other].count, memory_order_acquire) < count; look++)
       look_again(look);
-    if (!has_work(pool)) {
+}
+
+static bool has_work(pp_pool *pool, uint64_t done) {
+  return atomic_load(&pool->given) > done || atomic_load(&pool->stopped);
+}
+
+static void *serve(void *argument) {
+  const worker *self = argument;
+  pp_pool *pool = self->pool;
+  for (uint64_t done = 0; !atomic_load(&pool->stopped);) {
+    for (int look = 0; look < LOOKS && !has_work(pool, done); look++)
+      look_again(look);
+    if (!has_work(pool, done)) {
       pthread_mutex_lock(&pool->lock);
       atomic_fetch_add(&pool->sleeping, 1); /* before the last look: the caller looks here after it gives work */
-      while (!has_work(pool))
-        pthread_cond_wait(&pool->work, &pool->lock);
+      while (!has_work(pool, done))
+        pthread_cond_wait(&pool->wake, &pool->lock);
       atomic_fetch_sub(&pool->sleeping, 1);
       pthread_mutex_unlock(&pool->lock);
     }
-    take_tasks(pool, self->thread);
+    if (atomic_load(&pool->given) == done)
+      break; /* stopped */
+    pool->work(pool->context, self->thread);
+    done++;
+    arrive(pool, self->thread);
   }
   return NULL;
 }
@@ -122,17 +100,16 @@ pp_status pp_pool_create(int threads, pp_pool **out) {
   PP_TRY(pp_alloc(1, sizeof *pool, "threads", &pool));
   pool->threads = threads;
   pthread_mutex_init(&pool->lock, NULL);
-  pthread_cond_init(&pool->work, NULL);
-  pthread_cond_init(&pool->done, NULL);
+  pthread_cond_init(&pool->wake, NULL);
   PP_TRY_GOTO(status, pp_alloc((size_t)threads, sizeof *pool->workers, "threads", &pool->workers), fail);
-  PP_TRY_GOTO(status, pp_alloc((size_t)threads, sizeof *pool->hands, "threads", &pool->hands), fail);
+  PP_TRY_GOTO(status, pp_alloc((size_t)threads, sizeof *pool->met, "threads", &pool->met), fail);
   for (; pool->started < threads - 1; pool->started++) {
     worker *next = &pool->workers[pool->started];
     *next = (worker){.pool = pool, .thread = pool->started + 1};
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the caller's */
-    int error = pthread_create(&next->id, NULL, work, next);
+    int error = pthread_create(&next->id, NULL, serve, next);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
       status = pp_fail(PP_CODE_RUN, "thread %d of %d cannot be started: %s", next->thread, threads, strerror(error));
@@ -151,62 +128,34 @@ void pp_pool_destroy(pp_pool *pool) {
     return;
   pthread_mutex_lock(&pool->lock);
   atomic_store(&pool->stopped, true);
-  pthread_cond_broadcast(&pool->work);
+  pthread_cond_broadcast(&pool->wake);
   pthread_mutex_unlock(&pool->lock);
   for (int i = 0; i < pool->started; i++)
     pthread_join(pool->workers[i].id, NULL);
   pthread_mutex_destroy(&pool->lock);
-  pthread_cond_destroy(&pool->work);
-  pthread_cond_destroy(&pool->done);
+  pthread_cond_destroy(&pool->wake);
   free(pool->workers);
-  free(pool->hands);
+  free(pool->met);
   free(pool);
 }
 
 int pp_pool_threads(const pp_pool *pool) { return pool == NULL ? 1 : pool->threads; }
 
-static void wait_for_all(pp_pool *pool) {
-  for (int look = 0; look < LOOKS && atomic_load(&pool->ended) < pool->count; look++)
-    look_again(look);
-  if (atomic_load(&pool->ended) == pool->count)
-    return;
-  pthread_mutex_lock(&pool->lock);
-  atomic_store(&pool->waiting, true);
-  while (atomic_load(&pool->ended) < pool->count)
-    pthread_cond_wait(&pool->done, &pool->lock);
-  atomic_store(&pool->waiting, false);
-  pthread_mutex_unlock(&pool->lock);
-}
-
-void pp_pool_run(pp_pool *pool, int64_t count, pp_task task, void *context) {
-  if (pool == NULL || pool->threads == 1 || count == 1) {
-    for (int64_t i = 0; i < count; i++)
-      task(context, i, 0);
+void pp_pool_run(pp_pool *pool, pp_work work, void *context) {
+  if (pp_pool_threads(pool) == 1) {
+    work(context, 0);
     return;
   }
-  if (count == 0)
-    return;
-  PP_ASSERT(count > 0 && count <= INT32_MAX);
-  pool->count = count;
-  atomic_store_explicit(&pool->ended, 0, memory_order_relaxed);
-  for (int of = pool->threads - 1; of >= 0; of--) { /* its own last: the others are waiting */
-    hand *to = &pool->hands[of];
-    int64_t first = count * of / pool->threads, end = count * (of + 1) / pool->threads;
-    uint64_t region = (atomic_load_explicit(&to->open, memory_order_relaxed) >> 32) + 1;
-    to->task = task;
-    to->context = context;
-    to->end = end;
-    to->count = count;
-    atomic_store_explicit(&to->open, region << 32 | (uint64_t)(end - first), memory_order_release);
-  }
-  atomic_thread_fence(memory_order_seq_cst); /* given before it is seen who sleeps */
+  pool->work = work;
+  pool->context = context;
+  atomic_fetch_add(&pool->given, 1);
   if (atomic_load(&pool->sleeping) > 0) {
     pthread_mutex_lock(&pool->lock);
-    pthread_cond_broadcast(&pool->work);
+    pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
   }
-  take_tasks(pool, 0);
-  wait_for_all(pool);
+  work(context, 0);
+  pp_pool_meet(pool, 0);
 }
 
 pp_range pp_range_part(int64_t total, int64_t unit, int64_t parts, int64_t part) {

@@ -1,8 +1,11 @@
-/* A few threads that share out the tasks of a region. Which thread takes a task is left to chance, so tasks must not
- * depend on it: then results are the same bits with any number of threads.
+/* A few threads that do one piece of work together: every one runs the same function, takes the part of each step that
+ * is its own, and meets the others where a step needs what they did. What a thread's part is follows from its number,
+ * so that it finds in its cache what it wrote before; what a part computes must not depend on it, so that results are
+ * the same bits with any number of threads.
  *
  * Not OpenMP: its waiting threads spin for milliseconds, which only the environment can change, and they would take the
- * cores of other ranks. These look for work a short while, yielding the core, and then sleep. */
+ * cores of other ranks. These look a few microseconds, then yield the core between looks, and sleep where no work is.
+ */
 #ifndef PP_BASE_POOL_H
 #define PP_BASE_POOL_H
 
@@ -12,8 +15,8 @@
 
 typedef struct pp_pool pp_pool;
 
-/* task: which; thread: who takes it, 0 <= thread < pp_pool_threads, for memory of its own. */
-typedef void (*pp_task)(void *context, int64_t task, int thread);
+/* thread: whose part it is to do, 0 <= thread < pp_pool_threads. */
+typedef void (*pp_work)(void *context, int thread);
 
 /* `threads` counts the caller's own. Errors (PP_CODE_RUN): threads or memory that the system does not give. The caller
  * destroys it. */
@@ -21,9 +24,12 @@ PP_MUST_CHECK pp_status pp_pool_create(int threads, pp_pool **out);
 void pp_pool_destroy(pp_pool *pool);
 /* 1 where pool is NULL. */
 int pp_pool_threads(const pp_pool *pool);
-/* Runs tasks 0 to count - 1 and returns when all have ended; in order where pool is NULL. One thread calls it at a
- * time, and no task does. */
-void pp_pool_run(pp_pool *pool, int64_t count, pp_task task, void *context);
+/* Runs `work` once on every thread, all at the same time, and returns when all have ended; where pool is NULL as thread
+ * 0 alone. One thread calls it at a time, and no work does. */
+void pp_pool_run(pp_pool *pool, pp_work work, void *context);
+/* Called by every thread of the work: returns when all have called it as often. What each wrote before, all see after.
+ */
+void pp_pool_meet(pp_pool *pool, int thread);
 
 /* Part `part` of `parts` of the numbers [0, total), cut at multiples of unit. */
 typedef struct pp_range {

@@ -1,4 +1,4 @@
-/* A pass of a convolution over a micro-batch: what its tasks share, and the products they are made of. Private to
+/* A pass of a convolution over a micro-batch: what its threads share, and the products they are made of. Private to
  * conv_pass.c and conv_products.c. */
 #ifndef PP_NN_CONV_PASS_H
 #define PP_NN_CONV_PASS_H
@@ -19,7 +19,7 @@ static inline bool pp_has_border(pp_bordered b, pp_shape image) {
 }
 static inline void pp_clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
-/* What the tasks of a pass share. */
+/* A pass as one thread sees it. */
 typedef struct pp_conv_pass {
   const pp_layer_run *run;
   const float *input; /* of the layer */
@@ -34,16 +34,14 @@ typedef struct pp_conv_pass {
   float *x, *dz; /* (buffers) groups, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
   float *sums, *spread, *patches;
-  float *zeros; /* (channels) */
+  float *zeros; /* (channels); its own, as are the lists of pixels and what is its own in norm */
   /* Where a whole group's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class
    * after class, in the bordered dz and in dx. */
   int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx; /* in_x and in_z alone, of tiles, where it is transformed */
   int64_t group, buffers;
   pp_norm_sums norm_sums;
   int64_t first_group, groups; /* at hand */
-  int64_t cuts, image_cuts;    /* of the channels, of a group's images */
   uint64_t live;               /* taps that some pixel reads, a bit each */
-  int64_t row_cuts;            /* of the weights' gradient: per panel and kernel row */
 } pp_conv_pass;
 
 /* Some of the weights' gradient: of the channels `at`, of kernel row ky or all (-1), a part of the row's weights. */

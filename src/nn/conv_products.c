@@ -111,7 +111,7 @@ static int64_t shares_of(const pp_layer *layer, int64_t groups, int64_t samples,
 }
 
 /* In evaluation z and m are scratch. */
-static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch) {
+static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch, pp_cutter *own) {
   const pp_layer *layer = run->layer;
   int64_t in = layer->input.channels, out = layer->middle.channels, samples = run->max_samples;
   int64_t forward = packed_elements(layer, out, in, run->kernels);
@@ -132,39 +132,39 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
   pp_norm_cut_kept(&pass.norm, layer, values);
-  pp_norm_cut_scratch(&pass.norm, layer, training ? groups : 1, pass.group, scratch);
+  pp_norm_cut_shared(&pass.norm, layer, training ? groups : 1, pass.group, scratch);
+  pp_norm_cut_own(&pass.norm, layer, own);
   pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
   pass.share_elements = pp_cut_round(forward);
   pass.dweights = pp_cut(scratch, training ? shares_of(layer, groups, samples, forward) * pass.share_elements : 0);
   pass.x = pp_cut(scratch, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
   pass.dz = pp_cut(scratch, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
-  pass.in_x = (int32_t *)pp_cut(scratch, pass.group * positions);
-  pass.in_z = (int32_t *)pp_cut(scratch, pass.group * positions);
+  pass.in_x = (int32_t *)pp_cut(own, pass.group * positions);
+  pass.in_z = (int32_t *)pp_cut(own, pass.group * positions);
   if (transformed) {
     int64_t tiles_in = pass.buffers * pp_conv_tile_elements(&pass, layer->input);
     int64_t tiles_out = pass.buffers * pp_conv_tile_elements(&pass, layer->middle);
-    pass.zeros = pp_cut(scratch, pp_most(in, out));
+    pass.zeros = pp_cut(own, pp_most(in, out));
     pass.sums = pp_cut(scratch, training ? pp_most(tiles_in, tiles_out) : tiles_out);
     pass.spread = pp_cut(scratch, training ? tiles_out : 0);
     pass.patches = pp_cut(scratch, training ? tiles_out : 0);
   } else if (training) {
-    pass.in_dz = (int32_t *)pp_cut(scratch, pass.group * positions);
-    pass.back_dz = (int32_t *)pp_cut(scratch, pass.group * inputs);
-    pass.back_dx = (int32_t *)pp_cut(scratch, pass.group * inputs);
+    pass.in_dz = (int32_t *)pp_cut(own, pass.group * positions);
+    pass.back_dz = (int32_t *)pp_cut(own, pass.group * inputs);
+    pass.back_dx = (int32_t *)pp_cut(own, pass.group * inputs);
   }
   return pass;
 }
 
 void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
-  pp_cutter kept = {0}, scratch = {0};
+  pp_cutter kept = {0}, scratch = {0}, own = {0};
   pp_layer_run run = {.layer = layer,
                       .samples = request->max_samples,
                       .max_samples = request->max_samples,
                       .training = request->training,
                       .kernels = request->kernels};
-  cut(&run, request->threads, &kept, &scratch);
-  out->kept = kept.used;
-  out->scratch = scratch.used;
+  cut(&run, request->threads, &kept, &scratch, &own);
+  *out = (pp_layer_plan){kept.used, scratch.used, own.used};
 }
 
 /* Offsets of the pixels (y0 + i x step, x0 + j x step), i < rows, j < columns, of `images` images; returns the next. */
@@ -214,8 +214,8 @@ static uint64_t live_taps(const pp_layer *layer) {
 pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward) {
   const pp_layer *layer = run->layer;
   pp_shape mid = layer->middle;
-  pp_conv_pass pass =
-      cut(run, pp_pool_threads(run->pool), &(pp_cutter){.base = run->kept}, &(pp_cutter){.base = run->scratch});
+  pp_conv_pass pass = cut(run, pp_pool_threads(run->pool), &(pp_cutter){.base = run->kept},
+                          &(pp_cutter){.base = run->scratch}, &(pp_cutter){.base = run->own});
   int64_t images = pp_least(pass.group, run->samples), stride = layer->stride;
   int64_t rows = pp_conv_is_small(layer) ? 1 : mid.height, columns = pp_conv_is_small(layer) ? 1 : mid.width;
   pp_bordered bz = pp_conv_bordered_dz(layer);

@@ -49,17 +49,23 @@ static void plan(const pp_layer *layer, const pp_layer_request *request, pp_laye
   pp_layer_plan dense;
   pp_conv_type.fast->plan(&part, request, &dense);
   cut(&part, request, &scratch);
-  *out = (pp_layer_plan){.kept = layer->groups * pp_cut_round(dense.kept), .scratch = scratch.used + dense.scratch};
+  *out = (pp_layer_plan){
+      .kept = layer->groups * pp_cut_round(dense.kept), .scratch = scratch.used + dense.scratch, .own = dense.own};
 }
 
-static void gather(const float *from, int64_t pixels, int64_t channels, int64_t width, float *to) {
-  for (int64_t p = 0; p < pixels; p++, from += channels, to += width)
-    memcpy(to, from, (size_t)width * sizeof *to);
+/* Channels `first` and those after it of this thread's pixels, to images that have no others, and back. */
+static void gather(const pp_layer_run *run, const float *from, int64_t pixels, int64_t channels, int64_t first,
+                   int64_t width, float *to) {
+  pp_range own = pp_own(run, pixels, 1);
+  for (int64_t p = own.first; p < own.end; p++)
+    memcpy(to + p * width, from + p * channels + first, (size_t)width * sizeof *to);
 }
 
-static void scatter(const float *from, int64_t pixels, int64_t channels, int64_t width, float *to) {
-  for (int64_t p = 0; p < pixels; p++, from += width, to += channels)
-    memcpy(to, from, (size_t)width * sizeof *to);
+static void scatter(const pp_layer_run *run, const float *from, int64_t pixels, int64_t channels, int64_t first,
+                    int64_t width, float *to) {
+  pp_range own = pp_own(run, pixels, 1);
+  for (int64_t p = own.first; p < own.end; p++)
+    memcpy(to + p * channels + first, from + p * width, (size_t)width * sizeof *to);
 }
 
 /* A group's part in the micro-batch; *part and *images are filled in. */
@@ -85,9 +91,11 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
     group_images images;
     pp_layer_run own = run_of(run, group, &part, &images);
     int64_t in = part.input.channels, out = part.output.channels;
-    gather(x + group * in, before, layer->input.channels, in, images.x);
+    gather(run, x, before, layer->input.channels, group * in, in, images.x);
+    pp_meet(run);
     pp_conv_type.fast->forward(&own, images.x, images.y);
-    scatter(images.y, after, layer->output.channels, out, y + group * out);
+    pp_meet(run);
+    scatter(run, images.y, after, layer->output.channels, group * out, out, y);
   }
 }
 
@@ -99,11 +107,13 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
     group_images images;
     pp_layer_run own = run_of(run, group, &part, &images);
     int64_t in = part.input.channels, out = part.output.channels;
-    gather(x + group * in, before, layer->input.channels, in, images.x);
-    gather(dy + group * out, after, layer->output.channels, out, images.dy);
+    gather(run, x, before, layer->input.channels, group * in, in, images.x);
+    gather(run, dy, after, layer->output.channels, group * out, out, images.dy);
+    pp_meet(run);
     pp_conv_type.fast->backward(&own, images.x, images.dy, dx == NULL ? NULL : images.dx);
+    pp_meet(run);
     if (dx != NULL)
-      scatter(images.dx, before, layer->input.channels, in, dx + group * in);
+      scatter(run, images.dx, before, layer->input.channels, group * in, in, dx);
   }
 }
 

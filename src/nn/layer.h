@@ -59,14 +59,16 @@ typedef struct pp_layer_run {
   float *dsecond;      /* its gradient, overwritten by backward; NULL: not wanted */
   float *kept;         /* of the slot, from forward to backward */
   float *scratch;      /* of the net, holds nothing between calls */
+  float *own;          /* the same, of this thread alone */
   const pp_kernels *kernels;
-  pp_pool *pool;         /* shares the work out; NULL: no other threads */
+  pp_pool *pool;         /* whose threads all do this at the same time, each its part; NULL: no other threads */
+  int thread;            /* which of them this is */
   pp_sample_place place; /* for random masks */
 } pp_layer_run;
 
 /* Floats a net sets aside for a layer, and for what. */
 typedef struct pp_layer_plan {
-  int64_t kept, scratch;
+  int64_t kept, scratch, own;
 } pp_layer_plan;
 typedef struct pp_layer_request {
   int max_samples;
@@ -75,7 +77,8 @@ typedef struct pp_layer_request {
   int threads;
 } pp_layer_request;
 
-/* How a layer computes: the fast way and the plain one are two of these. */
+/* How a layer computes: the fast way and the plain one are two of these. Every thread calls forward and backward, when
+ * what they read is whole, and when all have returned what they write is. The plain way is the first thread's alone. */
 typedef struct pp_layer_ops {
   void (*plan)(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *plan);
   void (*forward)(const pp_layer_run *run, const float *x, float *y);
@@ -148,13 +151,17 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
   return piece;
 }
 
-/* How many tasks to cut work of that many units into: enough that threads which start late or are slow do not matter.
- */
-static inline int64_t pp_parts(const pp_pool *pool, int64_t units) {
-  return pp_pool_threads(pool) == 1 ? 1 : units < 4 * pp_pool_threads(pool) ? units : 4 * pp_pool_threads(pool);
+/* The part of [0, total) that is this thread's, cut at multiples of unit. */
+static inline pp_range pp_own(const pp_layer_run *run, int64_t total, int64_t unit) {
+  return pp_range_part(total, unit, pp_pool_threads(run->pool), run->thread);
 }
-/* The pool where that many elements are worth waking it, otherwise none. */
-static inline pp_pool *pp_pool_for(pp_pool *pool, int64_t elements) { return elements < 16384 ? NULL : pool; }
+/* The same where that many elements are worth sharing; otherwise all of it is the first thread's. */
+static inline pp_range pp_own_of(const pp_layer_run *run, int64_t total, int64_t unit, int64_t elements) {
+  if (elements >= 16384)
+    return pp_own(run, total, unit);
+  return (pp_range){0, run->thread == 0 ? total : 0};
+}
+static inline void pp_meet(const pp_layer_run *run) { pp_pool_meet(run->pool, run->thread); }
 /* As `pipar models` shows it. */
 static inline const char *pp_activation_name(pp_activation act) {
   return act == PP_ACT_RELU           ? "relu"

@@ -45,8 +45,7 @@ static void plan(const pp_layer *layer, const pp_layer_request *request, pp_laye
     cut_kept(layer, request->max_samples, &kept);
   if (turns(layer)) /* the turned input, or its gradient */
     pp_cut(&scratch, request->max_samples * pp_shape_elements(layer->input));
-  out->kept = kept.used;
-  out->scratch = scratch.used;
+  *out = (pp_layer_plan){.kept = kept.used, .scratch = scratch.used};
 }
 
 /* (rows, columns) to (columns, rows), in tiles that stay in the first-level cache. */
@@ -59,8 +58,8 @@ static void transpose(const float *from, int64_t rows, int64_t columns, float *t
           to[c * rows + r] = from[r * columns + c];
 }
 
-/* What the tasks of a pass share. A part's size follows from the layer alone, so that OpenBLAS gives the same bits
- * with any number of threads. */
+/* What the parts of a pass have in common. A part's size follows from the layer alone, so that OpenBLAS gives the same
+ * bits with any number of threads. */
 typedef struct linear_pass {
   const pp_layer_run *run;
   const float *x;    /* as the layer gets it */
@@ -77,30 +76,29 @@ static int64_t parts_of(int64_t columns) {
   return parts;
 }
 
-/* The pool where the product is worth waking it. */
-static pp_pool *pool_of(const pp_layer_run *run) {
-  return pp_pool_for(run->pool, run->samples * run->layer->bias / 16);
+/* This thread's parts of that many columns, where the product is worth sharing. */
+static pp_range own_parts(const pp_layer_run *run, int64_t columns) {
+  return pp_own_of(run, parts_of(columns), 1, run->samples * run->layer->bias / 16);
 }
 
-/* (H, W, C) to (C, H, W), or dx back. */
-static void turn_sample(void *context, int64_t sample, int thread) {
-  const linear_pass *pass = context;
+/* Of this thread's samples: (H, W, C) to (C, H, W), or dx back. */
+static void turn_samples(const linear_pass *pass) {
   const pp_layer *layer = pass->run->layer;
-  int64_t inputs = pp_shape_elements(layer->input), channels = layer->input.channels, at = sample * inputs;
-  if (pass->dx == NULL)
-    transpose(pass->x + at, inputs / channels, channels, pass->turned + at);
-  else
-    transpose(pass->turned + at, channels, inputs / channels, pass->dx + at);
-  (void)thread;
+  int64_t inputs = pp_shape_elements(layer->input), channels = layer->input.channels;
+  pp_range samples = pp_own(pass->run, pass->run->samples, 1);
+  for (int64_t at = samples.first * inputs; at < samples.end * inputs; at += inputs)
+    if (pass->dx == NULL)
+      transpose(pass->x + at, inputs / channels, channels, pass->turned + at);
+    else
+      transpose(pass->turned + at, channels, inputs / channels, pass->dx + at);
 }
 
 /* Some outputs of all samples. */
-static void forward_part(void *context, int64_t task, int thread) {
-  const linear_pass *pass = context;
+static void forward_part(const linear_pass *pass, int64_t part) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), task);
+  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), part);
   size_t bytes = (size_t)(at.end - at.first) * sizeof(float);
   float *y = pass->y + at.first;
   for (int n = 0; n < run->samples; n++)
@@ -113,7 +111,6 @@ static void forward_part(void *context, int64_t task, int thread) {
       memcpy(pass->kept.a + n * outputs + at.first, y + n * outputs, bytes);
     run->kernels->act(layer->act, at.end - at.first, y + n * outputs);
   }
-  (void)thread;
 }
 
 static void forward(const pp_layer_run *run, const float *x, float *y) {
@@ -123,18 +120,20 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
     pass.kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
   if (turns(layer)) {
     pass.rows = pass.turned = run->training ? pass.kept.x : run->scratch;
-    pp_pool_run(run->pool, run->samples, turn_sample, &pass);
+    turn_samples(&pass);
+    pp_meet(run);
   }
-  pp_pool_run(pool_of(run), parts_of(layer->output.channels), forward_part, &pass);
+  pp_range parts = own_parts(run, layer->output.channels);
+  for (int64_t part = parts.first; part < parts.end; part++)
+    forward_part(&pass, part);
 }
 
 /* The gradients of some outputs: before the activation, of the bias and of the weights. */
-static void weights_part(void *context, int64_t task, int thread) {
-  const linear_pass *pass = context;
+static void weights_part(const linear_pass *pass, int64_t part) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), task);
+  pp_range at = pp_range_part(outputs, PART_UNIT, parts_of(outputs), part);
   float *dy = pass->dy;
   for (int n = 0; n < run->samples && layer->act != PP_ACT_NONE; n++)
     run->kernels->undo_act(layer->act, pass->kept.a + n * outputs + at.first, at.end - at.first,
@@ -151,20 +150,17 @@ static void weights_part(void *context, int64_t task, int thread) {
   cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)(at.end - at.first), (int)inputs, run->samples, 1.0F,
               dy + at.first, (int)outputs, pass->rows, (int)inputs, 1.0F,
               run->grads + layer->weight + at.first * inputs, (int)inputs);
-  (void)thread;
 }
 
 /* The gradient of some inputs. */
-static void inputs_part(void *context, int64_t task, int thread) {
-  const linear_pass *pass = context;
+static void inputs_part(const linear_pass *pass, int64_t part) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t inputs = pp_shape_elements(layer->input), outputs = layer->output.channels;
-  pp_range at = pp_range_part(inputs, PART_UNIT, parts_of(inputs), task);
+  pp_range at = pp_range_part(inputs, PART_UNIT, parts_of(inputs), part);
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, run->samples, (int)(at.end - at.first), (int)outputs, 1.0F,
               pass->dy, (int)outputs, run->params + layer->weight + at.first, (int)inputs, 0.0F,
               (turns(layer) ? pass->turned : pass->dx) + at.first, (int)inputs);
-  (void)thread;
 }
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
@@ -175,12 +171,19 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
                       .turned = run->scratch,
                       .kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept})};
   pass.rows = turns(layer) ? pass.kept.x : x;
-  pp_pool_run(pool_of(run), parts_of(layer->output.channels), weights_part, &pass);
+  pp_range parts = own_parts(run, layer->output.channels);
+  for (int64_t part = parts.first; part < parts.end; part++)
+    weights_part(&pass, part);
   if (dx == NULL)
     return;
-  pp_pool_run(pool_of(run), parts_of(pp_shape_elements(layer->input)), inputs_part, &pass);
-  if (turns(layer))
-    pp_pool_run(run->pool, run->samples, turn_sample, &pass);
+  pp_meet(run);
+  parts = own_parts(run, pp_shape_elements(layer->input));
+  for (int64_t part = parts.first; part < parts.end; part++)
+    inputs_part(&pass, part);
+  if (turns(layer)) {
+    pp_meet(run);
+    turn_samples(&pass);
+  }
 }
 
 static int info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]) {

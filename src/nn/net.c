@@ -6,6 +6,8 @@
 #include "nn/model.h"
 #include "nn/net.h"
 
+enum { APART = 64 /* floats between what is two threads' own: more than a line of the cache */ };
+
 /* Of one micro-batch in flight, or of the one in evaluation. */
 typedef struct net_slot {
   int samples; /* of the micro-batch between its forward and its backward; 0: none */
@@ -33,8 +35,10 @@ struct pp_net {
   float *boundary[2]; /* the same between blocks, in turns */
   float *sum;         /* a gradient to be added to another */
   float *arena;
-  pp_pool *pool;  /* not owned; NULL: one thread */
-  float *scratch; /* of a size that follows from its threads */
+  pp_pool *pool; /* not owned; NULL: one thread */
+  /* Of a size that follows from its threads: what they share, then `own_elements` of each. */
+  float *scratch;
+  int64_t shared_elements, own_elements;
 };
 
 static const pp_layer *layer_of(const pp_net *net, int layer) { return &net->model->layers[net->first_layer + layer]; }
@@ -90,11 +94,15 @@ static pp_layer_plan plan_of(const pp_net *net, int layer, int threads) {
   return plan;
 }
 
-/* What the most demanding layer wants. */
-static int64_t scratch_elements(const pp_net *net, int threads) {
-  int64_t most = 0;
-  for (int layer = 0; layer < net->layer_count; layer++)
-    most = pp_most(most, plan_of(net, layer, threads).scratch);
+/* What the most demanding layers want. */
+static pp_layer_plan scratch_plan(const pp_net *net, int threads) {
+  pp_layer_plan most = {0};
+  for (int layer = 0; layer < net->layer_count; layer++) {
+    pp_layer_plan plan = plan_of(net, layer, threads);
+    most.scratch = pp_most(most.scratch, plan.scratch);
+    most.own = pp_most(most.own, plan.own);
+  }
+  most.own = pp_cut_round(most.own) + APART;
   return most;
 }
 
@@ -160,7 +168,8 @@ size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples,
   pp_net net = describe(model, first, end, max_samples, in_flight, use, pp_kernels_best());
   pp_cutter cutter = {0};
   cut_arena(&net, &cutter);
-  return (size_t)(cutter.used + scratch_elements(&net, threads)) * sizeof(float) + sizeof net +
+  pp_layer_plan scratch = scratch_plan(&net, threads);
+  return (size_t)(cutter.used + scratch.scratch + threads * scratch.own) * sizeof(float) + sizeof net +
          (size_t)net.slot_count * sizeof(net_slot) + pointer_count(&net) * sizeof(float *);
 }
 
@@ -196,11 +205,14 @@ fail:
 }
 
 pp_status pp_net_share(pp_net *net, pp_pool *pool) {
-  size_t elements = (size_t)scratch_elements(net, pp_pool_threads(pool));
+  pp_layer_plan plan = scratch_plan(net, pp_pool_threads(pool));
+  size_t elements = (size_t)(plan.scratch + pp_pool_threads(pool) * plan.own);
   float *scratch = NULL;
   PP_TRY(pp_alloc(elements, sizeof(float), "the scratch memory of a net", &scratch));
   free(net->scratch);
   net->scratch = scratch;
+  net->shared_elements = plan.scratch;
+  net->own_elements = plan.own;
   net->pool = pool;
   return NULL;
 }
@@ -215,89 +227,76 @@ void pp_net_destroy(pp_net *net) {
   free(net);
 }
 
-/* What passes over the samples or elements of a micro-batch share; the part of a task is cut from `count`. */
-typedef struct shared_pass {
-  pp_shape shape;
-  int64_t count, parts;
-  const float *x;
-  float *y;
-  const pp_layer_run *run; /* of a layer */
-  const pp_layer_ops *ops;
-  float *dy, *dx;
-} shared_pass;
+/* One thread's part in what the net's threads do together. */
+typedef struct team_member {
+  const pp_net *net;
+  const pp_state *state;
+  const net_slot *slot;
+  int thread;
+} team_member;
 
-/* elements: of what is read or written, which tells whether the work is worth sharing. */
-static void share_out(const pp_net *net, pp_task task, int64_t elements, shared_pass *pass) {
-  pp_pool *pool = pp_pool_for(net->pool, elements);
-  pass->parts = pp_parts(pool, pass->count);
-  pp_pool_run(pool, pass->parts, task, pass);
+static void meet(const team_member *me) { pp_pool_meet(me->net->pool, me->thread); }
+
+static pp_range own_part(const team_member *me, int64_t total, int64_t unit) {
+  return pp_range_part(total, unit, pp_pool_threads(me->net->pool), me->thread);
 }
 
-/* (N, C, pixels) to (N, pixels, C) and back. */
-static void to_channels_last(void *context, int64_t task, int thread) {
-  const shared_pass *pass = context;
-  int64_t pixels = pp_pixels(pass->shape), channels = pass->shape.channels;
-  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+/* Of this thread's samples: (N, C, pixels) to (N, pixels, C), and back. */
+static void to_channels_last(const team_member *me, pp_shape shape, const float *x, float *y) {
+  int64_t pixels = pp_pixels(shape), channels = shape.channels;
+  pp_range at = own_part(me, me->slot->samples, 1);
   for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t p = 0; p < pixels; p++)
-        pass->y[n + p * channels + c] = pass->x[n + c * pixels + p];
-  (void)thread;
+        y[n + p * channels + c] = x[n + c * pixels + p];
 }
 
-static void to_channels_first(void *context, int64_t task, int thread) {
-  const shared_pass *pass = context;
-  int64_t pixels = pp_pixels(pass->shape), channels = pass->shape.channels;
-  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+static void to_channels_first(const team_member *me, pp_shape shape, const float *x, float *y) {
+  int64_t pixels = pp_pixels(shape), channels = shape.channels;
+  pp_range at = own_part(me, me->slot->samples, 1);
   for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t p = 0; p < pixels; p++)
-        pass->y[n + c * pixels + p] = pass->x[n + p * channels + c];
-  (void)thread;
+        y[n + c * pixels + p] = x[n + p * channels + c];
 }
 
-static void add_to(void *context, int64_t task, int thread) {
-  const shared_pass *pass = context;
-  const float *restrict from = pass->x;
-  float *restrict to = pass->y;
-  pp_range at = pp_range_part(pass->count, 16, pass->parts, task);
+static void add_to(const team_member *me, int64_t count, const float *restrict from, float *restrict to) {
+  pp_range at = own_part(me, count, 16);
   for (int64_t i = at.first; i < at.end; i++)
     to[i] += from[i];
-  (void)thread;
 }
 
-/* Some samples of a layer that computes each for itself; backward where there is a gradient. */
-static void run_samples(void *context, int64_t task, int thread) {
-  const shared_pass *pass = context;
-  const pp_layer *layer = pass->run->layer;
-  pp_layer_run run = *pass->run;
-  pp_range at = pp_range_part(pass->count, 1, pass->parts, task);
+/* This thread's samples of a layer that computes each for itself; backward where there is a gradient. */
+static void run_samples(const pp_layer_run *all, const pp_layer_ops *ops, const float *x, float *y, float *dy,
+                        float *dx) {
+  const pp_layer *layer = all->layer;
+  pp_layer_run run = *all;
+  pp_range at = pp_own(all, all->samples, 1);
   int64_t in = pp_shape_elements(layer->input), out = pp_shape_elements(layer->output);
   int64_t second = layer->type == &pp_scale_type ? layer->input.channels : in;
   run.samples = (int)(at.end - at.first);
   run.place.first_sample += (int)at.first;
   run.second += run.second == NULL ? 0 : at.first * second;
   run.dsecond += run.dsecond == NULL ? 0 : at.first * second;
-  if (pass->dy == NULL)
-    pass->ops->forward(&run, pass->x + at.first * in, pass->y + at.first * out);
+  if (dy == NULL)
+    ops->forward(&run, x + at.first * in, y + at.first * out);
   else
-    pass->ops->backward(&run, pass->x + at.first * in, pass->dy + at.first * out,
-                        pass->dx == NULL ? NULL : pass->dx + at.first * in);
-  (void)thread;
+    ops->backward(&run, x + at.first * in, dy + at.first * out, dx == NULL ? NULL : dx + at.first * in);
 }
 
 /* Forward where dy is NULL, otherwise backward. */
-static void run_layer(const pp_net *net, int layer, const pp_layer_run *run, const float *x, float *y, float *dy,
+static void run_layer(const team_member *me, int layer, const pp_layer_run *run, const float *x, float *y, float *dy,
                       float *dx) {
-  const pp_layer_ops *ops = ops_of(net, layer);
-  if (run->layer->type->by_sample && !net->reference)
-    share_out(net, run_samples,
-              run->samples * (pp_shape_elements(run->layer->input) + pp_shape_elements(run->layer->output)),
-              &(shared_pass){.run = run, .ops = ops, .count = run->samples, .x = x, .y = y, .dy = dy, .dx = dx});
+  const pp_layer_ops *ops = ops_of(me->net, layer);
+  if (run->layer->type->by_sample && !me->net->reference)
+    run_samples(run, ops, x, y, dy, dx);
+  else if (me->thread > 0 && me->net->reference)
+    ; /* the first thread's alone */
   else if (dy == NULL)
     ops->forward(run, x, y);
   else
     ops->backward(run, x, dy, dx);
+  meet(me);
 }
 
 void pp_net_place(pp_net *net, pp_sample_place place) {
@@ -305,7 +304,10 @@ void pp_net_place(pp_net *net, pp_sample_place place) {
   net->placed = true;
 }
 
-static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_slot *slot, int layer) {
+static pp_layer_run run_of(const team_member *me, int layer) {
+  const pp_net *net = me->net;
+  const pp_state *state = me->state;
+  const net_slot *slot = me->slot;
   const pp_layer *description = layer_of(net, layer);
   int64_t param = description->params - net->first_param, stat = description->stats - net->first_stat;
   return (pp_layer_run){
@@ -318,8 +320,10 @@ static pp_layer_run run_of(const pp_net *net, const pp_state *state, const net_s
       .grads = state->grads == NULL ? NULL : state->grads + param,
       .kept = net->training ? slot->kept[layer] : NULL,
       .scratch = net->scratch,
+      .own = net->scratch + net->shared_elements + me->thread * net->own_elements,
       .kernels = net->kernels,
       .pool = net->pool,
+      .thread = me->thread,
       .place = slot->place,
   };
 }
@@ -332,16 +336,46 @@ static const float *input_of(const pp_net *net, const net_slot *slot, int layer,
   return net->training ? slot->outputs[from - net->first_layer] : net->inner[from - net->first_layer];
 }
 
-static void forward_block(pp_net *net, const pp_state *state, const net_slot *slot, int block, const float *x,
-                          float *y) {
+static void forward_block(const team_member *me, int block, const float *x, float *y) {
+  const pp_net *net = me->net;
   for (int layer = first_of(net, block); layer < end_of(net, block); layer++) {
-    pp_layer_run run = run_of(net, state, slot, layer);
+    pp_layer_run run = run_of(me, layer);
     float *output = y;
     if (layer < end_of(net, block) - 1)
-      output = net->training ? slot->outputs[layer] : net->inner[layer];
+      output = net->training ? me->slot->outputs[layer] : net->inner[layer];
     if (layer_of(net, layer)->type->inputs > 1)
-      run.second = input_of(net, slot, layer, 1, x);
-    run_layer(net, layer, &run, input_of(net, slot, layer, 0, x), output, NULL, NULL);
+      run.second = input_of(net, me->slot, layer, 1, x);
+    run_layer(me, layer, &run, input_of(net, me->slot, layer, 0, x), output, NULL, NULL);
+  }
+}
+
+/* What a pass over the net is given. */
+typedef struct net_pass {
+  const pp_net *net;
+  const pp_state *state;
+  const net_slot *slot;
+  const float *x;
+  float *y, *dy, *dx;
+} net_pass;
+
+static void forward_blocks(void *context, int thread) {
+  const net_pass *pass = context;
+  const pp_net *net = pass->net;
+  const team_member me = {net, pass->state, pass->slot, thread};
+  int turn = 0;
+  const float *input = pass->slot->x;
+  if (net->first == 0) {
+    float *image = net->training ? pass->slot->image : net->boundary[turn ^= 1];
+    to_channels_last(&me, net->model->input, pass->x, image);
+    meet(&me);
+    input = image;
+  }
+  for (int block = net->first; block < net->end; block++) {
+    float *output = pass->y;
+    if (block < net->end - 1)
+      output = net->training ? pass->slot->outputs[end_of(net, block) - 1] : net->boundary[turn ^= 1];
+    forward_block(&me, block, input, output);
+    input = output;
   }
 }
 
@@ -352,37 +386,23 @@ void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, c
   net_slot *at = &net->slots[net->training ? slot : 0];
   at->samples = samples;
   at->place = net->place;
-  at->x = x;
+  at->x = net->first == 0 && net->training ? at->image : x;
   if (net->first == net->end) {
     memcpy(y, x, (size_t)(samples * net->pass_elements) * sizeof *y);
     return;
   }
-  int turn = 0;
-  if (net->first == 0) {
-    float *image = net->training ? at->image : net->boundary[turn ^= 1];
-    share_out(net, to_channels_last, samples * pp_shape_elements(net->model->input),
-              &(shared_pass){.shape = net->model->input, .count = samples, .x = x, .y = image});
-    at->x = image;
-  }
-  const float *input = at->x;
-  for (int block = net->first; block < net->end; block++) {
-    float *output = y;
-    if (block < net->end - 1)
-      output = net->training ? at->outputs[end_of(net, block) - 1] : net->boundary[turn ^= 1];
-    forward_block(net, state, at, block, input, output);
-    input = output;
-  }
+  pp_pool_run(net->pool, forward_blocks, &(net_pass){.net = net, .state = state, .slot = at, .x = x, .y = y});
 }
 
 /* Backward of a block: dy is its output's gradient, dx takes its input's, NULL where that is not wanted. Where several
  * layers read a tensor the last one's gradient comes first and the others' are added. */
-static void backward_block(pp_net *net, const pp_state *state, const net_slot *slot, int block, const float *x,
-                           float *dy, float *dx) {
+static void backward_block(const team_member *me, int block, const float *x, float *dy, float *dx) {
+  const pp_net *net = me->net;
   int first = first_of(net, block), end = end_of(net, block);
   bool written[PP_BLOCK_MAX_LAYERS + 1] = {false}; /* gradient of the block's input, and of each layer's output */
   for (int layer = end - 1; layer >= first; layer--) {
     const pp_layer *description = layer_of(net, layer);
-    pp_layer_run run = run_of(net, state, slot, layer);
+    pp_layer_run run = run_of(me, layer);
     float *target[2] = {NULL, NULL}, *given[2] = {NULL, NULL};
     for (int input = 0; input < description->type->inputs; input++) {
       int from = description->from[input], at = from == PP_FROM_BLOCK ? 0 : from - net->first_layer - first + 1;
@@ -392,21 +412,40 @@ static void backward_block(pp_net *net, const pp_state *state, const net_slot *s
     }
     PP_ASSERT(given[0] == NULL || given[0] != given[1]);
     if (description->type->inputs > 1) {
-      run.second = input_of(net, slot, layer, 1, x);
+      run.second = input_of(net, me->slot, layer, 1, x);
       run.dsecond = given[1];
     }
-    run_layer(net, layer, &run, input_of(net, slot, layer, 0, x), NULL, layer == end - 1 ? dy : net->inner[layer],
+    run_layer(me, layer, &run, input_of(net, me->slot, layer, 0, x), NULL, layer == end - 1 ? dy : net->inner[layer],
               given[0]);
     for (int input = 0; input < description->type->inputs; input++)
       if (given[input] != target[input]) {
         pp_shape shape = description->from[input] == PP_FROM_BLOCK
                              ? net->model->blocks[block].info.input
                              : net->model->layers[description->from[input]].output;
-        share_out(
-            net, add_to, slot->samples * pp_shape_elements(shape),
-            &(shared_pass){.count = slot->samples * pp_shape_elements(shape), .x = given[input], .y = target[input]});
+        add_to(me, me->slot->samples * pp_shape_elements(shape), given[input], target[input]);
+        meet(me);
       }
   }
+}
+
+static void backward_blocks(void *context, int thread) {
+  const net_pass *pass = context;
+  const pp_net *net = pass->net;
+  const net_slot *slot = pass->slot;
+  const team_member me = {net, pass->state, slot, thread};
+  bool turns = net->first == 0;
+  int turn = 0;
+  float *gradient = pass->dy;
+  for (int block = net->end - 1; block >= net->first; block--) {
+    float *to = net->boundary[turn ^= 1];
+    if (block == net->first && (pass->dx == NULL || !turns))
+      to = pass->dx;
+    const float *x = block == net->first ? slot->x : slot->outputs[first_of(net, block) - 1];
+    backward_block(&me, block, x, gradient, to);
+    gradient = to;
+  }
+  if (turns && pass->dx != NULL)
+    to_channels_first(&me, net->model->input, gradient, pass->dx);
 }
 
 void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, float *dx) {
@@ -415,23 +454,9 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
   if (net->first == net->end) {
     if (dx != NULL && dx != dy)
       memcpy(dx, dy, (size_t)(at->samples * net->pass_elements) * sizeof *dx);
-    at->samples = 0;
-    return;
+  } else {
+    pp_pool_run(net->pool, backward_blocks, &(net_pass){.net = net, .state = state, .slot = at, .dy = dy, .dx = dx});
   }
-  bool turns = net->first == 0;
-  int turn = 0;
-  float *gradient = dy;
-  for (int block = net->end - 1; block >= net->first; block--) {
-    float *to = net->boundary[turn ^= 1];
-    if (block == net->first && (dx == NULL || !turns))
-      to = dx;
-    const float *x = block == net->first ? at->x : at->outputs[first_of(net, block) - 1];
-    backward_block(net, state, at, block, x, gradient, to);
-    gradient = to;
-  }
-  if (turns && dx != NULL)
-    share_out(net, to_channels_first, at->samples * pp_shape_elements(net->model->input),
-              &(shared_pass){.shape = net->model->input, .count = at->samples, .x = gradient, .y = dx});
   at->samples = 0;
 }
 
@@ -439,17 +464,17 @@ typedef struct step_pass {
   const pp_net *net;
   const pp_state *state;
   float learning_rate, momentum, weight_decay;
-  int64_t parts;
 } step_pass;
 
-/* A part of every tensor, about the part whose gradient the thread summed up: it is in its cache. */
-static void step_part(void *context, int64_t task, int thread) {
+/* This thread's part of every tensor, which is about what it summed up the gradient of: it is in its cache. */
+static void step_own(void *context, int thread) {
   const step_pass *pass = context;
+  const team_member me = {.net = pass->net, .thread = thread};
   for (int layer = 0; layer < pass->net->layer_count; layer++) {
     const pp_layer *description = layer_of(pass->net, layer);
     const int64_t cuts[] = {0, description->bias, description->parameter_count}; /* weights, then vectors */
     for (int i = 0; i < 2; i++) {
-      pp_range at = pp_range_part(cuts[i + 1] - cuts[i], 16, pass->parts, task);
+      pp_range at = own_part(&me, cuts[i + 1] - cuts[i], 16);
       int64_t first = description->params - pass->net->first_param + cuts[i] + at.first;
       pp_state some = {.params = pass->state->params + first,
                        .grads = pass->state->grads + first,
@@ -457,10 +482,8 @@ static void step_part(void *context, int64_t task, int thread) {
       pp_sgd_step(&some, at.end - at.first, pass->learning_rate, pass->momentum, pass->weight_decay);
     }
   }
-  (void)thread;
 }
 
 void pp_net_step(const pp_net *net, const pp_state *state, float learning_rate, float momentum, float weight_decay) {
-  step_pass pass = {net, state, learning_rate, momentum, weight_decay, pp_parts(net->pool, INT32_MAX)};
-  pp_pool_run(net->pool, pass.parts, step_part, &pass);
+  pp_pool_run(net->pool, step_own, &(step_pass){net, state, learning_rate, momentum, weight_decay});
 }

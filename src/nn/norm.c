@@ -3,10 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-  PART_PIXELS = 256, /* whose sums are taken in float before they are joined in double */
-  CHANNEL_UNIT = 16, /* channels that one task takes, at least */
-};
+enum { PART_PIXELS = 256 /* whose sums are taken in float before they are joined in double */ };
 
 static int64_t part_pixels(const pp_norm *norm) { return pp_least(PART_PIXELS, norm->group_pixels); }
 
@@ -15,29 +12,29 @@ static int64_t parts_of(const pp_norm *norm, int64_t pixels) {
 }
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
-  int64_t channels = layer->middle.channels;
-  norm->mean = pp_cut(cutter, channels);
-  norm->inverse = pp_cut(cutter, channels);
-  norm->scale = pp_cut(cutter, channels);
-  norm->shift = pp_cut(cutter, channels);
+  for (int i = 0; i < 4; i++)
+    norm->kept[i] = pp_cut(cutter, layer->middle.channels);
 }
 
-void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter) {
-  int64_t channels = layer->middle.channels;
+void pp_norm_cut_shared(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter) {
   norm->group_pixels = group * pp_pixels(layer->middle);
-  norm->slope = pp_cut(cutter, channels);
-  norm->offset = pp_cut(cutter, channels);
-  for (int i = 0; i < 2; i++) {
-    norm->part[i] = pp_cut(cutter, groups * parts_of(norm, norm->group_pixels) * channels);
-    norm->whole[i] = (double *)pp_cut(cutter, 2 * channels);
-  }
+  for (int i = 0; i < 2; i++)
+    norm->part[i] = pp_cut(cutter, groups * parts_of(norm, norm->group_pixels) * layer->middle.channels);
+}
+
+void pp_norm_cut_own(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
+  float **own[] = {&norm->mean, &norm->inverse, &norm->scale, &norm->shift, &norm->slope, &norm->offset};
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+    *own[i] = pp_cut(cutter, layer->middle.channels);
+  for (int i = 0; i < 2; i++)
+    norm->whole[i] = (double *)pp_cut(cutter, 2 * (int64_t)layer->middle.channels);
 }
 
 void pp_norm_begin(const pp_layer_run *run, pp_norm *norm) {
   const pp_layer *layer = run->layer;
   for (int64_t c = 0; c < layer->middle.channels; c++) {
     float bias = layer->biased ? run->params[layer->bias + c] : 0.0F;
-    norm->mean[c] = 0.0F;
+    norm->mean[c] = norm->inverse[c] = 0.0F;
     norm->scale[c] = 1.0F;
     norm->shift[c] = bias;
     if (!layer->norm)
@@ -58,18 +55,6 @@ void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, i
   for (int64_t first = 0; first < pixels; first += PART_PIXELS, at += stride)
     run->kernels->moments(z + first * stride + channels.first, pp_least(pixels - first, PART_PIXELS),
                           channels.end - channels.first, stride, norm->part[0] + at, norm->part[1] + at);
-}
-
-/* What the tasks of a region share that take some channels each. */
-typedef struct norm_work {
-  const pp_layer_run *run;
-  pp_norm *norm;
-  const pp_norm_sums *sums;
-  int64_t cuts; /* of the channels */
-} norm_work;
-
-static pp_range channels_of(const pp_layer_run *run, int64_t cuts, int64_t task) {
-  return pp_range_part(run->layer->middle.channels, CHANNEL_UNIT, cuts, task % cuts);
 }
 
 /* Parts in float around their own mean, joined in double, so that no digits are lost where the mean is large (Chan,
@@ -97,96 +82,76 @@ static void clear_sums(const pp_norm *norm, pp_range at) {
     memset(norm->whole[i] + at.first, 0, (size_t)(at.end - at.first) * sizeof(double));
 }
 
-void pp_norm_finish_some(const pp_layer_run *run, const pp_norm *norm, pp_range channels) {
+static double pixels_of(const pp_layer_run *run) { return (double)(run->samples * pp_pixels(run->layer->middle)); }
+
+void pp_norm_finish(const pp_layer_run *run, const pp_norm *norm, pp_range channels) {
   const pp_layer *layer = run->layer;
-  const float *gamma = run->params + layer->gamma;
-  float *running_mean = run->stats + layer->mean, *running_variance = run->stats + layer->variance;
-  double pixels = (double)(run->samples * pp_pixels(layer->middle));
-  PP_ASSERT(pixels > 1);
+  PP_ASSERT(pixels_of(run) > 1);
   clear_sums(norm, channels);
   join_moments(run, norm, channels);
   for (int64_t c = channels.first; c < channels.end; c++) {
-    float mean = (float)norm->whole[0][c], variance = (float)(norm->whole[1][c] / pixels);
-    float unbiased = (float)(norm->whole[1][c] / (pixels - 1));
-    float bias = layer->biased ? run->params[layer->bias + c] : 0.0F;
-    running_mean[c] += layer->momentum * (mean + bias - running_mean[c]);
-    running_variance[c] += layer->momentum * (unbiased - running_variance[c]);
-    norm->mean[c] = mean;
-    norm->inverse[c] = 1.0F / sqrtf(variance + layer->epsilon);
-    norm->scale[c] = gamma[c] * norm->inverse[c];
+    norm->mean[c] = (float)norm->whole[0][c];
+    norm->inverse[c] = 1.0F / sqrtf((float)(norm->whole[1][c] / pixels_of(run)) + layer->epsilon);
+    norm->scale[c] = run->params[layer->gamma + c] * norm->inverse[c];
   }
 }
 
-static void finish(void *context, int64_t task, int thread) {
-  const norm_work *work = context;
-  pp_norm_finish_some(work->run, work->norm, channels_of(work->run, work->cuts, task));
-  (void)thread;
+void pp_norm_keep(const pp_layer_run *run, const pp_norm *norm, pp_range channels) {
+  const pp_layer *layer = run->layer;
+  const float *own[] = {norm->mean, norm->inverse, norm->scale, norm->shift};
+  for (int i = 0; i < 4; i++)
+    memcpy(norm->kept[i] + channels.first, own[i] + channels.first,
+           (size_t)(channels.end - channels.first) * sizeof(float));
+  float *running_mean = run->stats + layer->mean, *running_variance = run->stats + layer->variance;
+  for (int64_t c = channels.first; c < channels.end && layer->norm; c++) {
+    float unbiased = (float)(norm->whole[1][c] / (pixels_of(run) - 1));
+    float bias = layer->biased ? run->params[layer->bias + c] : 0.0F;
+    running_mean[c] += layer->momentum * (norm->mean[c] + bias - running_mean[c]);
+    running_variance[c] += layer->momentum * (unbiased - running_variance[c]);
+  }
 }
 
-static int64_t channel_cuts(const pp_layer_run *run) {
-  return pp_parts(run->pool, (run->layer->middle.channels + CHANNEL_UNIT - 1) / CHANNEL_UNIT);
+void pp_norm_recall(const pp_layer_run *run, const pp_norm *norm) {
+  float *own[] = {norm->mean, norm->inverse, norm->scale, norm->shift};
+  for (int i = 0; i < 4; i++)
+    memcpy(own[i], norm->kept[i], (size_t)run->layer->middle.channels * sizeof(float));
 }
 
-void pp_norm_finish(const pp_layer_run *run, pp_norm *norm) {
-  norm_work work = {.run = run, .norm = norm, .cuts = channel_cuts(run)};
-  int64_t partials = parts_of(norm, run->samples * pp_pixels(run->layer->middle)) * run->layer->middle.channels;
-  pp_pool_run(pp_pool_for(run->pool, 4 * partials), work.cuts, finish, &work);
+pp_norm_sums pp_norm_sums_of(const pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
+  return (pp_norm_sums){.dy = dy, .m = m, .pixels = pixels, .parts = parts_of(norm, pixels)};
 }
 
-pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
-  pp_norm_sums sums = {.run = run, .norm = norm, .dy = dy, .m = m, .pixels = pixels, .parts = parts_of(norm, pixels)};
-  int64_t wanted = pp_parts(run->pool, INT32_MAX);
-  sums.cuts = sums.parts >= wanted ? 1 : pp_least(channel_cuts(run), (wanted + sums.parts - 1) / sums.parts);
-  return sums;
-}
-
-int64_t pp_norm_sums_tasks(const pp_norm_sums *sums) { return sums->parts * sums->cuts; }
-
-void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task) {
-  const pp_layer_run *run = sums->run;
-  const pp_norm *norm = sums->norm;
-  int64_t stride = run->layer->middle.channels, first = task / sums->cuts * part_pixels(sums->norm);
-  pp_range at = channels_of(run, sums->cuts, task);
-  int64_t from = first * stride + at.first, to = task / sums->cuts * stride + at.first;
-  pp_affine affine = pp_norm_affine(run->layer, norm, at.first);
-  run->kernels->gradient_sums(sums->dy + from, sums->m + from, pp_least(sums->pixels - first, part_pixels(norm)),
-                              at.end - at.first, stride, &affine, norm->part[0] + to, norm->part[1] + to);
+void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, int64_t part) {
+  int64_t channels = run->layer->middle.channels, first = part * part_pixels(norm);
+  pp_affine affine = pp_norm_affine(run->layer, norm, 0);
+  run->kernels->gradient_sums(sums->dy + first * channels, sums->m + first * channels,
+                              pp_least(sums->pixels - first, part_pixels(norm)), channels, channels, &affine,
+                              norm->part[0] + part * channels, norm->part[1] + part * channels);
 }
 
 /* Ioffe and Szegedy, 2015: dz = scale x (da - mean(da) - (z - mean) x inverse^2 x mean(da x (z - mean))), da being the
  * gradient before the activation. */
-static void finish_gradient(void *context, int64_t task, int thread) {
-  const norm_work *work = context;
-  const pp_layer_run *run = work->run;
+void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, bool adds) {
   const pp_layer *layer = run->layer;
-  pp_norm *norm = work->norm;
-  pp_range at = channels_of(run, work->cuts, task);
-  int64_t channels = layer->middle.channels, parts = work->sums->parts;
-  double values = (double)(run->samples * pp_pixels(layer->middle));
-  (void)thread;
-  clear_sums(norm, at);
+  int64_t channels = layer->middle.channels;
+  clear_sums(norm, (pp_range){0, channels});
   for (int i = 0; i < 2; i++)
-    for (int64_t part = 0; part < parts; part++)
-      for (int64_t c = at.first; c < at.end; c++)
+    for (int64_t part = 0; part < sums->parts; part++)
+      for (int64_t c = 0; c < channels; c++)
         norm->whole[i][c] += (double)norm->part[i][part * channels + c];
-  for (int64_t c = at.first; c < at.end; c++) {
+  for (int64_t c = 0; c < channels; c++) {
     double plain = norm->whole[0][c], product = norm->whole[1][c];
-    norm->slope[c] = norm->offset[c] = 0.0F;
-    if (!layer->norm) {
-      if (layer->biased)
-        run->grads[layer->bias + c] += (float)plain;
-      continue;
-    }
     double scale = (double)norm->scale[c], inverse = (double)norm->inverse[c];
-    run->grads[layer->gamma + c] += (float)(product * inverse);
-    run->grads[layer->beta + c] += (float)plain;
-    norm->slope[c] = (float)(-scale * inverse * inverse * product / values);
-    norm->offset[c] = (float)(-scale * plain / values);
+    norm->slope[c] = norm->offset[c] = 0.0F;
+    if (layer->norm) {
+      norm->slope[c] = (float)(-scale * inverse * inverse * product / pixels_of(run));
+      norm->offset[c] = (float)(-scale * plain / pixels_of(run));
+    }
+    if (adds && layer->norm) {
+      run->grads[layer->gamma + c] += (float)(product * inverse);
+      run->grads[layer->beta + c] += (float)plain;
+    } else if (adds && layer->biased) {
+      run->grads[layer->bias + c] += (float)plain;
+    }
   }
-}
-
-void pp_norm_sums_finish(const pp_norm_sums *sums) {
-  const pp_layer_run *run = sums->run;
-  norm_work work = {.run = run, .norm = sums->norm, .sums = sums, .cuts = channel_cuts(run)};
-  pp_pool_run(pp_pool_for(run->pool, 4 * sums->parts * run->layer->middle.channels), work.cuts, finish_gradient, &work);
 }

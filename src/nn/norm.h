@@ -6,45 +6,43 @@
 #include "nn/layer.h"
 
 typedef struct pp_norm {
-  /* Kept from forward to backward, (channels) each. */
-  float *mean;    /* of z, without its bias, over the micro-batch; without batch norm 0 */
-  float *inverse; /* 1 / deviation */
-  float *scale;   /* gamma / deviation; without batch norm 1 */
-  float *shift;   /* beta; without batch norm the bias */
-  /* Scratch, (channels) each. */
+  /* This thread's own, (channels) each. */
+  float *mean;           /* of z, without its bias, over the micro-batch; without batch norm 0 */
+  float *inverse;        /* 1 / deviation */
+  float *scale;          /* gamma / deviation; without batch norm 1 */
+  float *shift;          /* beta; without batch norm the bias */
   float *slope, *offset; /* dz += (z - mean) x slope + offset */
   double *whole[2];
-  float *part[2]; /* (parts, channels): sums over some pixels each */
+  float *kept[4]; /* the first four, from forward to backward */
+  float *part[2]; /* (parts, channels): sums over some pixels each, of all threads */
   int64_t group_pixels;
 } pp_norm;
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
 /* z is taken in by at most `groups` groups of `group` samples. */
-void pp_norm_cut_scratch(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter);
+void pp_norm_cut_shared(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter);
+void pp_norm_cut_own(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
 
 /* What is known before any value is: in evaluation and without batch norm everything; otherwise the sign of scale. */
 void pp_norm_begin(const pp_layer_run *run, pp_norm *norm);
-/* Takes in some channels of group `group`'s z, of `pixels` pixels; training with batch norm only. Any thread, any
- * order. */
+/* Takes in some channels of group `group`'s z, of `pixels` pixels; training with batch norm only. */
 void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, int64_t group, int64_t pixels,
                  pp_range channels);
-/* The micro-batch's normalisation from what was taken in; moves the running statistics. */
-void pp_norm_finish(const pp_layer_run *run, pp_norm *norm);
-/* Of some channels. */
-void pp_norm_finish_some(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
+/* Some channels' normalisation from what was taken in of them. */
+void pp_norm_finish(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
+/* Keeps it for backward, and moves the running statistics: by one thread for each channel. */
+void pp_norm_keep(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
+void pp_norm_recall(const pp_layer_run *run, const pp_norm *norm);
 
-/* Gradients: sums are taken by tasks, by any thread and in any order; then `finish` adds the gradients of gamma and
- * beta, or of the bias, and finds slope and offset. */
+/* Gradients: sums over some pixels each, by any thread and in any order; then `finish` finds slope and offset. */
 typedef struct pp_norm_sums {
-  const pp_layer_run *run;
-  pp_norm *norm;
   const float *dy, *m; /* (pixels, channels): of the output; z or what pooling left of it */
-  int64_t pixels, parts, cuts;
+  int64_t pixels, parts;
 } pp_norm_sums;
-pp_norm_sums pp_norm_sums_of(const pp_layer_run *run, pp_norm *norm, const float *dy, const float *m, int64_t pixels);
-int64_t pp_norm_sums_tasks(const pp_norm_sums *sums);
-void pp_norm_sums_take(const pp_norm_sums *sums, int64_t task);
-void pp_norm_sums_finish(const pp_norm_sums *sums);
+pp_norm_sums pp_norm_sums_of(const pp_norm *norm, const float *dy, const float *m, int64_t pixels);
+void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, int64_t part);
+/* adds: the gradients of gamma and beta, or of the bias, too. */
+void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, bool adds);
 
 /* Of the channels from `first` on. */
 static inline pp_affine pp_norm_affine(const pp_layer *layer, const pp_norm *norm, int64_t first) {

@@ -4,38 +4,46 @@
 #include "base/pool.h"
 #include "suite.h"
 
-enum { MOST = 1000 };
+enum { MOST = 8, STEPS = 500 };
 
-typedef struct seen {
-  int times[MOST];
-  int threads;
-  bool strange; /* a thread that does not exist */
-} seen;
+/* Every thread writes its place of a row, and after they met reads everybody's. */
+typedef struct rows {
+  pp_pool *pool;
+  int threads, steps;
+  int at[STEPS][MOST];
+  int ran[MOST], wrong[MOST];
+} rows;
 
-static void see(void *context, int64_t task, int thread) {
-  seen *all = context;
-  all->times[task]++;
-  if (thread < 0 || thread >= all->threads)
-    all->strange = true;
+static void write_and_read(void *context, int thread) {
+  rows *all = context;
+  ck_assert(thread >= 0 && thread < all->threads);
+  all->ran[thread]++;
+  for (int step = 0; step < all->steps; step++) {
+    all->at[step][thread] = step + thread;
+    pp_pool_meet(all->pool, thread);
+    for (int other = 0; other < all->threads; other++)
+      all->wrong[thread] += all->at[step][other] != step + other;
+  }
 }
 
-static void assert_each_once(pp_pool *pool, int64_t count) {
-  static seen all;
-  all = (seen){.threads = pp_pool_threads(pool)};
-  pp_pool_run(pool, count, see, &all);
-  for (int64_t task = 0; task < MOST; task++)
-    ck_assert_int_eq(all.times[task], task < count);
-  ck_assert(!all.strange);
+static void assert_together(pp_pool *pool, int steps) {
+  static rows all;
+  all = (rows){.pool = pool, .threads = pp_pool_threads(pool), .steps = steps};
+  pp_pool_run(pool, write_and_read, &all);
+  for (int thread = 0; thread < MOST; thread++) {
+    ck_assert_int_eq(all.ran[thread], thread < all.threads);
+    ck_assert_int_eq(all.wrong[thread], 0);
+  }
 }
 
-/* Regions of every size one upon another, so that late threads meet the next one. */
-START_TEST(every_task_runs_once) {
+START_TEST(every_thread_runs_once_and_sees_what_others_wrote_before_they_met) {
   for (int threads = 1; threads <= 5; threads++) {
     pp_pool *pool = NULL;
     ck_assert_ptr_null(pp_pool_create(threads, &pool));
     ck_assert_int_eq(pp_pool_threads(pool), threads);
-    for (int64_t count = 0; count < MOST; count += 1 + count / 50)
-      assert_each_once(pool, count);
+    for (int steps = 0; steps < STEPS; steps += 1 + steps / 3)
+      for (int again = 0; again < 5; again++)
+        assert_together(pool, steps);
     pp_pool_destroy(pool);
   }
 }
@@ -46,15 +54,15 @@ START_TEST(threads_that_fell_asleep_wake_again) {
   ck_assert_ptr_null(pp_pool_create(3, &pool));
   for (int i = 0; i < 5; i++) {
     usleep(20000);
-    assert_each_once(pool, 100);
+    assert_together(pool, 3);
   }
   pp_pool_destroy(pool);
 }
 END_TEST
 
-START_TEST(without_a_pool_the_caller_runs_all) {
+START_TEST(without_a_pool_the_caller_runs_alone) {
   ck_assert_int_eq(pp_pool_threads(NULL), 1);
-  assert_each_once(NULL, MOST);
+  assert_together(NULL, STEPS);
   pp_pool_destroy(NULL);
 }
 END_TEST
@@ -78,9 +86,9 @@ END_TEST
 int main(void) {
   TCase *tests = tcase_create("pool");
   tcase_set_timeout(tests, 60);
-  tcase_add_test(tests, every_task_runs_once);
+  tcase_add_test(tests, every_thread_runs_once_and_sees_what_others_wrote_before_they_met);
   tcase_add_test(tests, threads_that_fell_asleep_wake_again);
-  tcase_add_test(tests, without_a_pool_the_caller_runs_all);
+  tcase_add_test(tests, without_a_pool_the_caller_runs_alone);
   tcase_add_test(tests, parts_follow_one_another_and_are_cut_at_units);
   return run_case("pool", tests);
 }
