@@ -13,7 +13,8 @@
 
 enum {
   CHANNEL_UNIT = 16, /* that one thread takes, at least, of what follows the product */
-  IMAGE_PIXELS = 48, /* that one thread takes, at least, of the inputs' gradient */
+  IMAGE_PIXELS = 48, /* of a part of the inputs' gradient, at least */
+  PARTS = 4,         /* that gradients are cut into for each thread: of many, the threads' own are alike */
 };
 
 /* Zeros into the borders of this thread's buffers of the input. */
@@ -229,28 +230,33 @@ static void undo_own(const pp_conv_pass *pass) {
     undo_image(pass, pass->first_group + image / pass->group, image % pass->group, image / pass->group);
 }
 
-/* Parts of the weights' gradient that several threads have some of each: panels by kernel rows, or places, by parts of
- * a row. One thread takes all at once. */
+/* Part of the weights' gradient, from the groups at hand. */
+static void weigh_part(const pp_conv_pass *pass, pp_weight_part part) {
+  for (int64_t buffer = 0; buffer < pass->groups; buffer++) {
+    int64_t group = pass->first_group + buffer;
+    pp_conv_product(pass, buffer, (pp_range){0, pp_conv_images(pass, group)}, pp_conv_input(pass, group, buffer), NULL,
+                    part);
+  }
+}
+
+/* This thread's part of the weights' gradient: of panels by kernel rows, or places, by parts of a row. */
 static void weigh_own(const pp_conv_pass *pass) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   int64_t threads = pp_pool_threads(run->pool), channels = layer->middle.channels;
-  int64_t units = pp_conv_units(pass, channels), wanted = 4 * threads, cuts = 1;
+  int64_t units = pp_conv_units(pass, channels), cuts = 1;
   int64_t rows = layer->depthwise ? 1 : pp_conv_is_transformed(layer) ? PP_PLACES : layer->kernel;
+  if (threads == 1) {
+    weigh_part(pass, (pp_weight_part){{0, channels}, -1, 0, 1, 0});
+    return;
+  }
   if (!pp_conv_is_small(layer) && !pp_conv_is_transformed(layer) && !layer->depthwise)
-    cuts = (wanted + units * rows - 1) / (units * rows);
+    cuts = (PARTS * threads + units * rows - 1) / (units * rows);
   pp_range own = pp_own(run, units * rows * cuts, 1);
-  for (int64_t task = own.first; task < own.end; task += threads == 1 ? own.end : 1) {
-    pp_weight_part part = {{0, channels}, -1, 0, 1, 0};
-    if (threads > 1)
-      part.at = pp_range_part(channels, pp_conv_unit(pass), units, task / rows / cuts);
-    if (threads > 1 && !layer->depthwise)
-      part = (pp_weight_part){part.at, task / cuts % rows, task % cuts, cuts, 0};
-    for (int64_t buffer = 0; buffer < pass->groups; buffer++) {
-      int64_t group = pass->first_group + buffer;
-      pp_conv_product(pass, buffer, (pp_range){0, pp_conv_images(pass, group)}, pp_conv_input(pass, group, buffer),
-                      NULL, part);
-    }
+  for (int64_t part = own.first; part < own.end; part++) {
+    pp_range at = pp_range_part(channels, pp_conv_unit(pass), units, part / rows / cuts);
+    weigh_part(pass, layer->depthwise ? (pp_weight_part){at, -1, 0, 1, 0}
+                                      : (pp_weight_part){at, part / cuts % rows, part % cuts, cuts, 0});
   }
 }
 
@@ -258,16 +264,14 @@ static void weigh_own(const pp_conv_pass *pass) {
 static void give_own(const pp_conv_pass *pass) {
   const pp_layer_run *run = pass->run;
   pp_shape in = run->layer->input;
-  int64_t wanted = 4 * (int64_t)pp_pool_threads(run->pool), groups = pass->groups;
-  if (pp_pool_threads(run->pool) == 1)
-    wanted = 1;
+  int64_t threads = pp_pool_threads(run->pool), wanted = threads == 1 ? 1 : PARTS * threads, groups = pass->groups;
   int64_t images = pp_most(pp_least(pass->group * pp_pixels(in) / IMAGE_PIXELS, wanted / groups), 1);
   int64_t cuts = pp_least(pp_conv_units(pass, in.channels), (wanted + groups * images - 1) / (groups * images));
   pp_range own = pp_own(run, groups * images * cuts, 1);
-  for (int64_t task = own.first; task < own.end; task++) {
-    int64_t buffer = task / cuts / images, group = pass->first_group + buffer;
-    pp_conv_input_gradient(pass, buffer, pp_conv_some_images(pass, group, pp_pixels(in), images, task / cuts % images),
-                           pp_range_part(in.channels, pp_conv_unit(pass), cuts, task % cuts),
+  for (int64_t part = own.first; part < own.end; part++) {
+    int64_t buffer = part / cuts / images, group = pass->first_group + buffer;
+    pp_conv_input_gradient(pass, buffer, pp_conv_some_images(pass, group, pp_pixels(in), images, part / cuts % images),
+                           pp_range_part(in.channels, pp_conv_unit(pass), cuts, part % cuts),
                            pass->dx + group * pass->group * pp_shape_elements(in));
   }
 }
