@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 /* Check writes to a file where each assertion that holds is, to tell after which one a test crashed: some microseconds,
- * which was most of the time of tests that look at every element of an array. */
+ * which was most of the time of tests that look at every element of an array. What it says of a crash now names the
+ * test alone. */
 #define _mark_point(file, line) ((void)0)
 
 /* Runs a suite and takes it away; returns main's exit code. CK_VERBOSITY, CK_FORK, CK_RUN_CASE: as in Check's manual.

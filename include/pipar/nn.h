@@ -90,7 +90,7 @@ typedef struct pp_state {
   float *params;
   float *stats;
   float *grads;    /* accumulated by backward; may be NULL where backward is never called */
-  float *momentum; /* used by pp_sgd_step alone */
+  float *momentum; /* used by pp_sgd_step and pp_net_step alone */
 } pp_state;
 
 /* Blocks [first, end) of a model, ready to compute: workspace for `in_flight` micro-batches of at most `max_samples`
@@ -122,7 +122,8 @@ void pp_net_destroy(pp_net *net);
 size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples, int in_flight, pp_net_use use,
                      int threads);
 /* From now on the pool's threads share the net's work; NULL: the caller's alone, as after pp_net_create. The results
- * are the same bits. Allocates scratch memory for as many threads; the pool must outlive the net's use. */
+ * are the same bits. Allocates scratch memory for as many threads; the pool must outlive the net's use, and nets of one
+ * pool are not used at the same time. */
 typedef struct pp_pool pp_pool;
 PP_MUST_CHECK pp_status pp_net_share(pp_net *net, pp_pool *pool);
 
@@ -146,7 +147,8 @@ double pp_softmax_cross_entropy(int samples, int classes, const float *logits, c
 /* SGD as PyTorch: g += weight_decay * w; m = momentum * m + g; w -= learning_rate * m; and g is set to 0 for the next
  * mini-batch. count: elements of params. */
 void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay);
-/* The same for the net's blocks, by the threads that share it. */
+/* The same for the net's blocks, by the threads that share it: state as for its backward, grads and momentum not NULL. A
+ * net without blocks has nothing to step. */
 void pp_net_step(const pp_net *net, const pp_state *state, float learning_rate, float momentum, float weight_decay);
 
 /* FedAvg, one model at a time in a fixed order: accumulator += weight * x, in double, so that any number of models

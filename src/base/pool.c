@@ -10,9 +10,9 @@
 #include "base/mem.h"
 
 /* A thread looks for others, or for work, some microseconds without giving up its core, which is longer than what one
- * writes takes to reach it; then it yields the core between looks; and without work for about 50 microseconds it
- * sleeps. */
+ * writes takes to reach it; then for about 50 it yields the core between looks; then it sleeps. */
 enum { QUICK_LOOKS = 200, LOOKS = QUICK_LOOKS + 50, LINE = 64 /* bytes of the caches' lines */ };
+enum { STACK = 2 << 20 /* bytes of a thread's, at least, whatever the limit of the first one's (ulimit -s) */ };
 
 typedef struct worker {
   pp_pool *pool;
@@ -32,7 +32,7 @@ struct pp_pool {
   meetings *met;        /* (threads) */
   int threads, started; /* started: of the workers */
   _Atomic bool stopped;
-  _Alignas(LINE) _Atomic int sleeping; /* workers */
+  _Alignas(LINE) _Atomic int sleeping; /* threads */
   pthread_mutex_t lock;
   pthread_cond_t wake;
   worker *workers; /* (threads - 1) */
@@ -50,10 +50,48 @@ static void look_again(int look) {
 #endif
 }
 
+/* What a thread waits for: that work is given or the pool stopped, or that another thread has met it that often. */
+typedef struct awaited {
+  pp_pool *pool;
+  const meetings *other; /* NULL: work */
+  uint64_t count;        /* of meetings, or of work that is done */
+} awaited;
+
+static bool is_there(const awaited *what) {
+  if (what->other != NULL)
+    return atomic_load(&what->other->count) >= what->count;
+  return atomic_load(&what->pool->given) > what->count || atomic_load(&what->pool->stopped);
+}
+
+static void await(const awaited *what) {
+  pp_pool *pool = what->pool;
+  for (int look = 0; look < LOOKS; look++) {
+    if (is_there(what))
+      return;
+    look_again(look);
+  }
+  pthread_mutex_lock(&pool->lock);
+  atomic_fetch_add(&pool->sleeping, 1); /* before the last look: others look here after they did what is awaited */
+  while (!is_there(what))
+    pthread_cond_wait(&pool->wake, &pool->lock);
+  atomic_fetch_sub(&pool->sleeping, 1);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+/* After what others may wait for was done. */
+static void wake_sleepers(pp_pool *pool) {
+  if (atomic_load(&pool->sleeping) == 0)
+    return;
+  pthread_mutex_lock(&pool->lock);
+  pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->lock);
+}
+
 /* Notes that a thread is there. */
 static uint64_t arrive(pp_pool *pool, int thread) {
   uint64_t count = atomic_load_explicit(&pool->met[thread].count, memory_order_relaxed) + 1;
-  atomic_store_explicit(&pool->met[thread].count, count, memory_order_release);
+  atomic_store(&pool->met[thread].count, count);
+  wake_sleepers(pool);
   return count;
 }
 
@@ -62,35 +100,35 @@ void pp_pool_meet(pp_pool *pool, int thread) {
     return;
   uint64_t count = arrive(pool, thread);
   for (int other = 0; other < pool->threads; other++)
-    for (int look = 0; atomic_load_explicit(&pool->met[other].count, memory_order_acquire) < count; look++)
-      look_again(look);
-}
-
-static bool has_work(pp_pool *pool, uint64_t done) {
-  return atomic_load(&pool->given) > done || atomic_load(&pool->stopped);
+    await(&(awaited){pool, &pool->met[other], count});
 }
 
 static void *serve(void *argument) {
   const worker *self = argument;
   pp_pool *pool = self->pool;
-  for (uint64_t done = 0; !atomic_load(&pool->stopped);) {
-    for (int look = 0; look < LOOKS && !has_work(pool, done); look++)
-      look_again(look);
-    if (!has_work(pool, done)) {
-      pthread_mutex_lock(&pool->lock);
-      atomic_fetch_add(&pool->sleeping, 1); /* before the last look: the caller looks here after it gives work */
-      while (!has_work(pool, done))
-        pthread_cond_wait(&pool->wake, &pool->lock);
-      atomic_fetch_sub(&pool->sleeping, 1);
-      pthread_mutex_unlock(&pool->lock);
-    }
+  for (uint64_t done = 0;; done++) {
+    await(&(awaited){pool, NULL, done});
     if (atomic_load(&pool->given) == done)
-      break; /* stopped */
+      return NULL; /* stopped */
     pool->work(pool->context, self->thread);
-    done++;
     arrive(pool, self->thread);
   }
-  return NULL;
+}
+
+/* Without signals, which are the caller's. */
+static int start(worker *next) {
+  pthread_attr_t attributes;
+  size_t size;
+  sigset_t all, before;
+  pthread_attr_init(&attributes);
+  pthread_attr_getstacksize(&attributes, &size);
+  pthread_attr_setstacksize(&attributes, size < STACK ? STACK : size);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&next->id, &attributes, serve, next);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  return error;
 }
 
 pp_status pp_pool_create(int threads, pp_pool **out) {
@@ -106,11 +144,7 @@ pp_status pp_pool_create(int threads, pp_pool **out) {
   for (; pool->started < threads - 1; pool->started++) {
     worker *next = &pool->workers[pool->started];
     *next = (worker){.pool = pool, .thread = pool->started + 1};
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the caller's */
-    int error = pthread_create(&next->id, NULL, serve, next);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = start(next);
     if (error != 0) {
       status = pp_fail(PP_CODE_RUN, "thread %d of %d cannot be started: %s", next->thread, threads, strerror(error));
       goto fail;
@@ -126,10 +160,8 @@ fail:
 void pp_pool_destroy(pp_pool *pool) {
   if (pool == NULL)
     return;
-  pthread_mutex_lock(&pool->lock);
   atomic_store(&pool->stopped, true);
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+  wake_sleepers(pool);
   for (int i = 0; i < pool->started; i++)
     pthread_join(pool->workers[i].id, NULL);
   pthread_mutex_destroy(&pool->lock);
@@ -149,13 +181,11 @@ void pp_pool_run(pp_pool *pool, pp_work work, void *context) {
   pool->work = work;
   pool->context = context;
   atomic_fetch_add(&pool->given, 1);
-  if (atomic_load(&pool->sleeping) > 0) {
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
-  }
+  wake_sleepers(pool);
   work(context, 0);
   pp_pool_meet(pool, 0);
+  for (int thread = 1; thread < pool->threads; thread++) /* or some would have met others at different places */
+    PP_ASSERT(atomic_load(&pool->met[thread].count) == atomic_load(&pool->met[0].count));
 }
 
 pp_range pp_range_part(int64_t total, int64_t unit, int64_t parts, int64_t part) {

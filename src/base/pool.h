@@ -4,8 +4,7 @@
  * the same bits with any number of threads.
  *
  * Not OpenMP: its waiting threads spin for milliseconds, which only the environment can change, and they would take the
- * cores of other ranks. These look a few microseconds, then yield the core between looks, and sleep where no work is.
- */
+ * cores of other ranks. These look a few microseconds, then yield the core between looks, and then sleep. */
 #ifndef PP_BASE_POOL_H
 #define PP_BASE_POOL_H
 
@@ -27,8 +26,8 @@ int pp_pool_threads(const pp_pool *pool);
 /* Runs `work` once on every thread, all at the same time, and returns when all have ended; where pool is NULL as thread
  * 0 alone. One thread calls it at a time, and no work does. */
 void pp_pool_run(pp_pool *pool, pp_work work, void *context);
-/* Called by every thread of the work: returns when all have called it as often. What each wrote before, all see after.
- */
+/* Called by every thread of the work, by all equally often, which pp_pool_run asserts: returns when all have called it
+ * as often as the caller. What each wrote before, all see after. */
 void pp_pool_meet(pp_pool *pool, int thread);
 
 /* Part `part` of `parts` of the numbers [0, total), cut at multiples of unit. */

@@ -34,12 +34,11 @@ typedef struct pp_conv_pass {
   float *x, *dz; /* (buffers) groups, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
   float *sums, *spread, *patches;
-  float *zeros; /* (channels); its own, as are the lists of pixels and what is its own in norm */
+  float *zeros; /* (channels); this thread's own, as are the lists of pixels and what is its own in norm */
   /* Where a whole group's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class
    * after class, in the bordered dz and in dx. */
   int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx; /* in_x and in_z alone, of tiles, where it is transformed */
   int64_t group, buffers;
-  pp_norm_sums norm_sums;
   int64_t first_group, groups; /* at hand */
   uint64_t live;               /* taps that some pixel reads, a bit each */
 } pp_conv_pass;

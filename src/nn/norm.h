@@ -21,6 +21,7 @@ typedef struct pp_norm {
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
 /* z is taken in by at most `groups` groups of `group` samples. */
 void pp_norm_cut_shared(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter);
+/* What every thread has for itself. */
 void pp_norm_cut_own(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter);
 
 /* What is known before any value is: in evaluation and without batch norm everything; otherwise the sign of scale. */
@@ -28,20 +29,22 @@ void pp_norm_begin(const pp_layer_run *run, pp_norm *norm);
 /* Takes in some channels of group `group`'s z, of `pixels` pixels; training with batch norm only. */
 void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, int64_t group, int64_t pixels,
                  pp_range channels);
-/* Some channels' normalisation from what was taken in of them. */
+/* Some channels' normalisation from what was taken in of them, when the threads that took it in have met. */
 void pp_norm_finish(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
 /* Keeps it for backward, and moves the running statistics: by one thread for each channel. */
 void pp_norm_keep(const pp_layer_run *run, const pp_norm *norm, pp_range channels);
+/* What forward kept, for this thread. */
 void pp_norm_recall(const pp_layer_run *run, const pp_norm *norm);
 
-/* Gradients: sums over some pixels each, by any thread and in any order; then `finish` finds slope and offset. */
+/* Gradients: sums over some pixels each, by any thread and in any order; when the threads have met, `finish` finds
+ * slope and offset, for each thread. */
 typedef struct pp_norm_sums {
   const float *dy, *m; /* (pixels, channels): of the output; z or what pooling left of it */
   int64_t pixels, parts;
 } pp_norm_sums;
 pp_norm_sums pp_norm_sums_of(const pp_norm *norm, const float *dy, const float *m, int64_t pixels);
 void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, int64_t part);
-/* adds: the gradients of gamma and beta, or of the bias, too. */
+/* adds: the gradients of gamma and beta, or of the bias, too; true on exactly one thread. */
 void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, bool adds);
 
 /* Of the channels from `first` on. */

@@ -43,7 +43,6 @@ pp_status pp_device_part_init(pp_device_part *part, const pp_job *job, int devic
   bool whole = job->config->method == PP_METHOD_FL;
   int split = whole ? job->blocks : class->split;
   *part = (pp_device_part){.job = job, .device = device, .split = split, .in_flight = in_flight, .iteration = -1};
-  part->parameters = pp_model_parameter_offset(job->model, split);
   int largest = pp_micro_batch_size(full->batch, full->micro_batches, 0);
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_net_create(job->model, 0, split, largest, in_flight, PP_NET_TRAIN, &part->net), fail);
@@ -147,7 +146,6 @@ void pp_device_part_update(pp_device_part *part) {
 
 pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split, int max_samples) {
   *net = (pp_replica_net){.split = split};
-  net->parameters = job->parameters - pp_model_parameter_offset(job->model, split);
   size_t logits = (size_t)max_samples * (size_t)pp_model_classes(job->model);
   pp_status status = NULL;
   PP_TRY_GOTO(status, pp_net_create(job->model, split, job->blocks, max_samples, 1, PP_NET_TRAIN, &net->net), fail);

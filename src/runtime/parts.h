@@ -22,9 +22,8 @@ void pp_weights_fini(pp_weights *weights);
 typedef struct pp_device_part {
   const pp_job *job;
   int device, split;
-  pp_net *net;        /* owned; a slot per micro-batch in flight */
-  pp_state state;     /* not owned */
-  int64_t parameters; /* of the part */
+  pp_net *net;    /* owned; a slot per micro-batch in flight */
+  pp_state state; /* not owned */
   int in_flight;
   float *x;          /* (batch, C, H, W) of the mini-batch under way */
   int64_t iteration; /* of the mini-batch under way */
@@ -55,7 +54,6 @@ typedef struct pp_replica_net {
   float *logits;  /* (largest micro-batch, classes) */
   float *dlogits; /* likewise */
   int split;
-  int64_t parameters;
 } pp_replica_net;
 
 PP_MUST_CHECK pp_status pp_replica_net_init(pp_replica_net *net, const pp_job *job, int split, int max_samples);

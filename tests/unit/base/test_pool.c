@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/pool.h"
@@ -12,11 +13,15 @@ typedef struct rows {
   int threads, steps;
   int at[STEPS][MOST];
   int ran[MOST], wrong[MOST];
+  _Atomic bool strangers;
 } rows;
 
 static void write_and_read(void *context, int thread) {
   rows *all = context;
-  ck_assert(thread >= 0 && thread < all->threads);
+  if (thread < 0 || thread >= all->threads) { /* Check's assertions are the main thread's */
+    all->strangers = true;
+    return;
+  }
   all->ran[thread]++;
   for (int step = 0; step < all->steps; step++) {
     all->at[step][thread] = step + thread;
@@ -30,6 +35,7 @@ static void assert_together(pp_pool *pool, int steps) {
   static rows all;
   all = (rows){.pool = pool, .threads = pp_pool_threads(pool), .steps = steps};
   pp_pool_run(pool, write_and_read, &all);
+  ck_assert(!all.strangers);
   for (int thread = 0; thread < MOST; thread++) {
     ck_assert_int_eq(all.ran[thread], thread < all.threads);
     ck_assert_int_eq(all.wrong[thread], 0);
@@ -57,6 +63,39 @@ START_TEST(threads_that_fell_asleep_wake_again) {
     assert_together(pool, 3);
   }
   pp_pool_destroy(pool);
+}
+END_TEST
+
+/* The last thread comes late to every meeting. */
+static void come_late(void *context, int thread) {
+  rows *all = context;
+  for (int step = 0; step < all->steps; step++) {
+    if (thread == all->threads - 1)
+      usleep(5000);
+    all->at[step][thread] = step + thread;
+    pp_pool_meet(all->pool, thread);
+    for (int other = 0; other < all->threads; other++)
+      all->wrong[thread] += all->at[step][other] != step + other;
+  }
+}
+
+/* How often this process's threads gave up their core to wait. */
+static long waits(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw;
+}
+
+START_TEST(those_that_wait_long_sleep) {
+  static rows all;
+  all = (rows){.threads = 3, .steps = 40};
+  ck_assert_ptr_null(pp_pool_create(all.threads, &all.pool));
+  long before = waits();
+  pp_pool_run(all.pool, come_late, &all);
+  ck_assert_int_ge(waits() - before, 2 * all.steps); /* the late one's, and at least half of the others' */
+  for (int thread = 0; thread < all.threads; thread++)
+    ck_assert_int_eq(all.wrong[thread], 0);
+  pp_pool_destroy(all.pool);
 }
 END_TEST
 
@@ -88,6 +127,7 @@ int main(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, every_thread_runs_once_and_sees_what_others_wrote_before_they_met);
   tcase_add_test(tests, threads_that_fell_asleep_wake_again);
+  tcase_add_test(tests, those_that_wait_long_sleep);
   tcase_add_test(tests, without_a_pool_the_caller_runs_alone);
   tcase_add_test(tests, parts_follow_one_another_and_are_cut_at_units);
   return run_case("pool", tests);
