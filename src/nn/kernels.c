@@ -7,10 +7,11 @@
 enum {
   LANES = PP_VECTOR_BYTES / 4,
   PANEL = 2 * LANES,
-  TILE = PP_TILE,        /* pixels of a tile: TILE x 2 accumulators stay in registers */
-  ROWS = PP_ROWS,        /* weights of a weight-gradient tile */
-  DEPTH_TILE = 4,        /* pixels, or taps, of a depthwise tile */
-  GRADIENT_PIXELS = 128, /* whose gradients stay in the first-level cache */
+  TILE = PP_TILE,            /* pixels of a tile: TILE x 2 accumulators stay in registers */
+  ROWS = PP_ROWS,            /* weights of a weight-gradient tile */
+  FEW = TILE < 4 ? TILE : 4, /* pixels of a smaller tile, for what is left of a window */
+  DEPTH_TILE = 4,            /* pixels, or taps, of a depthwise tile */
+  GRADIENT_PIXELS = 128,     /* whose gradients stay in the first-level cache */
 };
 
 typedef float vec __attribute__((vector_size(PP_VECTOR_BYTES)));
@@ -120,12 +121,12 @@ INLINE void store_panel(float *to, const vec *from, int64_t count) {
   }
 }
 
-INLINE void convolve_tile(const int vectors, const pp_window *window, const float *x, const int32_t *offsets,
-                          const float *weights, vec out[TILE][2]) {
+INLINE void convolve_tile(const int tile, const int vectors, const pp_window *window, const float *x,
+                          const int32_t *offsets, const float *weights, vec out[TILE][2]) {
   const float *pixel[TILE];
   vec sum[TILE][2];
 #pragma GCC unroll 16
-  for (int t = 0; t < TILE; t++) {
+  for (int t = 0; t < tile; t++) {
     pixel[t] = x + offsets[t];
     sum[t][0] = sum[t][1] = (vec){0};
   }
@@ -136,7 +137,7 @@ INLINE void convolve_tile(const int vectors, const pp_window *window, const floa
       vec w0 = load(w), w1 = vectors > 1 ? load(w + LANES) : w0;
       w += PANEL;
 #pragma GCC unroll 16
-      for (int t = 0; t < TILE; t++) {
+      for (int t = 0; t < tile; t++) {
         sum[t][0] += w0 * pixel[t][k];
         if (vectors > 1)
           sum[t][1] += w1 * pixel[t][k];
@@ -144,25 +145,36 @@ INLINE void convolve_tile(const int vectors, const pp_window *window, const floa
     }
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < TILE; t++) {
+  for (int t = 0; t < tile; t++) {
     out[t][0] = sum[t][0];
     out[t][1] = sum[t][1];
   }
 }
 
+/* The pixels [first, first + count), of which there are at most `tile`. */
+INLINE void convolve_pixels(const int tile, const pp_window *window, int64_t first, int64_t count, const float *x,
+                            const float *weights, int64_t width, float *y) {
+  int32_t offsets[TILE]; /* a ragged tile computes its last pixel again */
+  for (int t = 0; t < tile; t++)
+    offsets[t] = window->x_offsets[first + (t < count ? t : count - 1)];
+  vec sum[TILE][2];
+  if (width > LANES)
+    convolve_tile(tile, 2, window, x, offsets, weights, sum);
+  else
+    convolve_tile(tile, 1, window, x, offsets, weights, sum);
+  for (int64_t t = 0; t < count; t++)
+    store_panel(y + window->y_offsets[first + t], sum[t], width);
+}
+
 static void convolve(const pp_window *window, const float *x, const float *weights, int64_t width, float *y) {
-  for (int64_t first = 0; first < window->pixels; first += TILE) {
-    int64_t count = window->pixels - first < TILE ? window->pixels - first : TILE;
-    int32_t offsets[TILE]; /* a ragged tile computes its last pixel again */
-    for (int t = 0; t < TILE; t++)
-      offsets[t] = window->x_offsets[first + (t < count ? t : count - 1)];
-    vec sum[TILE][2];
-    if (width > LANES)
-      convolve_tile(2, window, x, offsets, weights, sum);
+  for (int64_t first = 0; first < window->pixels;) {
+    int64_t left = window->pixels - first, most = left <= (TILE - 1) / FEW * FEW ? FEW : TILE;
+    int64_t count = left < most ? left : most;
+    if (most == FEW)
+      convolve_pixels(FEW, window, first, count, x, weights, width, y);
     else
-      convolve_tile(1, window, x, offsets, weights, sum);
-    for (int64_t t = 0; t < count; t++)
-      store_panel(y + window->y_offsets[first + t], sum[t], width);
+      convolve_pixels(TILE, window, first, count, x, weights, width, y);
+    first += count;
   }
 }
 
