@@ -79,6 +79,7 @@ const pp_layer_type pp_conv_type = {
     .fast = &pp_conv_fast,
     .reference = &pp_conv_reference,
     .inputs = 1,
+    .keeps_apart = pp_conv_keeps_apart,
     .info = info,
     .tensors = tensors,
 };

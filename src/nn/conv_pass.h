@@ -1,5 +1,5 @@
 /* A pass of a convolution over a micro-batch: what its threads share, and the products they are made of. Private to
- * conv_pass.c and conv_products.c. */
+ * conv_*.c. */
 #ifndef PP_NN_CONV_PASS_H
 #define PP_NN_CONV_PASS_H
 
@@ -29,16 +29,19 @@ typedef struct pp_conv_pass {
   float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
   pp_norm norm;
   float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
-  float *dweights; /* (shares) packed as forward's */
-  int64_t shares, share_elements;
-  float *x, *dz; /* (buffers) groups, with borders of zeros; x transformed where the product is */
+  float *dweights; /* (weight_sums) packed as forward's */
+  int64_t weight_sums, sum_elements;
+  float *x, *dz; /* (buffers) images, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
   float *sums, *spread, *patches;
+  /* The same of all images at once, where threads that are apart share out the weights' gradient. */
+  float *all_x, *all_dz, *all_spread, *all_patches;
   float *zeros; /* (channels); this thread's own, as are the lists of pixels and what is its own in norm */
-  /* Where a whole group's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class
-   * after class, in the bordered dz and in dx. */
+  /* Where a buffer's pixels lie: of forward in x and in z; in the bordered dz; of the input's gradient, class after
+   * class, in the bordered dz and in dx. */
   int32_t *in_x, *in_z, *in_dz, *back_dz, *back_dx; /* in_x and in_z alone, of tiles, where it is transformed */
-  int64_t group, buffers;
+  pp_groups cut;
+  int64_t images, buffers;     /* images of a buffer: a group, or several where threads are apart */
   int64_t first_group, groups; /* at hand */
   uint64_t live;               /* taps that some pixel reads, a bit each */
 } pp_conv_pass;
@@ -47,7 +50,7 @@ typedef struct pp_conv_pass {
 typedef struct pp_weight_part {
   pp_range at;
   int64_t ky, row_cut, row_cuts;
-  int64_t share; /* whose sum it is added to */
+  int64_t sum; /* which of the sums it is added to */
 } pp_weight_part;
 
 /* Whether every position of the image is a class of its own. */
@@ -59,37 +62,53 @@ pp_bordered pp_conv_bordered_x(const pp_layer *layer);
 pp_bordered pp_conv_bordered_dz(const pp_layer *layer);
 /* Whether the input is copied or transformed for the kernels. */
 bool pp_conv_copies_x(const pp_layer *layer);
-/* Floats of a buffer: of a transformed group with the channels of that shape; of the input; of the gradient of z. */
+/* Floats of a buffer: of transformed images with the channels of that shape; of the input; of the gradient of z. */
 int64_t pp_conv_tile_elements(const pp_conv_pass *pass, pp_shape shape);
 int64_t pp_conv_x_elements(const pp_conv_pass *pass);
 int64_t pp_conv_dz_elements(const pp_conv_pass *pass);
 /* A pass over the run's samples, its offsets listed for as much as it needs. */
 pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward);
-/* Images of a group. */
+/* Images of a group, where there is one share of them. */
 int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group);
 /* What channels are shared out by: panels, or vectors where each channel is for itself; and how many that makes. */
 int64_t pp_conv_unit(const pp_conv_pass *pass);
 int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels);
 /* The weights of some channels, of the outputs or, turned, of the inputs. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
-/* The weights' gradients of some channels: adds up the shares' sums; adds them to the weights' own; zeros them. */
-void pp_conv_join_shares(const pp_conv_pass *pass, pp_range at);
+/* The weights' gradients of some channels: adds up the sums; adds them to the weights' own; zeros them. */
+void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at);
 void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at);
 void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_range at);
-/* An image of a transformed group. */
+/* An image of a transformed buffer. */
 pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
-/* Copies or transforms an image of a group into a buffer, where it is; what the kernels then read. */
-void pp_conv_read_image(const pp_conv_pass *pass, int64_t group, int64_t image, int64_t buffer);
-const float *pp_conv_input(const pp_conv_pass *pass, int64_t group, int64_t buffer);
-/* z = x * weights for some images of a group, or where z is NULL the weights' gradient from the buffer's gradient of z:
- * part of it. x and z: of the group's first image. */
+/* Copies or transforms a sample of the input into a buffer's place, where it is; what the kernels then read. */
+void pp_conv_read_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer, int64_t place);
+const float *pp_conv_input(const pp_conv_pass *pass, int64_t first_sample, int64_t buffer);
+/* z = x * weights for some images of a buffer, or where z is NULL the weights' gradient from the buffer's gradient of
+ * z: part of it. x and z: of the buffer's first image. */
 void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, pp_range images, const float *x, float *z,
                      pp_weight_part part);
-/* dx = dz * turned weights, for some images of the group of a buffer and some of the input's channels. dx: of the
- * group's first image. */
+/* dx = dz * turned weights, for some images of a buffer and some of the input's channels. dx: of the buffer's first
+ * image. */
 void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range images, pp_range at, float *dx);
 /* Part of a group's images, cut so that the kernels' tiles are full. pixels: of an image. */
 pp_range pp_conv_some_images(const pp_conv_pass *pass, int64_t group, int64_t pixels, int64_t parts, int64_t part);
+
+/* What surrounds the products, for some channels. z, m, y: of the first of the images. */
+void pp_conv_pool(const pp_conv_pass *pass, const float *z, int64_t images, pp_range at, float *m);
+void pp_conv_activate(const pp_conv_pass *pass, const float *m, int64_t images, pp_range at, float *y);
+/* The gradient of a sample's z, and its input, into a buffer's place. */
+void pp_conv_undo_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer, int64_t place);
+/* This thread's part of the weights' gradient: `weigh` adds up one part of it, of all images. */
+void pp_conv_weigh_own(const pp_conv_pass *pass, void (*weigh)(const pp_conv_pass *pass, pp_weight_part part));
+
+/* Whether a thread keeps its own samples, and what it then does: conv_apart.c; otherwise conv_together.c. What the
+ * passes set up together is done. */
+void pp_conv_forward_apart(pp_conv_pass *pass);
+void pp_conv_backward_apart(pp_conv_pass *pass);
+void pp_conv_forward_together(pp_conv_pass *pass);
+void pp_conv_backward_together(pp_conv_pass *pass);
+
 /* The memory of a pass. */
 void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out);
 

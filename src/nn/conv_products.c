@@ -3,20 +3,16 @@
  *   every remainder by the stride). They are taken in groups of a size that follows from the shape alone; a group stays
  *   in the second-level cache for everything that is done with it.
  * - On small images most taps would read padding. There every position is a class of its own, of the taps that fall
- *   inside the image, and its pixels are that position in all samples, which are one group.
+ *   inside the image, and its pixels are that position in several samples.
  * 3x3 taps of stride 1 on larger images are transformed instead (winograd.h): each of 16 places is one class of all
  * tiles, with one tap. */
 #include "nn/conv_pass.h"
 
 enum {
   GROUP_PIXELS = 256,         /* of a group, at least */
-  GROUP_SAMPLES = 4,          /* of a group whose pixels are fewer, at least */
   SMALL_PIXELS = 16,          /* of a small image, at most */
-  WAVE = 4,                   /* groups at hand per thread, where there are several */
-  SHARES = 8,                 /* of the groups, with a sum of the weights' gradients each */
-  FEW_SHARES = 4,             /* where that would not be two groups each and the weights are few */
-  SHARE_WEIGHTS = 256 * 1024, /* of a sum, at most */
-  WEIGHTS_PER_VALUE = 12,     /* of few weights, at most, for each value of a sample's input and output */
+  WAVE = 4,                   /* groups at hand per thread that is not apart, where there are several */
+  APART_WEIGHTS = 256 * 1024, /* that each thread packs for itself, at most */
   TILES = 24,                 /* pixels that are whole tiles of all kernels */
 };
 
@@ -28,25 +24,42 @@ static int64_t depth_of(const pp_layer *layer, int64_t channels) {
   return (int64_t)layer->kernel * layer->kernel * channels;
 }
 
-/* Of a sample: what the convolution reads and what it gives. */
-static int64_t values_of(const pp_layer *layer) {
-  return pp_shape_elements(layer->input) + pp_shape_elements(layer->middle);
+static int64_t weights_of(const pp_layer *layer) {
+  return depth_of(layer, layer->depthwise ? 1 : layer->input.channels) * layer->middle.channels;
 }
 
-/* Whether several sums of the weights' gradient are small beside the values of a hundred samples. The images of such a
- * layer are cut into enough groups for threads to keep theirs, in their caches, from layer to layer. */
-static bool goes_by_groups(const pp_layer *layer) {
-  int64_t weights = depth_of(layer, layer->depthwise ? 1 : layer->input.channels) * layer->middle.channels;
-  return weights <= WEIGHTS_PER_VALUE * values_of(layer);
+bool pp_conv_keeps_apart(const pp_layer *layer) { return weights_of(layer) <= APART_WEIGHTS; }
+
+static pp_groups groups_of(const pp_layer *layer, int64_t samples) {
+  int64_t pixels = pp_pixels(layer->middle), group = (GROUP_PIXELS + pixels - 1) / pixels, shares = pp_shares(samples);
+  if (!pp_conv_keeps_apart(layer))
+    return (pp_groups){samples, 1, pp_conv_is_small(layer) ? samples : pp_least(samples, group)};
+  return (pp_groups){samples, shares, pp_least(group, (samples + shares - 1) / shares)};
 }
 
-/* Samples of one group. */
-static int64_t group_of(const pp_layer *layer, int64_t samples) {
+/* Sums of the weights' gradient: of every share where they are few beside the values of the samples, what the layer
+ * reads and gives; otherwise one. */
+static int64_t weight_sums_of(const pp_layer *layer, int64_t samples) {
+  int64_t values = pp_shape_elements(layer->input) + pp_shape_elements(layer->middle);
+  return pp_conv_keeps_apart(layer) && pp_shares(samples) * weights_of(layer) <= samples * values ? pp_shares(samples)
+                                                                                                  : 1;
+}
+
+/* The most samples, of up to so many, whose images are all at hand at once: where threads are apart and there is one
+ * sum.
+ */
+static int64_t all_of(const pp_layer *layer, int64_t samples) {
+  while (samples > 0 && (!pp_conv_keeps_apart(layer) || weight_sums_of(layer, samples) > 1))
+    samples--;
+  return samples;
+}
+
+/* Images of a buffer. Where nothing is copied groups are taken together, for whole tiles. */
+static int64_t buffer_of(const pp_layer *layer, const pp_groups *groups) {
   int64_t pixels = pp_pixels(layer->middle);
-  int64_t group = pp_conv_is_small(layer) ? samples : pp_least(samples, (GROUP_PIXELS + pixels - 1) / pixels);
-  if (goes_by_groups(layer))
-    group = pp_least(group, pp_most((samples + SHARES - 1) / SHARES, pp_most(GROUP_SAMPLES, TILES / pixels)));
-  return group;
+  if (!pp_conv_keeps_apart(layer) || pp_conv_copies_x(layer))
+    return groups->group;
+  return pp_most(groups->group, pp_least(groups->samples, (GROUP_PIXELS + pixels - 1) / pixels));
 }
 
 /* The input as forward reads it. */
@@ -88,42 +101,37 @@ static int64_t packed_elements(const pp_layer *layer, int64_t outputs, int64_t i
   return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * packed_rows(layer, inputs);
 }
 
-/* Floats of a transformed group with the channels of that shape. */
+/* Floats of a transformed buffer with the channels of that shape. */
 int64_t pp_conv_tile_elements(const pp_conv_pass *pass, pp_shape shape) {
-  return pp_winograd_elements(shape, pass->group);
+  return pp_winograd_elements(shape, pass->images);
 }
 
 int64_t pp_conv_x_elements(const pp_conv_pass *pass) {
   if (pp_conv_is_transformed(pass->run->layer))
     return pp_conv_tile_elements(pass, pass->run->layer->input);
-  return pp_cut_round(pass->group * pp_bordered_elements(pp_conv_bordered_x(pass->run->layer)) + PP_KERNEL_SLACK);
+  return pp_cut_round(pass->images * pp_bordered_elements(pp_conv_bordered_x(pass->run->layer)) + PP_KERNEL_SLACK);
 }
 int64_t pp_conv_dz_elements(const pp_conv_pass *pass) {
-  return pp_cut_round(pass->group * pp_bordered_elements(pp_conv_bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
+  return pp_cut_round(pass->images * pp_bordered_elements(pp_conv_bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
 }
 
-static int64_t shares_of(const pp_layer *layer, int64_t groups, int64_t samples, int64_t weights) {
-  if (weights > SHARE_WEIGHTS)
-    return 1;
-  if (groups >= 2 * SHARES)
-    return SHARES;
-  return goes_by_groups(layer) && SHARES * weights <= samples * values_of(layer) ? pp_least(groups, FEW_SHARES) : 1;
-}
-
-/* In evaluation z and m are scratch. */
-static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch, pp_cutter *own) {
+/* In evaluation z and m are scratch. Where threads are apart each has its own buffer, of some images. */
+static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch, pp_cutter *sums,
+                        pp_cutter *own) {
   const pp_layer *layer = run->layer;
-  int64_t in = layer->input.channels, out = layer->middle.channels, samples = run->max_samples;
+  int64_t in = layer->input.channels, out = layer->middle.channels, most = run->max_samples;
   int64_t forward = packed_elements(layer, out, in, run->kernels);
   int64_t backward = packed_elements(layer, in, out, run->kernels);
-  bool training = run->training;
-  pp_conv_pass pass = {.run = run, .group = group_of(layer, run->samples)};
-  int64_t groups = (run->samples + pass.group - 1) / pass.group;
-  if (goes_by_groups(layer)) /* there may be as many of fewer samples, in smaller groups */
-    groups = pp_most(groups, SHARES);
-  pass.buffers = threads == 1 ? 1 : pp_least(groups, WAVE * threads);
-  pp_cutter *values = training ? kept : scratch;
-  int64_t held = training ? samples : pass.buffers * pass.group;
+  bool training = run->training, apart = pp_conv_keeps_apart(layer);
+  pp_groups largest = groups_of(layer, most);
+  pp_conv_pass pass = {.run = run, .cut = groups_of(layer, run->samples)};
+  pass.images = buffer_of(layer, &pass.cut);
+  pass.weight_sums = weight_sums_of(layer, run->samples);
+  pass.groups = pass.cut.shares * pp_groups_of_share(&pass.cut);
+  int64_t room = buffer_of(layer, &largest), groups = largest.shares * pp_groups_of_share(&largest);
+  pass.buffers = threads == 1 || apart ? 1 : pp_least(groups, WAVE * threads);
+  pp_cutter *buffers = apart ? own : scratch, *values = training ? kept : buffers;
+  int64_t held = training ? most : pass.buffers * room;
   bool transformed = pp_conv_is_transformed(layer);
   int64_t positions = pp_conv_is_small(layer) ? 1
                       : transformed           ? pp_winograd_tiles(layer->middle)
@@ -132,39 +140,52 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
   pp_norm_cut_kept(&pass.norm, layer, values);
-  pp_norm_cut_shared(&pass.norm, layer, training ? groups : 1, pass.group, scratch);
+  pp_norm_cut_shared(&pass.norm, layer, &pass.cut, &largest, sums);
   pp_norm_cut_own(&pass.norm, layer, own);
-  pass.weights = pp_cut(scratch, training ? pp_most(forward, backward) : forward);
-  pass.share_elements = pp_cut_round(forward);
-  pass.dweights = pp_cut(scratch, training ? shares_of(layer, groups, samples, forward) * pass.share_elements : 0);
-  pass.x = pp_cut(scratch, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
-  pass.dz = pp_cut(scratch, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
-  pass.in_x = (int32_t *)pp_cut(own, pass.group * positions);
-  pass.in_z = (int32_t *)pp_cut(own, pass.group * positions);
+  pass.weights = pp_cut(buffers, training ? pp_most(forward, backward) : forward);
+  pass.sum_elements = pp_cut_round(forward);
+  pass.dweights = pp_cut(scratch, training ? weight_sums_of(layer, most) * pass.sum_elements : 0);
+  int64_t given = pass.images; /* memory is for the most samples, whatever the run has */
+  pass.images = room;
+  pass.x = pp_cut(buffers, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
+  pass.dz = pp_cut(buffers, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
+  pass.in_x = (int32_t *)pp_cut(own, room * positions);
+  pass.in_z = (int32_t *)pp_cut(own, room * positions);
   if (transformed) {
     int64_t tiles_in = pass.buffers * pp_conv_tile_elements(&pass, layer->input);
     int64_t tiles_out = pass.buffers * pp_conv_tile_elements(&pass, layer->middle);
     pass.zeros = pp_cut(own, pp_most(in, out));
-    pass.sums = pp_cut(scratch, training ? pp_most(tiles_in, tiles_out) : tiles_out);
-    pass.spread = pp_cut(scratch, training ? tiles_out : 0);
-    pass.patches = pp_cut(scratch, training ? tiles_out : 0);
+    pass.sums = pp_cut(buffers, training ? pp_most(tiles_in, tiles_out) : tiles_out);
+    pass.spread = pp_cut(buffers, training ? tiles_out : 0);
+    pass.patches = pp_cut(buffers, training ? tiles_out : 0);
   } else if (training) {
-    pass.in_dz = (int32_t *)pp_cut(own, pass.group * positions);
-    pass.back_dz = (int32_t *)pp_cut(own, pass.group * inputs);
-    pass.back_dx = (int32_t *)pp_cut(own, pass.group * inputs);
+    pass.in_dz = (int32_t *)pp_cut(own, room * positions);
+    pass.back_dz = (int32_t *)pp_cut(own, room * inputs);
+    pass.back_dx = (int32_t *)pp_cut(own, room * inputs);
   }
+  int64_t all = training ? all_of(layer, most) : 0;
+  if (all > 0) {
+    pp_groups of_all = groups_of(layer, all);
+    pass.images = transformed ? of_all.group : all;
+    int64_t times = transformed ? of_all.shares * pp_groups_of_share(&of_all) : 1;
+    pass.all_x = pp_cut(scratch, pp_conv_copies_x(layer) ? times * pp_conv_x_elements(&pass) : 0);
+    pass.all_dz = pp_cut(scratch, times * pp_conv_dz_elements(&pass));
+    pass.all_spread = pp_cut(scratch, transformed ? times * pp_conv_tile_elements(&pass, layer->middle) : 0);
+    pass.all_patches = pp_cut(scratch, transformed ? times * pp_conv_tile_elements(&pass, layer->middle) : 0);
+  }
+  pass.images = given;
   return pass;
 }
 
 void pp_conv_plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
-  pp_cutter kept = {0}, scratch = {0}, own = {0};
+  pp_cutter kept = {0}, scratch = {0}, sums = {0}, own = {0};
   pp_layer_run run = {.layer = layer,
                       .samples = request->max_samples,
                       .max_samples = request->max_samples,
                       .training = request->training,
                       .kernels = request->kernels};
-  cut(&run, request->threads, &kept, &scratch, &own);
-  *out = (pp_layer_plan){kept.used, scratch.used, own.used};
+  cut(&run, request->threads, &kept, &scratch, &sums, &own);
+  *out = (pp_layer_plan){kept.used, scratch.used, sums.used, own.used};
 }
 
 /* Offsets of the pixels (y0 + i x step, x0 + j x step), i < rows, j < columns, of `images` images; returns the next. */
@@ -214,14 +235,12 @@ static uint64_t live_taps(const pp_layer *layer) {
 pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward) {
   const pp_layer *layer = run->layer;
   pp_shape mid = layer->middle;
-  pp_conv_pass pass = cut(run, pp_pool_threads(run->pool), &(pp_cutter){.base = run->kept},
-                          &(pp_cutter){.base = run->scratch}, &(pp_cutter){.base = run->own});
-  int64_t images = pp_least(pass.group, run->samples), stride = layer->stride;
+  pp_conv_pass pass =
+      cut(run, pp_pool_threads(run->pool), &(pp_cutter){.base = run->kept}, &(pp_cutter){.base = run->scratch},
+          &(pp_cutter){.base = run->sums}, &(pp_cutter){.base = run->own});
+  int64_t images = pass.images, stride = layer->stride;
   int64_t rows = pp_conv_is_small(layer) ? 1 : mid.height, columns = pp_conv_is_small(layer) ? 1 : mid.width;
   pp_bordered bz = pp_conv_bordered_dz(layer);
-  pass.groups = (run->samples + pass.group - 1) / pass.group;
-  pass.shares = shares_of(layer, pass.groups, run->samples,
-                          packed_elements(layer, mid.channels, layer->input.channels, run->kernels));
   pass.live = live_taps(layer);
   if (pp_conv_is_transformed(layer)) {
     for (int64_t tile = 0; tile < images * pp_winograd_tiles(mid); tile++) {
@@ -252,7 +271,7 @@ pp_conv_pass pp_conv_pass_of(const pp_layer_run *run, bool backward) {
 }
 
 int64_t pp_conv_images(const pp_conv_pass *pass, int64_t group) {
-  return pp_least(pass->run->samples - group * pass->group, pass->group);
+  return pp_least(pass->run->samples - group * pass->images, pass->images);
 }
 
 int64_t pp_conv_unit(const pp_conv_pass *pass) {
@@ -300,18 +319,18 @@ void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to) {
   }
 }
 
-/* Adds up the shares' sums: of the channels `at`. */
-void pp_conv_join_shares(const pp_conv_pass *pass, pp_range at) {
+/* Adds up the sums: of the channels `at`. */
+void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at) {
   const pp_layer *layer = pass->run->layer;
   int64_t panel = pass->run->kernels->panel, in = layer->input.channels, rows = packed_rows(layer, in);
   int64_t first = at.first * rows, count = (at.end - at.first + panel - 1) / panel * panel * rows;
   int64_t times = layer->depthwise ? depth_of(layer, 1) : 1;
   if (layer->depthwise)
     first = at.first, count = at.end - at.first;
-  for (int64_t share = 1; share < pass->shares; share++)
+  for (int64_t sum = 1; sum < pass->weight_sums; sum++)
     for (int64_t tap = 0; tap < times; tap++) {
       float *restrict to = pass->dweights + first + tap * in;
-      const float *restrict from = to + share * pass->share_elements;
+      const float *restrict from = to + sum * pass->sum_elements;
       for (int64_t i = 0; i < count; i++)
         to[i] += from[i];
     }
@@ -362,30 +381,29 @@ static void copy_in(const float *x, pp_shape shape, pp_bordered b, float *to) {
     memcpy(to + ((b.top + y) * b.width + b.left) * b.channels, x, (size_t)row * sizeof *x);
 }
 
-/* An image of a transformed group. */
+/* An image of a transformed buffer. */
 pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape) {
   return (pp_winograd_image){
       .shape = shape, .plane = pp_conv_tile_elements(pass, shape) / PP_PLACES, .zeros = pass->zeros};
 }
 
-void pp_conv_read_image(const pp_conv_pass *pass, int64_t group, int64_t image, int64_t buffer) {
+void pp_conv_read_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer, int64_t place) {
   const pp_layer *layer = pass->run->layer;
   pp_bordered b = pp_conv_bordered_x(layer);
-  const float *x = pass->input + (group * pass->group + image) * pp_shape_elements(layer->input);
+  const float *x = pass->input + sample * pp_shape_elements(layer->input);
   float *to = pass->x + buffer * pp_conv_x_elements(pass);
   if (pp_conv_is_transformed(layer)) {
     pp_winograd_image of = pp_conv_transformed(pass, layer->input);
-    pp_winograd_read(pass->run->kernels, &of, x, to + image * pp_winograd_tiles(layer->input) * layer->input.channels);
+    pp_winograd_read(pass->run->kernels, &of, x, to + place * pp_winograd_tiles(layer->input) * layer->input.channels);
   } else if (pp_conv_copies_x(layer)) {
-    copy_in(x, layer->input, b, to + image * pp_bordered_elements(b));
+    copy_in(x, layer->input, b, to + place * pp_bordered_elements(b));
   }
 }
 
-/* A group's input as the kernels read it. */
-const float *pp_conv_input(const pp_conv_pass *pass, int64_t group, int64_t buffer) {
-  return pp_conv_copies_x(pass->run->layer)
-             ? pass->x + buffer * pp_conv_x_elements(pass)
-             : pass->input + group * pass->group * pp_shape_elements(pass->run->layer->input);
+/* A buffer's input as the kernels read it. */
+const float *pp_conv_input(const pp_conv_pass *pass, int64_t first_sample, int64_t buffer) {
+  return pp_conv_copies_x(pass->run->layer) ? pass->x + buffer * pp_conv_x_elements(pass)
+                                            : pass->input + first_sample * pp_shape_elements(pass->run->layer->input);
 }
 
 /* Adds the taps [kx, kx + count) of kernel row ky, which read at (y, x) relative to a pixel's offset. */
@@ -418,7 +436,7 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
   const pp_kernels *kernels = pass->run->kernels;
   pp_window some = *window;
   pp_range at = part.at;
-  float *dweights = pass->dweights + part.share * pass->share_elements;
+  float *dweights = pass->dweights + part.sum * pass->sum_elements;
   if (layer->depthwise) {
     some.run_length = at.end - at.first;
     kernels->depthwise_gradient(&some, x + at.first, dz + at.first, dweights + at.first);
@@ -440,7 +458,7 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
                              dweights + o * depth_of(layer, layer->input.channels));
 }
 
-/* Of transformed groups: some channels of `to`, at every place a product over the channels of `from`. */
+/* Of transformed images: some channels of `to`, at every place a product over the channels of `from`. */
 static void transformed_product(const pp_conv_pass *pass, pp_range images, pp_shape from, const float *tiles,
                                 pp_shape to, pp_range at, float *sums, float *image) {
   const pp_kernels *kernels = pass->run->kernels;
@@ -478,11 +496,11 @@ static void transformed_gradient(const pp_conv_pass *pass, pp_range images, cons
       kernels->weight_gradient(
           &window, tiles + place * pp_conv_transformed(pass, in).plane,
           spread + place * pp_conv_transformed(pass, out).plane + o, pp_least(part.at.end - o, kernels->panel),
-          pass->dweights + part.share * pass->share_elements + (o * PP_PLACES + place * kernels->panel) * in.channels);
+          pass->dweights + part.sum * pass->sum_elements + (o * PP_PLACES + place * kernels->panel) * in.channels);
 }
 
-/* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for the group of a buffer, part
- * of it. */
+/* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for some images of a buffer,
+ * part of it. */
 void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, pp_range images, const float *x, float *z,
                      pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
@@ -545,7 +563,7 @@ static void add_turned_taps(const pp_layer *layer, pp_bordered b, int64_t y, int
     }
 }
 
-/* dx = dz * turned weights, for the group of a buffer and some of the input's channels. */
+/* dx = dz * turned weights, for some images of a buffer and some of the input's channels. */
 void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range images, pp_range at, float *dx) {
   const pp_layer *layer = pass->run->layer;
   pp_shape in = layer->input;
@@ -571,7 +589,6 @@ void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range i
       }
     return;
   }
-  int64_t listed = pp_least(pass->group, pass->run->samples);
   for (int64_t y = 0; y < pp_least(layer->stride, in.height); y++)
     for (int64_t x = 0; x < pp_least(layer->stride, in.width); x++) {
       int64_t pixels = class_rows(layer, y) * class_columns(layer, x);
@@ -580,7 +597,7 @@ void pp_conv_input_gradient(const pp_conv_pass *pass, int64_t buffer, pp_range i
       window.pixels = (images.end - images.first) * pixels;
       add_turned_taps(layer, bz, y, x, bz.top, false, &window);
       multiply(pass, &window, dz, at, depth, dx);
-      back_dz += listed * pixels;
-      back_dx += listed * pixels;
+      back_dz += pass->images * pixels;
+      back_dx += pass->images * pixels;
     }
 }

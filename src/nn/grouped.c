@@ -49,8 +49,10 @@ static void plan(const pp_layer *layer, const pp_layer_request *request, pp_laye
   pp_layer_plan dense;
   pp_conv_type.fast->plan(&part, request, &dense);
   cut(&part, request, &scratch);
-  *out = (pp_layer_plan){
-      .kept = layer->groups * pp_cut_round(dense.kept), .scratch = scratch.used + dense.scratch, .own = dense.own};
+  *out = (pp_layer_plan){.kept = layer->groups * pp_cut_round(dense.kept),
+                         .scratch = scratch.used + dense.scratch,
+                         .sums = dense.sums,
+                         .own = dense.own};
 }
 
 /* Channels `first` and those after it of this thread's pixels, to images that have no others, and back. */

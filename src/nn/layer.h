@@ -58,8 +58,9 @@ typedef struct pp_layer_run {
   const float *second; /* the second input, for types that take two */
   float *dsecond;      /* its gradient, overwritten by backward; NULL: not wanted */
   float *kept;         /* of the slot, from forward to backward */
-  float *scratch;      /* of the net, holds nothing between calls */
-  float *own;          /* the same, of this thread alone */
+  float *scratch;      /* of the net, holds nothing between calls; written after the threads have met in the layer */
+  float *sums;         /* likewise, but written before that, too: the layer before has another */
+  float *own;          /* of this thread alone, holds nothing between calls */
   const pp_kernels *kernels;
   pp_pool *pool;         /* whose threads all do this at the same time, each its part; NULL: no other threads */
   int thread;            /* which of them this is */
@@ -68,7 +69,7 @@ typedef struct pp_layer_run {
 
 /* Floats a net sets aside for a layer, and for what. */
 typedef struct pp_layer_plan {
-  int64_t kept, scratch, own;
+  int64_t kept, scratch, sums, own;
 } pp_layer_plan;
 typedef struct pp_layer_request {
   int max_samples;
@@ -78,7 +79,8 @@ typedef struct pp_layer_request {
 } pp_layer_request;
 
 /* How a layer computes: the fast way and the plain one are two of these. Every thread calls forward and backward, when
- * what they read is whole, and when all have returned what they write is. The plain way is the first thread's alone. */
+ * what they read is whole, and when all have returned what they write is. A layer that keeps threads apart reads and
+ * writes images of the thread's own samples alone. The plain way is the first thread's alone. */
 typedef struct pp_layer_ops {
   void (*plan)(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *plan);
   void (*forward)(const pp_layer_run *run, const float *x, float *y);
@@ -99,7 +101,8 @@ enum { PP_LAYER_MAX_TENSORS = 6, PP_LAYER_MAX_INFOS = 4 };
 struct pp_layer_type {
   const pp_layer_ops *fast, *reference;
   int inputs;     /* 1 or 2 */
-  bool by_sample; /* every sample is computed for itself, without parameters: threads may each take some */
+  bool by_sample; /* every sample is computed for itself, without parameters: the net calls it for some */
+  bool (*keeps_apart)(const pp_layer *layer); /* NULL: where by_sample */
   /* What the cost model sees of it; returns how many. */
   int (*info)(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]);
   /* Its tensors in PyTorch's order of a state_dict; returns how many. */
@@ -119,6 +122,8 @@ extern const pp_layer_type pp_dropout_type;      /* rate */
 
 /* A convolution's fast form, in conv_pass.c. */
 extern const pp_layer_ops pp_conv_fast;
+/* Whether its weights are few enough for each thread to pack them for itself. */
+bool pp_conv_keeps_apart(const pp_layer *layer);
 
 /* The plain loops, in reference*.c. */
 extern const pp_layer_ops pp_conv_reference, pp_linear_reference, pp_add_reference, pp_average_reference;
@@ -139,6 +144,9 @@ void pp_grouped_setup(pp_layer *layer);
 void pp_linear_setup(pp_layer *layer);
 void pp_maxpool_setup(pp_layer *layer);
 
+static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /* One piece of memory cut into aligned tensors. With base NULL it only counts. */
 typedef struct pp_cutter {
   float *base;
@@ -151,6 +159,11 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
   return piece;
 }
 
+/* The samples of a micro-batch lie in up to PP_SHARES shares, cut by their number alone; a thread keeps its shares from
+ * layer to layer, and so finds in its cache what it wrote. */
+enum { PP_SHARES = 8 };
+static inline int64_t pp_shares(int64_t samples) { return pp_least(samples, PP_SHARES); }
+
 /* The part of [0, total) that is this thread's, cut at multiples of unit. */
 static inline pp_range pp_own(const pp_layer_run *run, int64_t total, int64_t unit) {
   return pp_range_part(total, unit, pp_pool_threads(run->pool), run->thread);
@@ -161,6 +174,11 @@ static inline pp_range pp_own_of(const pp_layer_run *run, int64_t total, int64_t
     return pp_own(run, total, unit);
   return (pp_range){0, run->thread == 0 ? total : 0};
 }
+static inline pp_range pp_own_samples(const pp_layer_run *run) {
+  int64_t shares = pp_shares(run->samples);
+  pp_range own = pp_own(run, shares, 1);
+  return (pp_range){run->samples * own.first / shares, run->samples * own.end / shares};
+}
 static inline void pp_meet(const pp_layer_run *run) { pp_pool_meet(run->pool, run->thread); }
 /* As `pipar models` shows it. */
 static inline const char *pp_activation_name(pp_activation act) {
@@ -170,7 +188,5 @@ static inline const char *pp_activation_name(pp_activation act) {
                                       : "none";
 }
 static inline int64_t pp_pixels(pp_shape shape) { return (int64_t)shape.height * shape.width; }
-static inline int64_t pp_least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t pp_most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

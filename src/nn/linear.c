@@ -1,4 +1,5 @@
-/* Linear layer: y = x W^T + b, then an activation; on OpenBLAS. */
+/* Linear layer: y = x W^T + b, then an activation; on OpenBLAS, or where the weights are few as a 1x1 convolution,
+ * whose threads keep their samples. */
 #include "nn/layer.h"
 
 #include <cblas.h>
@@ -24,6 +25,19 @@ static bool turns(const pp_layer *layer) {
   return layer->input.channels > 1 && (int64_t)layer->input.height * layer->input.width > 1;
 }
 
+static pp_layer conv_of(const pp_layer *layer) {
+  pp_layer conv = *layer;
+  conv.type = &pp_conv_type;
+  conv.input = (pp_shape){(int)pp_shape_elements(layer->input), 1, 1};
+  conv.kernel = conv.stride = 1;
+  return conv;
+}
+
+static bool is_conv(const pp_layer *layer) {
+  pp_layer conv = conv_of(layer);
+  return !turns(layer) && pp_conv_keeps_apart(&conv);
+}
+
 /* What is kept from forward to backward. */
 typedef struct linear_kept {
   float *x; /* (N, C x H x W), only where it is turned */
@@ -41,6 +55,11 @@ static linear_kept cut_kept(const pp_layer *layer, int64_t samples, pp_cutter *c
 
 static void plan(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *out) {
   pp_cutter kept = {0}, scratch = {0};
+  if (is_conv(layer)) {
+    pp_layer conv = conv_of(layer);
+    pp_conv_fast.plan(&conv, request, out);
+    return;
+  }
   if (request->training)
     cut_kept(layer, request->max_samples, &kept);
   if (turns(layer)) /* the turned input, or its gradient */
@@ -115,6 +134,13 @@ static void forward_part(const linear_pass *pass, int64_t part) {
 
 static void forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
+  if (is_conv(layer)) {
+    pp_layer conv = conv_of(layer);
+    pp_layer_run own = *run;
+    own.layer = &conv;
+    pp_conv_fast.forward(&own, x, y);
+    return;
+  }
   linear_pass pass = {.run = run, .x = x, .rows = x, .y = y};
   if (run->training)
     pass.kept = cut_kept(layer, run->max_samples, &(pp_cutter){.base = run->kept});
@@ -165,6 +191,13 @@ static void inputs_part(const linear_pass *pass, int64_t part) {
 
 static void backward(const pp_layer_run *run, const float *x, float *dy, float *dx) {
   const pp_layer *layer = run->layer;
+  if (is_conv(layer)) {
+    pp_layer conv = conv_of(layer);
+    pp_layer_run own = *run;
+    own.layer = &conv;
+    pp_conv_fast.backward(&own, x, dy, dx);
+    return;
+  }
   linear_pass pass = {.run = run,
                       .dy = dy,
                       .dx = dx,
@@ -216,6 +249,7 @@ const pp_layer_type pp_linear_type = {
     .fast = &fast,
     .reference = &pp_linear_reference,
     .inputs = 1,
+    .keeps_apart = is_conv,
     .info = info,
     .tensors = tensors,
 };

@@ -36,9 +36,9 @@ struct pp_net {
   float *sum;         /* a gradient to be added to another */
   float *arena;
   pp_pool *pool; /* not owned; NULL: one thread */
-  /* Of a size that follows from its threads: what they share, then `own_elements` of each. */
+  /* Of a size that follows from its threads: two places for sums, what they share else, then `own_elements` of each. */
   float *scratch;
-  int64_t shared_elements, own_elements;
+  int64_t sum_elements, shared_elements, own_elements;
 };
 
 static const pp_layer *layer_of(const pp_net *net, int layer) { return &net->model->layers[net->first_layer + layer]; }
@@ -100,10 +100,16 @@ static pp_layer_plan scratch_plan(const pp_net *net, int threads) {
   for (int layer = 0; layer < net->layer_count; layer++) {
     pp_layer_plan plan = plan_of(net, layer, threads);
     most.scratch = pp_most(most.scratch, plan.scratch);
+    most.sums = pp_most(most.sums, plan.sums);
     most.own = pp_most(most.own, plan.own);
   }
+  most.sums = pp_cut_round(most.sums);
   most.own = pp_cut_round(most.own) + APART;
   return most;
+}
+
+static int64_t scratch_elements(const pp_layer_plan *plan, int threads) {
+  return 2 * plan->sums + plan->scratch + threads * plan->own;
 }
 
 /* Cuts the arena; pointers are set only where they exist. */
@@ -169,7 +175,7 @@ size_t pp_net_memory(const pp_model *model, int first, int end, int max_samples,
   pp_cutter cutter = {0};
   cut_arena(&net, &cutter);
   pp_layer_plan scratch = scratch_plan(&net, threads);
-  return (size_t)(cutter.used + scratch.scratch + threads * scratch.own) * sizeof(float) + sizeof net +
+  return (size_t)(cutter.used + scratch_elements(&scratch, threads)) * sizeof(float) + sizeof net +
          (size_t)net.slot_count * sizeof(net_slot) + pointer_count(&net) * sizeof(float *);
 }
 
@@ -206,11 +212,12 @@ fail:
 
 pp_status pp_net_share(pp_net *net, pp_pool *pool) {
   pp_layer_plan plan = scratch_plan(net, pp_pool_threads(pool));
-  size_t elements = (size_t)(plan.scratch + pp_pool_threads(pool) * plan.own);
+  size_t elements = (size_t)scratch_elements(&plan, pp_pool_threads(pool));
   float *scratch = NULL;
   PP_TRY(pp_alloc(elements, sizeof(float), "the scratch memory of a net", &scratch));
   free(net->scratch);
   net->scratch = scratch;
+  net->sum_elements = plan.sums;
   net->shared_elements = plan.scratch;
   net->own_elements = plan.own;
   net->pool = pool;
@@ -233,37 +240,51 @@ typedef struct team_member {
   const pp_state *state;
   const net_slot *slot;
   int thread;
+  bool has_worked; /* since it met all others */
+  int place;       /* of the next layer's sums */
 } team_member;
 
-static void meet(const team_member *me) { pp_pool_meet(me->net->pool, me->thread); }
+static void meet(team_member *me) {
+  if (me->has_worked)
+    pp_pool_meet(me->net->pool, me->thread);
+  me->has_worked = false;
+}
 
 static pp_range own_part(const team_member *me, int64_t total, int64_t unit) {
   return pp_range_part(total, unit, pp_pool_threads(me->net->pool), me->thread);
 }
 
+static pp_range own_samples(const team_member *me) {
+  pp_layer_run run = {.samples = me->slot->samples, .pool = me->net->pool, .thread = me->thread};
+  return pp_own_samples(&run);
+}
+
 /* Of this thread's samples: (N, C, pixels) to (N, pixels, C), and back. */
-static void to_channels_last(const team_member *me, pp_shape shape, const float *x, float *y) {
+static void to_channels_last(team_member *me, pp_shape shape, const float *x, float *y) {
   int64_t pixels = pp_pixels(shape), channels = shape.channels;
-  pp_range at = own_part(me, me->slot->samples, 1);
+  pp_range at = own_samples(me);
   for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t p = 0; p < pixels; p++)
         y[n + p * channels + c] = x[n + c * pixels + p];
+  me->has_worked = true;
 }
 
 static void to_channels_first(const team_member *me, pp_shape shape, const float *x, float *y) {
   int64_t pixels = pp_pixels(shape), channels = shape.channels;
-  pp_range at = own_part(me, me->slot->samples, 1);
+  pp_range at = own_samples(me);
   for (int64_t n = at.first * pixels * channels; n < at.end * pixels * channels; n += pixels * channels)
     for (int64_t c = 0; c < channels; c++)
       for (int64_t p = 0; p < pixels; p++)
         y[n + c * pixels + p] = x[n + p * channels + c];
 }
 
-static void add_to(const team_member *me, int64_t count, const float *restrict from, float *restrict to) {
-  pp_range at = own_part(me, count, 16);
-  for (int64_t i = at.first; i < at.end; i++)
+/* elements: of a sample. */
+static void add_to(team_member *me, int64_t elements, const float *restrict from, float *restrict to) {
+  pp_range at = own_samples(me);
+  for (int64_t i = at.first * elements; i < at.end * elements; i++)
     to[i] += from[i];
+  me->has_worked = true;
 }
 
 /* This thread's samples of a layer that computes each for itself; backward where there is a gradient. */
@@ -271,7 +292,7 @@ static void run_samples(const pp_layer_run *all, const pp_layer_ops *ops, const 
                         float *dx) {
   const pp_layer *layer = all->layer;
   pp_layer_run run = *all;
-  pp_range at = pp_own(all, all->samples, 1);
+  pp_range at = pp_own_samples(all);
   int64_t in = pp_shape_elements(layer->input), out = pp_shape_elements(layer->output);
   int64_t second = layer->type == &pp_scale_type ? layer->input.channels : in;
   run.samples = (int)(at.end - at.first);
@@ -284,10 +305,19 @@ static void run_samples(const pp_layer_run *all, const pp_layer_ops *ops, const 
     ops->backward(&run, x + at.first * in, dy + at.first * out, dx == NULL ? NULL : dx + at.first * in);
 }
 
+/* Whether threads need not meet before a layer and after it. */
+static bool keeps_apart(const pp_net *net, const pp_layer *layer) {
+  const pp_layer_type *type = layer->type;
+  return !net->reference && (type->keeps_apart == NULL ? type->by_sample : type->keeps_apart(layer));
+}
+
 /* Forward where dy is NULL, otherwise backward. */
-static void run_layer(const team_member *me, int layer, const pp_layer_run *run, const float *x, float *y, float *dy,
+static void run_layer(team_member *me, int layer, const pp_layer_run *run, const float *x, float *y, float *dy,
                       float *dx) {
   const pp_layer_ops *ops = ops_of(me->net, layer);
+  bool apart = keeps_apart(me->net, run->layer);
+  if (!apart)
+    meet(me);
   if (run->layer->type->by_sample && !me->net->reference)
     run_samples(run, ops, x, y, dy, dx);
   else if (me->thread > 0 && me->net->reference)
@@ -296,7 +326,11 @@ static void run_layer(const team_member *me, int layer, const pp_layer_run *run,
     ops->forward(run, x, y);
   else
     ops->backward(run, x, dy, dx);
-  meet(me);
+  me->has_worked = true;
+  if (!apart)
+    meet(me);
+  if (!run->layer->type->by_sample && (dy != NULL || run->layer->norm)) /* it met the others in between */
+    me->place ^= 1;
 }
 
 void pp_net_place(pp_net *net, pp_sample_place place) {
@@ -319,8 +353,9 @@ static pp_layer_run run_of(const team_member *me, int layer) {
       .stats = state->stats == NULL ? NULL : state->stats + stat,
       .grads = state->grads == NULL ? NULL : state->grads + param,
       .kept = net->training ? slot->kept[layer] : NULL,
-      .scratch = net->scratch,
-      .own = net->scratch + net->shared_elements + me->thread * net->own_elements,
+      .sums = net->scratch + me->place * net->sum_elements,
+      .scratch = net->scratch + 2 * net->sum_elements,
+      .own = net->scratch + 2 * net->sum_elements + net->shared_elements + me->thread * net->own_elements,
       .kernels = net->kernels,
       .pool = net->pool,
       .thread = me->thread,
@@ -336,7 +371,7 @@ static const float *input_of(const pp_net *net, const net_slot *slot, int layer,
   return net->training ? slot->outputs[from - net->first_layer] : net->inner[from - net->first_layer];
 }
 
-static void forward_block(const team_member *me, int block, const float *x, float *y) {
+static void forward_block(team_member *me, int block, const float *x, float *y) {
   const pp_net *net = me->net;
   for (int layer = first_of(net, block); layer < end_of(net, block); layer++) {
     pp_layer_run run = run_of(me, layer);
@@ -361,13 +396,12 @@ typedef struct net_pass {
 static void forward_blocks(void *context, int thread) {
   const net_pass *pass = context;
   const pp_net *net = pass->net;
-  const team_member me = {net, pass->state, pass->slot, thread};
+  team_member me = {.net = net, .state = pass->state, .slot = pass->slot, .thread = thread};
   int turn = 0;
   const float *input = pass->slot->x;
   if (net->first == 0) {
     float *image = net->training ? pass->slot->image : net->boundary[turn ^= 1];
     to_channels_last(&me, net->model->input, pass->x, image);
-    meet(&me);
     input = image;
   }
   for (int block = net->first; block < net->end; block++) {
@@ -375,6 +409,8 @@ static void forward_blocks(void *context, int thread) {
     if (block < net->end - 1)
       output = net->training ? pass->slot->outputs[end_of(net, block) - 1] : net->boundary[turn ^= 1];
     forward_block(&me, block, input, output);
+    if (!net->training) /* the next block's outputs lie where this one's did, cut otherwise */
+      meet(&me);
     input = output;
   }
 }
@@ -396,7 +432,7 @@ void pp_net_forward(pp_net *net, const pp_state *state, int slot, int samples, c
 
 /* Backward of a block: dy is its output's gradient, dx takes its input's, NULL where that is not wanted. Where several
  * layers read a tensor the last one's gradient comes first and the others' are added. */
-static void backward_block(const team_member *me, int block, const float *x, float *dy, float *dx) {
+static void backward_block(team_member *me, int block, const float *x, float *dy, float *dx) {
   const pp_net *net = me->net;
   int first = first_of(net, block), end = end_of(net, block);
   bool written[PP_BLOCK_MAX_LAYERS + 1] = {false}; /* gradient of the block's input, and of each layer's output */
@@ -422,8 +458,8 @@ static void backward_block(const team_member *me, int block, const float *x, flo
         pp_shape shape = description->from[input] == PP_FROM_BLOCK
                              ? net->model->blocks[block].info.input
                              : net->model->layers[description->from[input]].output;
-        add_to(me, me->slot->samples * pp_shape_elements(shape), given[input], target[input]);
-        meet(me);
+        add_to(me, pp_shape_elements(shape), given[input], target[input]);
+        meet(me); /* the next to be added lies there, too */
       }
   }
 }
@@ -432,7 +468,7 @@ static void backward_blocks(void *context, int thread) {
   const net_pass *pass = context;
   const pp_net *net = pass->net;
   const net_slot *slot = pass->slot;
-  const team_member me = {net, pass->state, slot, thread};
+  team_member me = {.net = net, .state = pass->state, .slot = slot, .thread = thread};
   bool turns = net->first == 0;
   int turn = 0;
   float *gradient = pass->dy;
@@ -442,6 +478,7 @@ static void backward_blocks(void *context, int thread) {
       to = pass->dx;
     const float *x = block == net->first ? slot->x : slot->outputs[first_of(net, block) - 1];
     backward_block(&me, block, x, gradient, to);
+    meet(&me); /* the next block's gradients lie where this one's did */
     gradient = to;
   }
   if (turns && pass->dx != NULL)

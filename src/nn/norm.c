@@ -5,10 +5,35 @@
 
 enum { PART_PIXELS = 256 /* whose sums are taken in float before they are joined in double */ };
 
-static int64_t part_pixels(const pp_norm *norm) { return pp_least(PART_PIXELS, norm->group_pixels); }
+int64_t pp_groups_of_share(const pp_groups *groups) {
+  int64_t most = (groups->samples + groups->shares - 1) / groups->shares;
+  return (most + groups->group - 1) / groups->group;
+}
 
-static int64_t parts_of(const pp_norm *norm, int64_t pixels) {
-  return (pixels + part_pixels(norm) - 1) / part_pixels(norm);
+pp_range pp_group_samples(const pp_groups *groups, int64_t group) {
+  int64_t in_share = pp_groups_of_share(groups);
+  pp_range share = pp_range_part(groups->samples, 1, groups->shares, group / in_share);
+  int64_t first = pp_least(share.first + group % in_share * groups->group, share.end);
+  return (pp_range){first, pp_least(first + groups->group, share.end)};
+}
+
+static int64_t parts_of_group(const pp_groups *groups, const pp_layer *layer) {
+  return (groups->group * pp_pixels(layer->middle) + PART_PIXELS - 1) / PART_PIXELS;
+}
+
+static int64_t parts_of(const pp_groups *groups, const pp_layer *layer) {
+  return groups->shares * pp_groups_of_share(groups) * parts_of_group(groups, layer);
+}
+
+/* The pixels of images of that shape that a part is about: none where end <= first. */
+static pp_range part_at(const pp_norm *norm, pp_shape shape, int64_t part) {
+  pp_range samples = pp_group_samples(&norm->groups, part / norm->parts);
+  int64_t first = samples.first * pp_pixels(shape) + part % norm->parts * PART_PIXELS;
+  return (pp_range){first, pp_least(first + PART_PIXELS, samples.end * pp_pixels(shape))};
+}
+
+int64_t pp_norm_parts(const pp_norm *norm) {
+  return norm->groups.shares * pp_groups_of_share(&norm->groups) * norm->parts;
 }
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
@@ -16,10 +41,12 @@ void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
     norm->kept[i] = pp_cut(cutter, layer->middle.channels);
 }
 
-void pp_norm_cut_shared(pp_norm *norm, const pp_layer *layer, int64_t groups, int64_t group, pp_cutter *cutter) {
-  norm->group_pixels = group * pp_pixels(layer->middle);
+void pp_norm_cut_shared(pp_norm *norm, const pp_layer *layer, const pp_groups *groups, const pp_groups *most,
+                        pp_cutter *cutter) {
+  norm->groups = *groups;
+  norm->parts = parts_of_group(groups, layer);
   for (int i = 0; i < 2; i++)
-    norm->part[i] = pp_cut(cutter, groups * parts_of(norm, norm->group_pixels) * layer->middle.channels);
+    norm->part[i] = pp_cut(cutter, pp_most(parts_of(groups, layer), parts_of(most, layer)) * layer->middle.channels);
 }
 
 void pp_norm_cut_own(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
@@ -48,32 +75,35 @@ void pp_norm_begin(const pp_layer_run *run, pp_norm *norm) {
   }
 }
 
-void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, int64_t group, int64_t pixels,
-                 pp_range channels) {
-  int64_t stride = run->layer->middle.channels,
-          at = group * parts_of(norm, norm->group_pixels) * stride + channels.first;
-  for (int64_t first = 0; first < pixels; first += PART_PIXELS, at += stride)
-    run->kernels->moments(z + first * stride + channels.first, pp_least(pixels - first, PART_PIXELS),
-                          channels.end - channels.first, stride, norm->part[0] + at, norm->part[1] + at);
+void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, pp_range groups, pp_range channels) {
+  int64_t stride = run->layer->middle.channels;
+  for (int64_t part = groups.first * norm->parts; part < groups.end * norm->parts; part++) {
+    pp_range at = part_at(norm, run->layer->middle, part);
+    int64_t to = part * stride + channels.first;
+    if (at.first < at.end)
+      run->kernels->moments(z + at.first * stride + channels.first, at.end - at.first, channels.end - channels.first,
+                            stride, norm->part[0] + to, norm->part[1] + to);
+  }
 }
 
 /* Parts in float around their own mean, joined in double, so that no digits are lost where the mean is large (Chan,
  * Golub and LeVeque, 1983, eq. 2.1). */
 static void join_moments(const pp_layer_run *run, const pp_norm *norm, pp_range at) {
-  int64_t channels = run->layer->middle.channels, pixels = run->samples * pp_pixels(run->layer->middle);
-  double *means = norm->whole[0], *squares = norm->whole[1];
-  const float *mean = norm->part[0], *square = norm->part[1];
-  for (int64_t start = 0; start < pixels; start += norm->group_pixels) {
-    int64_t end = pp_least(pixels, start + norm->group_pixels);
-    for (int64_t first = start; first < end; first += PART_PIXELS, mean += channels, square += channels) {
-      double before = (double)first, count = (double)pp_least(end - first, PART_PIXELS);
-      double share = count / (before + count), spread = before * count / (before + count);
-      for (int64_t c = at.first; c < at.end; c++) {
-        double delta = (double)mean[c] - means[c];
-        means[c] += delta * share;
-        squares[c] += (double)square[c] + delta * delta * spread;
-      }
+  int64_t channels = run->layer->middle.channels;
+  double *means = norm->whole[0], *squares = norm->whole[1], before = 0;
+  for (int64_t part = 0; part < pp_norm_parts(norm); part++) {
+    pp_range pixels = part_at(norm, run->layer->middle, part);
+    if (pixels.first >= pixels.end)
+      continue;
+    const float *mean = norm->part[0] + part * channels, *square = norm->part[1] + part * channels;
+    double count = (double)(pixels.end - pixels.first);
+    double share = count / (before + count), spread = before * count / (before + count);
+    for (int64_t c = at.first; c < at.end; c++) {
+      double delta = (double)mean[c] - means[c];
+      means[c] += delta * share;
+      squares[c] += (double)square[c] + delta * delta * spread;
     }
+    before += count;
   }
 }
 
@@ -117,28 +147,29 @@ void pp_norm_recall(const pp_layer_run *run, const pp_norm *norm) {
     memcpy(own[i], norm->kept[i], (size_t)run->layer->middle.channels * sizeof(float));
 }
 
-pp_norm_sums pp_norm_sums_of(const pp_norm *norm, const float *dy, const float *m, int64_t pixels) {
-  return (pp_norm_sums){.dy = dy, .m = m, .pixels = pixels, .parts = parts_of(norm, pixels)};
-}
-
-void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, int64_t part) {
-  int64_t channels = run->layer->middle.channels, first = part * part_pixels(norm);
+void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const float *dy, const float *m, pp_range parts) {
+  int64_t channels = run->layer->middle.channels;
   pp_affine affine = pp_norm_affine(run->layer, norm, 0);
-  run->kernels->gradient_sums(sums->dy + first * channels, sums->m + first * channels,
-                              pp_least(sums->pixels - first, part_pixels(norm)), channels, channels, &affine,
-                              norm->part[0] + part * channels, norm->part[1] + part * channels);
+  for (int64_t part = parts.first; part < parts.end; part++) {
+    pp_range at = part_at(norm, run->layer->output, part);
+    if (at.first < at.end)
+      run->kernels->gradient_sums(dy + at.first * channels, m + at.first * channels, at.end - at.first, channels,
+                                  channels, &affine, norm->part[0] + part * channels, norm->part[1] + part * channels);
+  }
 }
 
 /* Ioffe and Szegedy, 2015: dz = scale x (da - mean(da) - (z - mean) x inverse^2 x mean(da x (z - mean))), da being the
  * gradient before the activation. */
-void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, const pp_norm_sums *sums, bool adds) {
+void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, bool adds) {
   const pp_layer *layer = run->layer;
   int64_t channels = layer->middle.channels;
   clear_sums(norm, (pp_range){0, channels});
-  for (int i = 0; i < 2; i++)
-    for (int64_t part = 0; part < sums->parts; part++)
+  for (int64_t part = 0; part < pp_norm_parts(norm); part++) {
+    pp_range at = part_at(norm, layer->output, part);
+    for (int i = 0; i < 2 && at.first < at.end; i++)
       for (int64_t c = 0; c < channels; c++)
         norm->whole[i][c] += (double)norm->part[i][part * channels + c];
+  }
   for (int64_t c = 0; c < channels; c++) {
     double plain = norm->whole[0][c], product = norm->whole[1][c];
     double scale = (double)norm->scale[c], inverse = (double)norm->inverse[c];

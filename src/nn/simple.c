@@ -57,7 +57,7 @@ static int add_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFOS]
 }
 
 static const pp_layer_ops add_ops = {plan_nothing, add_forward, add_backward};
-const pp_layer_type pp_add_type = {&add_ops, &pp_add_reference, 2, true, add_info, no_tensors};
+const pp_layer_type pp_add_type = {&add_ops, &pp_add_reference, 2, true, NULL, add_info, no_tensors};
 
 /* ---- average over all pixels ---- */
 
@@ -89,7 +89,7 @@ static int average_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_IN
 }
 
 static const pp_layer_ops average_ops = {plan_nothing, average_forward, average_backward};
-const pp_layer_type pp_average_type = {&average_ops, &pp_average_reference, 1, true, average_info, no_tensors};
+const pp_layer_type pp_average_type = {&average_ops, &pp_average_reference, 1, true, NULL, average_info, no_tensors};
 
 /* ---- maximum of a window; of equal values the first counts, and NaN is the largest ---- */
 
@@ -175,7 +175,7 @@ static int maxpool_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_IN
 }
 
 static const pp_layer_ops maxpool_ops = {plan_nothing, maxpool_forward, maxpool_backward};
-const pp_layer_type pp_maxpool_type = {&maxpool_ops, &pp_maxpool_reference, 1, true, maxpool_info, no_tensors};
+const pp_layer_type pp_maxpool_type = {&maxpool_ops, &pp_maxpool_reference, 1, true, NULL, maxpool_info, no_tensors};
 
 /* ---- average of a window ---- */
 
@@ -217,7 +217,7 @@ static void average_pool_backward(const pp_layer_run *run, const float *x, float
 }
 
 static const pp_layer_ops average_pool_ops = {plan_nothing, average_pool_forward, average_pool_backward};
-const pp_layer_type pp_average_pool_type = {&average_pool_ops, &pp_average_pool_reference, 1, true, maxpool_info,
+const pp_layer_type pp_average_pool_type = {&average_pool_ops, &pp_average_pool_reference, 1, true, NULL, maxpool_info,
                                             no_tensors};
 
 /* ---- an activation alone ---- */
@@ -241,7 +241,7 @@ static int activation_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX
 }
 
 static const pp_layer_ops activation_ops = {plan_nothing, activation_forward, activation_backward};
-const pp_layer_type pp_activation_type = {&activation_ops, &pp_activation_reference, 1, true, activation_info,
+const pp_layer_type pp_activation_type = {&activation_ops, &pp_activation_reference, 1, true, NULL, activation_info,
                                           no_tensors};
 
 /* ---- an image times one factor per sample and channel ---- */
@@ -279,7 +279,7 @@ static int scale_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_INFO
 }
 
 static const pp_layer_ops scale_ops = {plan_nothing, scale_forward, scale_backward};
-const pp_layer_type pp_scale_type = {&scale_ops, &pp_scale_reference, 2, true, scale_info, no_tensors};
+const pp_layer_type pp_scale_type = {&scale_ops, &pp_scale_reference, 2, true, NULL, scale_info, no_tensors};
 
 /* ---- dropout: a mask that depends on the place of a value in the experiment alone ---- */
 
@@ -324,4 +324,4 @@ static int dropout_info(const pp_layer *layer, pp_layer_info out[PP_LAYER_MAX_IN
 }
 
 static const pp_layer_ops dropout_ops = {plan_nothing, dropout_forward, dropout_backward};
-const pp_layer_type pp_dropout_type = {&dropout_ops, &pp_dropout_reference, 1, true, dropout_info, no_tensors};
+const pp_layer_type pp_dropout_type = {&dropout_ops, &pp_dropout_reference, 1, true, NULL, dropout_info, no_tensors};
