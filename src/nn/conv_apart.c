@@ -151,9 +151,9 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   pp_meet(run);
   pp_norm_sums_finish(run, &pass->norm, run->thread == 0);
   if (at_once)
-    pp_conv_clear_gradient(pass, panels);
-  else
-    pp_clear(pass->dweights + shares.first * pass->sum_elements, (shares.end - shares.first) * pass->sum_elements);
+    pp_conv_clear_gradient(pass, 0, panels);
+  for (int64_t share = shares.first; share < shares.end && !at_once; share++)
+    pp_conv_clear_gradient(pass, share, all_channels(layer->middle));
   for (chunk some; groups.first < groups.end; groups.first = some.groups.end) {
     some = chunk_at(pass, groups.first, groups.end);
     pp_conv_pass of_all = with_all(pass, &some);
@@ -163,6 +163,10 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   }
   pp_meet(run);
   if (at_once) {
+    if (!pp_conv_copies_x(layer) && !pp_conv_is_transformed(layer)) {
+      pp_fetch(run, pass->input, run->samples * pp_shape_elements(layer->input));
+      pp_fetch(run, pass->all_dz, run->samples * pp_shape_elements(layer->middle));
+    }
     pp_conv_weigh_own(pass, weigh_all);
     pp_meet(run);
   }

@@ -19,6 +19,14 @@ static inline bool pp_has_border(pp_bordered b, pp_shape image) {
 }
 static inline void pp_clear(float *x, int64_t count) { memset(x, 0, (size_t)count * sizeof *x); }
 
+/* Asks for what other threads wrote, all at once: one line after the other each would be waited for. */
+static inline void pp_fetch(const pp_layer_run *run, const float *x, int64_t count) {
+  enum { LINE = 16 /* floats */ };
+  if (pp_pool_threads(run->pool) > 1)
+    for (int64_t i = 0; i < count; i += LINE)
+      __builtin_prefetch(x + i, 0, 2);
+}
+
 /* A pass as one thread sees it. */
 typedef struct pp_conv_pass {
   const pp_layer_run *run;
@@ -75,10 +83,10 @@ int64_t pp_conv_unit(const pp_conv_pass *pass);
 int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels);
 /* The weights of some channels, of the outputs or, turned, of the inputs. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
-/* The weights' gradients of some channels: adds up the sums; adds them to the weights' own; zeros them. */
+/* The weights' gradients of some channels: adds up the sums; adds them to the weights' own; zeros one. */
 void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at);
 void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at);
-void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_range at);
+void pp_conv_clear_gradient(const pp_conv_pass *pass, int64_t sum, pp_range at);
 /* An image of a transformed buffer. */
 pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
 /* Copies or transforms a sample of the input into a buffer's place, where it is; what the kernels then read. */

@@ -292,6 +292,8 @@ pp_range pp_conv_some_images(const pp_conv_pass *pass, int64_t group, int64_t pi
   return pp_range_part(pp_conv_images(pass, group), unit, parts, part);
 }
 
+static bool is_live(const pp_conv_pass *pass, int64_t tap) { return (pass->live >> tap & 1) != 0; }
+
 /* Weights (O, C, taps) into panels of outputs, rows (taps, inputs); `turned` swaps inputs and outputs, for the gradient
  * of the input. Depthwise: (taps, C). `to`: which of the panels' channels. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to) {
@@ -299,9 +301,11 @@ void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to) {
   const pp_kernels *kernels = pass->run->kernels;
   const float *weight = pass->run->params + layer->weight;
   int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
+  if (pp_conv_keeps_apart(layer))
+    pp_fetch(pass->run, weight, weights_of(layer));
   if (layer->depthwise) {
     for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = to.first; c < to.end; c++)
+      for (int64_t c = to.first; c < to.end && is_live(pass, tap); c++)
         pass->weights[tap * out + c] = weight[c * taps + tap];
     return;
   }
@@ -319,21 +323,24 @@ void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to) {
   }
 }
 
+static void add(const float *restrict from, int64_t count, float *restrict to) {
+  for (int64_t i = 0; i < count; i++)
+    to[i] += from[i];
+}
+
 /* Adds up the sums: of the channels `at`. */
 void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at) {
   const pp_layer *layer = pass->run->layer;
   int64_t panel = pass->run->kernels->panel, in = layer->input.channels, rows = packed_rows(layer, in);
-  int64_t first = at.first * rows, count = (at.end - at.first + panel - 1) / panel * panel * rows;
-  int64_t times = layer->depthwise ? depth_of(layer, 1) : 1;
-  if (layer->depthwise)
-    first = at.first, count = at.end - at.first;
-  for (int64_t sum = 1; sum < pass->weight_sums; sum++)
-    for (int64_t tap = 0; tap < times; tap++) {
-      float *restrict to = pass->dweights + first + tap * in;
-      const float *restrict from = to + sum * pass->sum_elements;
-      for (int64_t i = 0; i < count; i++)
-        to[i] += from[i];
-    }
+  int64_t taps = depth_of(layer, 1), panels = (at.end - at.first + panel - 1) / panel * panel;
+  for (int64_t sum = 1; sum < pass->weight_sums; sum++) {
+    const float *from = pass->dweights + sum * pass->sum_elements;
+    if (!layer->depthwise)
+      add(from + at.first * rows, panels * rows, pass->dweights + at.first * rows);
+    for (int64_t tap = 0; tap < taps && layer->depthwise; tap++)
+      if (is_live(pass, tap))
+        add(from + tap * in + at.first, at.end - at.first, pass->dweights + tap * in + at.first);
+  }
 }
 
 /* Adds the packed gradients to the weights' own. */
@@ -343,8 +350,8 @@ void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at) {
   float *dweight = pass->run->grads + layer->weight;
   int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
   if (layer->depthwise) {
-    for (int64_t c = at.first; c < at.end; c++)
-      for (int64_t tap = 0; tap < taps; tap++)
+    for (int64_t tap = 0; tap < taps; tap++)
+      for (int64_t c = at.first; c < at.end && is_live(pass, tap); c++)
         dweight[c * taps + tap] += pass->dweights[tap * out + c];
     return;
   }
@@ -359,19 +366,19 @@ void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at) {
   }
 }
 
-/* The packed gradients of live taps. */
-void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_range at) {
+/* One sum's packed gradients of live taps. */
+void pp_conv_clear_gradient(const pp_conv_pass *pass, int64_t sum, pp_range at) {
   const pp_layer *layer = pass->run->layer;
   int64_t panel = pass->run->kernels->panel, taps = packed_rows(layer, 1), in = layer->input.channels;
-  if (layer->depthwise) {
-    for (int64_t tap = 0; tap < taps; tap++)
-      pp_clear(pass->dweights + tap * in + at.first, at.end - at.first);
-    return;
+  float *dweights = pass->dweights + sum * pass->sum_elements;
+  for (int64_t tap = 0; tap < taps; tap++) {
+    if (!is_live(pass, tap))
+      continue;
+    if (layer->depthwise)
+      pp_clear(dweights + tap * in + at.first, at.end - at.first);
+    for (int64_t first = at.first; first < at.end && !layer->depthwise; first += panel)
+      pp_clear(dweights + (first * taps + tap * panel) * in, in * panel);
   }
-  for (int64_t first = at.first; first < at.end; first += panel)
-    for (int64_t tap = 0; tap < taps; tap++)
-      if ((pass->live >> tap & 1) != 0)
-        pp_clear(pass->dweights + (first * taps + tap * panel) * in, in * panel);
 }
 
 /* Copies an image into its borders, which are zero already. */

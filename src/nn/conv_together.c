@@ -229,7 +229,7 @@ void pp_conv_backward_together(pp_conv_pass *pass) {
   pp_range buffers = pp_own(run, bordered ? pass->buffers : 0, 1);
   pp_clear(pass->dz + buffers.first * pp_conv_dz_elements(pass),
            (buffers.end - buffers.first) * pp_conv_dz_elements(pass));
-  pp_conv_clear_gradient(pass, panels);
+  pp_conv_clear_gradient(pass, 0, panels);
   pp_meet(run);
   pp_norm_sums_finish(run, &pass->norm, run->thread == 0);
   for (; pass->first_group < groups; pass->first_group += pass->buffers) {

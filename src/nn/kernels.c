@@ -44,11 +44,60 @@ enum { BLOCK = 144 };
 
 INLINE bool is_live(uint64_t live, int64_t tap) { return (live >> tap & 1) != 0; }
 
+/* Weights of one tap turn over in squares of four, a line of every output at a time. */
+typedef float quad __attribute__((vector_size(16)));
+enum { QUAD = 4, LINE = 16 /* floats */ };
+
+/* Row r of the square at `from` becomes column r of to. */
+INLINE void turn_over(const float *from, int64_t pitch, quad to[QUAD]) {
+  quad row[QUAD];
+  for (int r = 0; r < QUAD; r++)
+    memcpy(&row[r], from + r * pitch, sizeof row[r]);
+  quad a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5), b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  quad c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7), d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  to[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  to[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  to[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  to[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
+/* A whole panel's first inputs, as many as are whole lines; returns how many. */
+static int64_t pack_lines(const float *restrict weight, int64_t in, float *restrict packed) {
+  int64_t count = in / LINE * LINE;
+  for (int64_t first = 0; first < count; first += LINE)
+    for (int lane = 0; lane < PANEL; lane += QUAD)
+      for (int64_t c = first; c < first + LINE; c += QUAD) {
+        quad column[QUAD];
+        turn_over(weight + lane * in + c, in, column);
+        for (int r = 0; r < QUAD; r++)
+          memcpy(packed + (c + r) * PANEL + lane, &column[r], sizeof column[r]);
+      }
+  return count;
+}
+
+static int64_t unpack_lines(const float *restrict packed, int64_t in, float *restrict dweight) {
+  int64_t count = in / LINE * LINE;
+  for (int64_t first = 0; first < count; first += LINE)
+    for (int lane = 0; lane < PANEL; lane += QUAD)
+      for (int64_t c = first; c < first + LINE; c += QUAD) {
+        quad column[QUAD];
+        turn_over(packed + c * PANEL + lane, PANEL, column);
+        for (int r = 0; r < QUAD; r++) {
+          float *to = dweight + (lane + r) * in + c;
+          quad sum;
+          memcpy(&sum, to, sizeof sum);
+          sum += column[r];
+          memcpy(to, &sum, sizeof sum);
+        }
+      }
+  return count;
+}
+
 static void pack(const float *weight, int64_t in, int64_t taps, uint64_t live, int64_t width, float *packed) {
   float block[PANEL][BLOCK];
   int64_t step = BLOCK / taps; /* input channels */
   memset(block, 0, sizeof block);
-  for (int64_t first = 0; first < in; first += step) {
+  for (int64_t first = taps == 1 && width == PANEL ? pack_lines(weight, in, packed) : 0; first < in; first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t lane = 0; lane < width; lane++)
       memcpy(block[lane], weight + (lane * in + first) * taps, (size_t)(count * taps) * sizeof(float));
@@ -84,6 +133,8 @@ static void pack_turned(const float *weight, int64_t in, int64_t out, int64_t ta
                         float *packed) {
   if (taps == 9) /* known strides load by shuffles */
     pack_turned_by(9, weight, in, out, live, width, packed);
+  else if (taps == 1)
+    pack_turned_by(1, weight, in, out, live, width, packed);
   else
     pack_turned_by(taps, weight, in, out, live, width, packed);
 }
@@ -93,7 +144,7 @@ static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, u
   float block[PANEL][BLOCK];
   memset(block, 0, sizeof block);
   int64_t step = BLOCK / taps;
-  for (int64_t first = 0; first < in; first += step) {
+  for (int64_t first = taps == 1 && width == PANEL ? unpack_lines(packed, in, dweight) : 0; first < in; first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t c = 0; c < count; c++)
       for (int64_t tap = 0; tap < taps; tap++) {
