@@ -83,8 +83,7 @@ void pp_conv_forward_apart(pp_conv_pass *pass) {
     pp_norm_finish(run, &pass->norm, all);
     activate(pass, pass->m + own.first * pp_shape_elements(layer->output), own);
   }
-  if (run->thread == 0)
-    pp_norm_keep(run, &pass->norm, all);
+  pp_norm_keep(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
 }
 
 /* The pass with the buffers of all images for its own, from a chunk's first on. */
@@ -149,7 +148,7 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
     pp_conv_pack(pass, true, all_channels(layer->input));
   clear_borders(pass, pass->images, true);
   pp_meet(run);
-  pp_norm_sums_finish(run, &pass->norm, run->thread == 0);
+  pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
   if (at_once)
     pp_conv_clear_gradient(pass, 0, panels);
   for (int64_t share = shares.first; share < shares.end && !at_once; share++)

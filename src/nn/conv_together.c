@@ -4,7 +4,6 @@
 #include "nn/conv_pass.h"
 
 enum {
-  CHANNEL_UNIT = 16, /* that one thread takes, at least, of what follows the product */
   IMAGE_PIXELS = 48, /* of a part of the inputs' gradient, at least */
   PARTS = 4,         /* that it is cut into for each thread: of many, the threads' own are alike */
 };
@@ -147,8 +146,7 @@ static void activate_own(const pp_conv_pass *pass) {
   pp_range all = {0, channels}, at = pp_own(run, pixels, 1);
   if (run->layer->norm)
     pp_norm_finish(run, &pass->norm, all);
-  if (run->thread == 0)
-    pp_norm_keep(run, &pass->norm, all);
+  pp_norm_keep(run, &pass->norm, pp_own(run, run->layer->middle.channels, PP_NORM_UNIT));
   pp_affine affine = pp_norm_affine(run->layer, &pass->norm, 0);
   run->kernels->activate(pass->m + at.first * channels, at.end - at.first, channels, channels, &affine,
                          pass->output + at.first * channels);
@@ -168,7 +166,7 @@ void pp_conv_forward_together(pp_conv_pass *pass) {
     forward_images(pass);
     if (run->training) {
       pp_meet(run);
-      finish_channels(pass, pp_own(run, layer->middle.channels, CHANNEL_UNIT), false);
+      finish_channels(pass, pp_own(run, layer->middle.channels, PP_NORM_UNIT), false);
     }
   } else if (few) {
     forward_channels(pass, panels);
@@ -231,7 +229,7 @@ void pp_conv_backward_together(pp_conv_pass *pass) {
            (buffers.end - buffers.first) * pp_conv_dz_elements(pass));
   pp_conv_clear_gradient(pass, 0, panels);
   pp_meet(run);
-  pp_norm_sums_finish(run, &pass->norm, run->thread == 0);
+  pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
   for (; pass->first_group < groups; pass->first_group += pass->buffers) {
     pass->groups = pp_least(groups - pass->first_group, pass->buffers);
     undo_own(pass);

@@ -160,7 +160,7 @@ void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const float
 
 /* Ioffe and Szegedy, 2015: dz = scale x (da - mean(da) - (z - mean) x inverse^2 x mean(da x (z - mean))), da being the
  * gradient before the activation. */
-void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, bool adds) {
+void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, pp_range own) {
   const pp_layer *layer = run->layer;
   int64_t channels = layer->middle.channels;
   clear_sums(norm, (pp_range){0, channels});
@@ -178,10 +178,12 @@ void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, bool adds
       norm->slope[c] = (float)(-scale * inverse * inverse * product / pixels_of(run));
       norm->offset[c] = (float)(-scale * plain / pixels_of(run));
     }
-    if (adds && layer->norm) {
+    if (c < own.first || c >= own.end)
+      continue;
+    if (layer->norm) {
       run->grads[layer->gamma + c] += (float)(product * inverse);
       run->grads[layer->beta + c] += (float)plain;
-    } else if (adds && layer->biased) {
+    } else if (layer->biased) {
       run->grads[layer->bias + c] += (float)plain;
     }
   }

@@ -13,6 +13,8 @@ typedef struct pp_groups {
 int64_t pp_groups_of_share(const pp_groups *groups);
 pp_range pp_group_samples(const pp_groups *groups, int64_t group);
 
+enum { PP_NORM_UNIT = 16 /* channels that one thread takes, at least: a line of the cache */ };
+
 typedef struct pp_norm {
   /* This thread's own, (channels) each. */
   float *mean;           /* of z, without its bias, over the micro-batch; without batch norm 0 */
@@ -49,8 +51,8 @@ void pp_norm_recall(const pp_layer_run *run, const pp_norm *norm);
  * pooling left of it. When the threads have met, `finish` finds slope and offset, for each thread. */
 int64_t pp_norm_parts(const pp_norm *norm);
 void pp_norm_sums_take(const pp_layer_run *run, const pp_norm *norm, const float *dy, const float *m, pp_range parts);
-/* adds: the gradients of gamma and beta, or of the bias, too; true on exactly one thread. */
-void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, bool adds);
+/* own: the channels whose gradients of gamma and beta, or of the bias, this thread adds up, too. */
+void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, pp_range own);
 
 /* Of the channels from `first` on. */
 static inline pp_affine pp_norm_affine(const pp_layer *layer, const pp_norm *norm, int64_t first) {
