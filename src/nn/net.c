@@ -32,8 +32,9 @@ struct pp_net {
   net_slot *slots;    /* (slot_count) */
   float **pointers;   /* (2 x slot_count + 1, layer count): the slots', and inner */
   float **inner;      /* (layer count): inside the block at hand, gradients in training, outputs in evaluation */
-  float *boundary[2]; /* the same between blocks, in turns */
-  float *sum;         /* a gradient to be added to another */
+  float *boundary[2]; /* (boundary_elements): the same between blocks, in turns */
+  int64_t boundary_elements;
+  float *sum; /* a gradient to be added to another */
   float *arena;
   pp_pool *pool; /* not owned; NULL: one thread */
   /* Of a size that follows from its threads: two places for sums, what they share else, then `own_elements` of each. */
@@ -57,15 +58,42 @@ static int64_t output_of(const pp_net *net, int layer) {
   return net->max_samples * pp_shape_elements(layer_of(net, layer)->output);
 }
 
-/* What lies inside a block is needed only while that is at hand. */
-static int64_t cut_inner(const pp_net *net, float *base, int block) {
-  pp_cutter inside = {.base = base};
-  for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
-    float *piece = pp_cut(&inside, output_of(net, layer));
-    if (net->inner != NULL)
-      net->inner[layer] = piece;
-  }
-  return inside.used;
+/* A tensor in the middle of a place, at a whole line. */
+static float *centred(float *place, int64_t size, int64_t elements) {
+  enum { LINE = 16 };
+  return place == NULL ? NULL : place + (size - elements) / 2 / LINE * LINE;
+}
+
+/* What lies inside a block is needed only while that is at hand: the largest tensor of every block lies in the middle
+ * of one place, the next largest of the next, so that a thread's half of one lies where it had its half of another. */
+typedef struct inner_places {
+  int64_t sizes[PP_BLOCK_MAX_LAYERS];
+  float *at[PP_BLOCK_MAX_LAYERS];
+} inner_places;
+
+/* Which of the places is for a layer of a block. */
+static int place_of(const pp_net *net, int block, int layer) {
+  int larger = 0;
+  for (int other = first_of(net, block); other < end_of(net, block) - 1; other++)
+    larger += output_of(net, other) > output_of(net, layer) ||
+              (output_of(net, other) == output_of(net, layer) && other < layer);
+  return larger;
+}
+
+static void cut_inner(const pp_net *net, pp_cutter *cutter) {
+  inner_places places = {0};
+  for (int block = net->first; block < net->end; block++)
+    for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
+      int64_t *size = &places.sizes[place_of(net, block, layer)];
+      *size = pp_most(*size, output_of(net, layer));
+    }
+  for (int place = 0; place < PP_BLOCK_MAX_LAYERS; place++)
+    places.at[place] = pp_cut(cutter, places.sizes[place]);
+  for (int block = net->first; block < net->end && net->inner != NULL; block++)
+    for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
+      int place = place_of(net, block, layer);
+      net->inner[layer] = centred(places.at[place], places.sizes[place], output_of(net, layer));
+    }
 }
 
 /* Of the largest tensor that several layers read: their gradients of it are added up. */
@@ -114,18 +142,16 @@ static int64_t scratch_elements(const pp_layer_plan *plan, int threads) {
 
 /* Cuts the arena; pointers are set only where they exist. */
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
-  int64_t samples = net->max_samples, between = 0, inside = 0;
+  int64_t samples = net->max_samples, between = 0;
   bool turns = net->first == 0 && net->layer_count > 0;
   for (int block = net->first; block < net->end; block++) {
     if (block > net->first || turns)
       between = pp_most(between, samples * pp_shape_elements(net->model->blocks[block].info.input));
-    inside = pp_most(inside, cut_inner(net, NULL, block));
   }
   for (int i = 0; i < 2; i++)
     net->boundary[i] = pp_cut(cutter, between);
-  float *inner = pp_cut(cutter, inside);
-  for (int block = net->first; block < net->end; block++)
-    cut_inner(net, inner, block);
+  net->boundary_elements = between;
+  cut_inner(net, cutter);
   net->sum = pp_cut(cutter, net->training ? sum_elements(net) : 0);
   for (int slot = 0; slot < net->slot_count && net->training; slot++) {
     float *image = pp_cut(cutter, turns ? samples * pp_shape_elements(net->model->input) : 0);
@@ -393,6 +419,13 @@ typedef struct net_pass {
   float *y, *dy, *dx;
 } net_pass;
 
+/* The other place for what lies before a block. */
+static float *next_boundary(const pp_net *net, int block, int *turn) {
+  *turn ^= 1;
+  return centred(net->boundary[*turn], net->boundary_elements,
+                 net->max_samples * pp_shape_elements(net->model->blocks[block].info.input));
+}
+
 static void forward_blocks(void *context, int thread) {
   const net_pass *pass = context;
   const pp_net *net = pass->net;
@@ -400,14 +433,14 @@ static void forward_blocks(void *context, int thread) {
   int turn = 0;
   const float *input = pass->slot->x;
   if (net->first == 0) {
-    float *image = net->training ? pass->slot->image : net->boundary[turn ^= 1];
+    float *image = net->training ? pass->slot->image : next_boundary(net, 0, &turn);
     to_channels_last(&me, net->model->input, pass->x, image);
     input = image;
   }
   for (int block = net->first; block < net->end; block++) {
     float *output = pass->y;
     if (block < net->end - 1)
-      output = net->training ? pass->slot->outputs[end_of(net, block) - 1] : net->boundary[turn ^= 1];
+      output = net->training ? pass->slot->outputs[end_of(net, block) - 1] : next_boundary(net, block + 1, &turn);
     forward_block(&me, block, input, output);
     if (!net->training) /* the next block's outputs lie where this one's did, cut otherwise */
       meet(&me);
@@ -473,9 +506,9 @@ static void backward_blocks(void *context, int thread) {
   int turn = 0;
   float *gradient = pass->dy;
   for (int block = net->end - 1; block >= net->first; block--) {
-    float *to = net->boundary[turn ^= 1];
-    if (block == net->first && (pass->dx == NULL || !turns))
-      to = pass->dx;
+    float *to = pass->dx;
+    if (block > net->first || (pass->dx != NULL && turns))
+      to = next_boundary(net, block, &turn);
     const float *x = block == net->first ? slot->x : slot->outputs[first_of(net, block) - 1];
     backward_block(&me, block, x, gradient, to);
     meet(&me); /* the next block's gradients lie where this one's did */
