@@ -91,11 +91,14 @@ PP_MUST_CHECK pp_status pp_results_create(const char *path, bool force, const pp
  * or is being written (PP_CODE_RUN). */
 PP_MUST_CHECK pp_status pp_results_find_complete(const char *path, bool force, const pp_experiment *experiment,
                                                  int only, const pp_identity *identity, bool *complete);
-/* As pp_results_create, with the complete runs of PATH.part as they are and the others empty. PATH.part is replaced in
- * one step. Errors: pp_results_find_complete's too. */
+/* As pp_results_create, with the complete runs of PATH.part as they are and the others empty. It is made beside
+ * PATH.part, which stays as it is until pp_results_settle. Errors: pp_results_find_complete's too. */
 PP_MUST_CHECK pp_status pp_results_resume(const char *path, bool force, const pp_experiment *experiment, int only,
                                           const pp_provenance *provenance, int provenance_count,
                                           const pp_identity *identity, pp_results_writer **out);
+/* Local. After pp_results_resume PATH.part is replaced in one step, by all that was appended until then; otherwise
+ * nothing happens. To be called once nothing can refuse to go on. Errors (PP_CODE_RUN): not writable. */
+PP_MUST_CHECK pp_status pp_results_settle(pp_results_writer *writer);
 /* Rows of the run; each append is one write. */
 PP_MUST_CHECK pp_status pp_results_append_stages(pp_results_writer *writer, int run, const pp_stage_record *rows,
                                                  int64_t count);
@@ -125,9 +128,10 @@ PP_MUST_CHECK pp_status pp_results_end_run(pp_results_writer *writer, int run, c
                                            const pp_run_summary *summary, const pp_device_row *devices,
                                            int64_t device_count, const pp_server_row *server, int64_t slot_count,
                                            const pp_model *model, const float *params, const float *stats);
-/* Closes PATH.part and renames it to PATH; the writer is gone, whatever is returned. */
+/* Settled: closes PATH.part and renames it to PATH; the writer is gone, whatever is returned. */
 PP_MUST_CHECK pp_status pp_results_commit(pp_results_writer *writer);
-/* Closes and leaves PATH.part with what it holds, or removes it where no round is in it (NULL is fine). */
+/* Closes and leaves PATH.part with what it holds, or removes it where no round is in it (NULL is fine). What was not
+ * settled is removed. */
 void pp_results_abandon(pp_results_writer *writer);
 
 /* Reader: finished files, .part files, and files being written. */

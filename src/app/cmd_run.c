@@ -257,11 +257,9 @@ static pp_status open_output(session *s, int argc, char **argv) {
                    options->experiment.path);
   pp_app_provenance provenance;
   PP_TRY(collect_provenance(s, argc, argv, &provenance));
-  if (options->resume) {
-    PP_TRY(pp_results_resume(s->path, options->force, s->experiment, choice_only(s), provenance.entries,
-                             provenance.count, &s->identity, &s->writer));
-    return s->resumed_run < 0 ? pp_checkpoint_remove(s->checkpoint) : NULL;
-  }
+  if (options->resume)
+    return pp_results_resume(s->path, options->force, s->experiment, choice_only(s), provenance.entries,
+                             provenance.count, &s->identity, &s->writer);
   if (!options->force && access(s->checkpoint, F_OK) == 0 && access(part, F_OK) != 0)
     return pp_fail(PP_CODE_USAGE, "%s was left by a run that did not end: --force removes it, -o names another file",
                    s->checkpoint);
@@ -286,11 +284,19 @@ static void drop_draft(session *s, int run) {
   s->drafts[run] = NULL;
 }
 
+/* Rank 0, once nothing can refuse to go on: what a stopped run left is replaced. A checkpoint that is not gone on from
+ * is of a run that is complete. */
+static pp_status settle(const session *s) {
+  PP_TRY(pp_results_settle(s->writer));
+  return s->options->resume && s->resumed_run < 0 ? pp_checkpoint_remove(s->checkpoint) : NULL;
+}
+
 /* One run by the ranks of `comm`, its rows into `sink`. */
 static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatile sig_atomic_t *signals,
                          bool *stopped) {
   if (s->drafts[sink->run] == NULL)
     PP_TRY(draft_run(s, comm, sink->run));
+  bool resumes = sink->run == s->resumed_run;
   bool has_checkpoints = pp_run_has_checkpoints(pp_experiment_run(s->experiment, sink->run));
   pp_run_request request = {.comm = comm,
                             .draft = s->drafts[sink->run],
@@ -298,10 +304,12 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
                             .stopped = signals,
                             .checkpoint_path = has_checkpoints ? s->checkpoint : NULL,
                             .identity = &s->identity,
-                            .resume = sink->run == s->resumed_run};
+                            .resume = resumes};
   pp_run *run = NULL;
   PP_TRY(in_run(s, sink->run, pp_run_create(&request, &run)));
   pp_status status = in_run(s, sink->run, pp_run_begin(run));
+  if (status == NULL)
+    status = pp_comm_agree(comm, sink->writer != NULL ? settle(s) : NULL);
   if (status == NULL) {
     status = in_run(s, sink->run, pp_run_execute(run, stopped));
     s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
@@ -428,8 +436,8 @@ static pp_status run_all(session *s, int argc, char **argv) {
   PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
   if (stops > 0)
     return tell_stop(s, rounds);
-  pp_status status = NULL;
-  if (s->writer != NULL) {
+  pp_status status = s->writer != NULL ? settle(s) : NULL;
+  if (s->writer != NULL && status == NULL) {
     pp_results_writer *writer = s->writer;
     s->writer = NULL;
     status = pp_results_commit(writer);

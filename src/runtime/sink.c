@@ -173,6 +173,7 @@ static pp_status unpack_end(pp_sink *sink, const item_head *head, const char **f
 
 pp_status pp_sink_deliver(pp_sink *sink, const char *parcel, size_t bytes, bool *complete) {
   *complete = false;
+  PP_TRY(pp_results_settle(sink->writer)); /* a run that has been worked out */
   for (const char *from = parcel; from < parcel + bytes;) {
     item_head head;
     get(&from, &head, sizeof head);

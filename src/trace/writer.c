@@ -28,6 +28,8 @@ enum {
   SYNC_EVERY_S = 1,
 };
 
+static const char beside[] = ".part.new"; /* PATH's, until it replaces what is gone on with */
+
 /* Stage rows are compressed where a round brings many chunks: a partial chunk that is written again takes new space. */
 enum { STAGE_CHUNK = 16384, SMALLEST_CHUNK = 64, CHUNKS_TO_COMPRESS = 8 };
 
@@ -43,8 +45,10 @@ struct pp_results_writer {
    * end that is not there. So HDF5 keeps it open. */
   bool broken;
   bool has_rounds; /* there is something worth keeping */
-  int lock_fd;     /* of the file: says to other writers and to readers what goes on; also to sync it */
-  bool own_lock;   /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
+  /* Of a writer that goes on: what it is to replace, locked until it does. Its own file is beside it until then. */
+  pp_remains remains;
+  int lock_fd;   /* of the file: says to other writers and to readers what goes on; also to sync it */
+  bool own_lock; /* HDF5 locks nothing itself: an exclusive lock while only we may look, a shared one while all may */
   hid_t file;
   int run_count;
   int open_run; /* whose tables are open; -1: none */
@@ -55,6 +59,9 @@ struct pp_results_writer {
   pending_round *pending;
   struct timespec last_sync;
 };
+
+/* Whether what was there is untouched. */
+static bool is_beside(const pp_results_writer *writer) { return writer->remains.path != NULL; }
 
 /* Waits a moment for readers to go; a file system without locks goes without. */
 static bool lock_file(const pp_results_writer *writer, int mode, int attempts) {
@@ -255,6 +262,7 @@ static void close_tables(pp_results_writer *writer) {
 static void destroy(pp_results_writer *writer) {
   if (writer == NULL)
     return;
+  pp_remains_close(&writer->remains);
   for (int table = 0; table < PP_TABLE_COUNT; table++)
     pp_h5_close(&writer->memory_types[table]);
   if (writer->lock_fd >= 0)
@@ -321,6 +329,7 @@ static pp_status create_writer(const char *path, bool force, const char *suffix,
   pp_results_writer *writer = NULL;
   PP_TRY(pp_alloc(1, sizeof *writer, "the results file", &writer));
   writer->force = force;
+  writer->remains.lock_fd = -1;
   writer->lock_fd = -1;
   writer->file = H5I_INVALID_HID;
   writer->open_run = -1;
@@ -358,6 +367,16 @@ static pp_status open_for_all(pp_results_writer *writer) {
   return NULL;
 }
 
+/* What a resuming left that was killed. */
+static pp_status remove_beside(const char *path) {
+  char *name = NULL;
+  if (asprintf(&name, "%s%s", path, beside) < 0)
+    return pp_fail_memory("the results file's name", strlen(path));
+  unlink(name);
+  free(name);
+  return NULL;
+}
+
 pp_status pp_results_create(const char *path, bool force, const pp_experiment *experiment, int only,
                             const pp_provenance *provenance, int provenance_count, pp_results_writer **out) {
   PP_TRY(check_name(path, force));
@@ -365,6 +384,8 @@ pp_status pp_results_create(const char *path, bool force, const pp_experiment *e
   pp_results_writer *writer = NULL;
   PP_TRY(create_writer(path, force, ".part", pp_experiment_run_count(experiment), &writer));
   pp_status status = claim(writer);
+  if (status == NULL)
+    status = remove_beside(path);
   if (status == NULL)
     status = make_file(writer, experiment, only, provenance, provenance_count, NULL);
   if (status == NULL) {
@@ -379,43 +400,30 @@ pp_status pp_results_create(const char *path, bool force, const pp_experiment *e
   return status;
 }
 
-/* The file with what is kept takes the place of the old one, whole. */
-static pp_status replace_remains(pp_results_writer *writer, const pp_remains *remains) {
-  char *name = strdup(remains->path);
-  if (name == NULL)
-    return pp_fail_memory("the results file's name", strlen(remains->path));
-  pp_status status = sync_file(writer, true);
-  if (status == NULL && rename(writer->part, name) != 0)
-    status = pp_fail(PP_CODE_RUN, "cannot rename %s to %s: %s", writer->part, name, strerror(errno));
-  if (status != NULL) {
+/* The file with the complete runs, beside the old one. */
+static pp_status begin_beside(pp_results_writer *writer, const pp_experiment *experiment, int only,
+                              const pp_provenance *provenance, int provenance_count) {
+  PP_TRY(remove_beside(writer->path)); /* nobody else has the lock */
+  PP_TRY(claim(writer));
+  PP_TRY(make_file(writer, experiment, only, provenance, provenance_count, &writer->remains));
+  pp_results_close(writer->remains.results);
+  writer->remains.results = NULL;
+  pp_status status = open_for_all(writer);
+  if (status != NULL)
     unlink(writer->part);
-    free(name);
-    return status;
-  }
-  pp_sync_directory(name);
-  free(writer->part);
-  writer->part = name;
-  return open_for_all(writer);
+  return status;
 }
 
 pp_status pp_results_resume(const char *path, bool force, const pp_experiment *experiment, int only,
                             const pp_provenance *provenance, int provenance_count, const pp_identity *identity,
                             pp_results_writer **out) {
   PP_TRY(check_name(path, true));
-  pp_remains remains;
-  PP_TRY(pp_remains_open(path, force, experiment, only, identity, &remains));
   pp_results_writer *writer = NULL;
-  pp_status status = create_writer(path, force, ".part.new", pp_experiment_run_count(experiment), &writer);
-  if (status == NULL) {
-    writer->has_rounds = true; /* with a checkpoint there are more than the file says */
-    unlink(writer->part);      /* what a resuming left that was killed: nobody else has the lock */
-    status = claim(writer);
-  }
+  PP_TRY(create_writer(path, force, beside, pp_experiment_run_count(experiment), &writer));
+  writer->has_rounds = true; /* with a checkpoint there are more than the file says */
+  pp_status status = pp_remains_open(path, force, experiment, only, identity, &writer->remains);
   if (status == NULL)
-    status = make_file(writer, experiment, only, provenance, provenance_count, &remains);
-  if (status == NULL)
-    status = replace_remains(writer, &remains);
-  pp_remains_close(&remains);
+    status = begin_beside(writer, experiment, only, provenance, provenance_count);
   if (status == NULL)
     *out = writer;
   else
@@ -533,6 +541,27 @@ pp_status pp_results_sync(pp_results_writer *writer) {
   return guarded(writer, flush(writer, true));
 }
 
+/* HDF5 knows a file by the name that it was opened with. */
+static pp_status replace_remains(pp_results_writer *writer) {
+  PP_TRY(flush(writer, true));
+  close_tables(writer);
+  PP_TRY(pp_h5_file_close(&writer->file, writer->part));
+  PP_TRY(sync_file(writer, true));
+  if (rename(writer->part, writer->remains.path) != 0)
+    return pp_fail(PP_CODE_RUN, "cannot rename %s to %s: %s", writer->part, writer->remains.path, strerror(errno));
+  pp_sync_directory(writer->remains.path);
+  free(writer->part);
+  writer->part = writer->remains.path;
+  writer->remains.path = NULL;
+  pp_remains_close(&writer->remains);
+  return open_for_all(writer);
+}
+
+pp_status pp_results_settle(pp_results_writer *writer) {
+  PP_TRY(guard(writer));
+  return !is_beside(writer) ? NULL : guarded(writer, replace_remains(writer));
+}
+
 static pp_status write_tensor(const pp_results_writer *writer, hid_t group, const pp_tensor_info *tensor,
                               const float *values) {
   const char *path = writer->part;
@@ -641,6 +670,7 @@ static pp_status finish_file(pp_results_writer *writer) {
 }
 
 pp_status pp_results_commit(pp_results_writer *writer) {
+  PP_ASSERT(!is_beside(writer));
   pp_status status = guarded(writer, finish_file(writer));
   if (status == NULL)
     status = take_name(writer);
@@ -655,8 +685,8 @@ void pp_results_abandon(pp_results_writer *writer) {
     pp_error_free(flush(writer, true));
     close_tables(writer);
     pp_error_free(pp_h5_file_close(&writer->file, writer->part));
-    if (!writer->has_rounds)
-      unlink(writer->part);
   }
+  if (is_beside(writer) || (!writer->broken && !writer->has_rounds))
+    unlink(writer->part);
   destroy(writer);
 }
