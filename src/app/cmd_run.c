@@ -297,7 +297,7 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
   if (s->drafts[sink->run] == NULL)
     PP_TRY(draft_run(s, comm, sink->run));
   bool resumes = sink->run == s->resumed_run;
-  bool has_checkpoints = pp_run_has_checkpoints(pp_experiment_run(s->experiment, sink->run));
+  bool has_checkpoints = resumes || pp_run_has_checkpoints(pp_experiment_run(s->experiment, sink->run));
   pp_run_request request = {.comm = comm,
                             .draft = s->drafts[sink->run],
                             .sink = sink,

@@ -99,8 +99,8 @@ pp_status pp_run_prepare_checkpoint(pp_run *run) {
 }
 
 bool pp_run_is_checkpoint_due(const pp_run *run, int64_t round, bool stopped) {
-  return run->request.checkpoint_path != NULL &&
-         (stopped || (round + 1) % run->job.config->checkpoint_every_rounds == 0);
+  int64_t every = run->job.config->checkpoint_every_rounds; /* 0: going on from one, only to stop again */
+  return run->request.checkpoint_path != NULL && (stopped || (every > 0 && (round + 1) % every == 0));
 }
 
 /* ---- Saving ---- */

@@ -151,6 +151,12 @@ for method in METHODS if RANKS == 1 else METHODS[::2]:
     goes_on()
     print("ok: data that is gone or other, another experiment", flush=True)
 
+    put(kept)
+    done = run("--resume", "-q", "--set", "checkpoint.every_rounds=0")
+    assert done.returncode == 0, done
+    subprocess.run([PIPAR, "diff", "whole.h5", "out.h5"], check=True)
+    print("ok: goes on from a checkpoint though none are to follow", flush=True)
+
     step = 60 if RANKS == 1 else 150
     for rank in range(RANKS):
         first = places.randrange(1, step)
