@@ -1,43 +1,43 @@
-/* OpenBLAS starts a thread a core as soon as it is loaded, which asks for 128 MiB of addresses. Where there are none
- * (ulimit -v) it asks forever, and the program does not end. We want none of these threads: pp_pool has ours. OpenBLAS
- * takes their number from the environment alone and looks there before main. So where addresses are limited the program
- * is started again with the number set, by a function that the loader calls before those of any library. */
-#include <stddef.h>
-#include <string.h>
-#include <sys/resource.h>
+/* What is arranged by a function that the loader calls before those of any library.
+ *
+ * OpenBLAS starts a thread a core as soon as it is loaded. We want none of them, pp_pool has ours: each asks for 128
+ * MiB of addresses, and where these are limited (ulimit -v) it asks forever; where processes are (ulimit -u, pids.max)
+ * it ends the program with SIGINT. It counts the cores that the program may run on, which for that moment is the one it
+ * runs on. OPENBLAS_NUM_THREADS would do the same, but only in the environment that the program is started with. */
+#include <sys/syscall.h>
 #include <unistd.h>
 
-static const char variable[] = "OPENBLAS_NUM_THREADS=";
-static char one_thread[] = "OPENBLAS_NUM_THREADS=1";
+/* No library is ready: there is no malloc, and no sanitizer's memory. */
+#define WITHOUT_LIBRARIES __attribute__((no_sanitize("address", "undefined")))
 
-static int is_limited(void) {
-  struct rlimit addresses, data;
-  return (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY) ||
-         (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY);
+enum { MOST_CORES = 1 << 15, WORD_BITS = 8 * sizeof(unsigned long), WORDS = MOST_CORES / WORD_BITS };
+
+/* The kernel's sets, as large as its own. */
+static unsigned long allowed[WORDS], one[WORDS];
+static long set_bytes; /* 0: nothing was changed */
+
+static WITHOUT_LIBRARIES void take_one_core(void) {
+  unsigned core = 0;
+  long bytes = syscall(SYS_sched_getaffinity, 0, sizeof allowed, allowed);
+  if (bytes <= 0 || syscall(SYS_getcpu, &core, NULL, NULL) != 0 || core >= MOST_CORES)
+    return;
+  one[core / WORD_BITS] = 1UL << core % WORD_BITS;
+  if (syscall(SYS_sched_setaffinity, 0, bytes, one) == 0)
+    set_bytes = bytes;
 }
 
-/* No library is ready: the environment is only what is handed in, and there is no malloc. */
-static void start_without_threads(int argc, char **argv, char **environment) {
+/* A function of the program is called after those of the libraries. */
+static __attribute__((constructor)) void take_all_cores(void) {
+  if (set_bytes > 0)
+    syscall(SYS_sched_setaffinity, 0, set_bytes, allowed);
+}
+
+static WITHOUT_LIBRARIES void before_libraries(int argc, char **argv, char **environment) {
   (void)argc;
-  enum { MOST_VARIABLES = 100000 };
-  size_t count = 0, at = 0;
-  if (!is_limited())
-    return;
-  while (environment[count] != NULL)
-    count++;
-  while (at < count && strncmp(environment[at], variable, sizeof variable - 1) != 0)
-    at++;
-  char path[4096];
-  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-  if ((at < count && strcmp(environment[at], one_thread) == 0) || count > MOST_VARIABLES || length <= 0)
-    return;
-  path[length] = '\0';
-  char *with[count + 2];
-  memcpy(with, environment, count * sizeof *with);
-  with[at] = one_thread;
-  with[at < count ? count : count + 1] = NULL;
-  execve(path, argv, with);
+  (void)argv;
+  (void)environment;
+  take_one_core();
 }
 
 typedef void (*initializer)(int, char **, char **);
-__attribute__((section(".preinit_array"), used)) static const initializer before_all = start_without_threads;
+__attribute__((section(".preinit_array"), used)) static const initializer before_all = before_libraries;

@@ -317,6 +317,10 @@ class Signals(CliTest):
             self.fails(1, ["out.h5.ckpt", "--force removes it"], "run", "long.yaml", "-o", "out.h5")
             (self.folder / "out.h5.ckpt").unlink()
 
+    def test_a_run_has_all_cores_that_the_program_was_given(self):
+        with self.running() as process:
+            self.assertEqual(os.sched_getaffinity(process.pid), os.sched_getaffinity(0))
+
     def test_a_killed_run_leaves_a_part_that_can_be_reported(self):
         with self.running() as process:
             process.kill()

@@ -30,7 +30,7 @@ class NonsenseTest(CliTest):
 
 
 class Limits(NonsenseTest):
-    """ulimit -f, a full disk, ulimit -v."""
+    """ulimit -f, a full disk, ulimit -v, ulimit -u."""
 
     def setUp(self):
         super().setUp()
@@ -82,6 +82,27 @@ class Limits(NonsenseTest):
         limit = limited(resource.RLIMIT_AS, 100 << 20)
         args = ["profile", "vgg5", "-o", "x.yaml"]
         self.makes_nothing(3, ["not enough memory"], *args, preexec_fn=limit)
+
+
+    def test_no_process_but_the_program_itself_is_needed(self):
+        """A limit on processes counts those of a user, and never root's: as root, those of a number that nobody has."""
+        other = {"user": 64321, "group": 64321, "extra_groups": []} if os.geteuid() == 0 else {}
+        limits = {**other, "preexec_fn": limited(resource.RLIMIT_NPROC, 1)}
+        os.chmod(self.folder, 0o777)
+        try:
+            self.succeeds("--version", **other)
+        except OSError:
+            self.skipTest("the program is where no other user comes")
+        for args in (
+            ["--version"],
+            ["report", "out.h5"],
+            ["run", "trained.yaml", "-o", "x.h5"],
+            ["profile", "vgg5", "--repeats", "1", "--batch-sizes", "1", "-o", "x.yaml"],
+        ):
+            with self.subTest(args=args):
+                self.succeeds(*args, **limits)
+        args = ["run", "trained.yaml", "-o", "y.h5", "--set", "training.threads=2"]
+        self.makes_nothing(3, ["thread 1 of 2 cannot be started"], *args, **limits)
 
 
 class Files(NonsenseTest):
