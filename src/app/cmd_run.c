@@ -12,6 +12,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/spread.h"
+#include "app/start.h"
 #include "base/mem.h"
 #include "runtime/run.h"
 #include "trace/checkpoint.h"
@@ -408,29 +409,45 @@ static pp_status execute_all(session *s, bool *stopped, int64_t *rounds) {
   return NULL;
 }
 
+static pp_status nothing_kept(void) {
+  return pp_fail(PP_CODE_RUN, "stopped by a signal before a round was complete: nothing is kept");
+}
+
 /* Rank 0 knows how many rounds are in the file, and speaks; all end with its exit code. */
 static pp_status tell_stop(const session *s, int64_t own_rounds) {
   int64_t rounds = 0;
   PP_TRY(pp_comm_sum(s->comm, own_rounds, &rounds));
   if (rounds == 0 && !s->options->resume)
-    return pp_fail(PP_CODE_RUN, "stopped by a signal before a round was complete: nothing is kept");
+    return nothing_kept();
   return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part holds %lld complete round%s, --resume %s", s->path,
                  (long long)rounds, rounds == 1 ? "" : "s",
                  s->saved_rounds > 0 ? "goes on" : "keeps complete runs and begins the others again");
 }
 
+/* A signal that any rank has had so far: nothing has been touched. */
+static pp_status stop_early(const session *s) {
+  int64_t signals = 0;
+  PP_TRY(pp_comm_sum(s->comm, *s->signals != 0, &signals));
+  if (signals == 0)
+    return NULL;
+  if (s->options->resume)
+    return pp_fail(PP_CODE_STOPPED, "stopped by a signal: %s.part is as it was, --resume goes on", s->path);
+  return nothing_kept();
+}
+
 static pp_status run_all(session *s, int argc, char **argv) {
-  s->signals = pp_app_catch_signals();
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
   PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
   PP_TRY(pp_comm_agree(s->comm, name_output(s)));
   PP_TRY(plan_work(s));
+  PP_TRY(stop_early(s));
   bool stopped = false;
   int ranks = pp_comm_size(s->comm);
   int64_t rounds = 0, stops = 0;
   if (ranks > 1 && is_time_only(s->experiment))
     PP_TRY(pp_comm_agree(s->comm, pp_spread_share(s->experiment, ranks, s->todo_count, s->todo, &s->owners)));
   PP_TRY(check_runs(s));
+  PP_TRY(stop_early(s));
   PP_TRY(pp_comm_agree(s->comm, open_output(s, argc, argv)));
   PP_TRY(execute_all(s, &stopped, &rounds));
   PP_TRY(pp_comm_sum(s->comm, stopped, &stops));
@@ -474,7 +491,9 @@ pp_status pp_cmd_run(int argc, char **argv, int *exit_code) {
   pp_status status = parse(argc, argv, &options, &help);
   if (help)
     print_help();
-  session s = {.options = &options, .resumed_run = -1};
+  /* Before MPI, where a rank that goes would leave the others, or the launcher, waiting. */
+  session s = {.options = &options, .resumed_run = -1, .signals = pp_app_catch_signals()};
+  pp_start_release_signals();
   if (status == NULL && !help)
     status = pp_comm_open(&argc, &argv, &s.comm);
   if (s.comm != NULL) {

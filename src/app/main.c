@@ -10,6 +10,7 @@
 #include "app/app.h"
 #include "app/commands.h"
 #include "app/leftover.h"
+#include "app/start.h"
 
 typedef struct command {
   const char *name;
@@ -54,8 +55,11 @@ static pp_status dispatch(int argc, char **argv, int *exit_code) {
     return NULL;
   }
   for (int i = 0; i < COMMAND_COUNT; i++)
-    if (strcmp(argv[1], commands[i].name) == 0)
+    if (strcmp(argv[1], commands[i].name) == 0) {
+      if (commands[i].run != pp_cmd_run) /* which has handlers of its own */
+        pp_start_release_signals();
       return commands[i].run(argc - 1, argv + 1, exit_code);
+    }
   return pp_fail(PP_CODE_USAGE, "there is no command '%s': see pipar --help", argv[1]);
 }
 

@@ -4,6 +4,10 @@
  * MiB of addresses, and where these are limited (ulimit -v) it asks forever; where processes are (ulimit -u, pids.max)
  * it ends the program with SIGINT. It counts the cores that the program may run on, which for that moment is the one it
  * runs on. OPENBLAS_NUM_THREADS would do the same, but only in the environment that the program is started with. */
+#include "app/start.h"
+
+#include <signal.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +19,8 @@ enum { MOST_CORES = 1 << 15, WORD_BITS = 8 * sizeof(unsigned long), WORDS = MOST
 /* The kernel's sets, as large as its own. */
 static unsigned long allowed[WORDS], one[WORDS];
 static long set_bytes; /* 0: nothing was changed */
+static sigset_t signals_before;
+static bool signals_are_held;
 
 static WITHOUT_LIBRARIES void take_one_core(void) {
   unsigned core = 0;
@@ -32,10 +38,26 @@ static __attribute__((constructor)) void take_all_cores(void) {
     syscall(SYS_sched_setaffinity, 0, set_bytes, allowed);
 }
 
+static WITHOUT_LIBRARIES void hold_signals(void) {
+  sigset_t held;
+  sigemptyset(&held);
+  sigaddset(&held, SIGINT);
+  sigaddset(&held, SIGTERM);
+  sigaddset(&held, SIGUSR1);
+  signals_are_held = sigprocmask(SIG_BLOCK, &held, &signals_before) == 0;
+}
+
+void pp_start_release_signals(void) {
+  if (signals_are_held)
+    sigprocmask(SIG_SETMASK, &signals_before, NULL);
+  signals_are_held = false;
+}
+
 static WITHOUT_LIBRARIES void before_libraries(int argc, char **argv, char **environment) {
   (void)argc;
   (void)argv;
   (void)environment;
+  hold_signals();
   take_one_core();
 }
 
