@@ -11,6 +11,7 @@
 #include "app/app.h"
 #include "app/commands.h"
 #include "app/options.h"
+#include "app/output.h"
 #include "app/spread.h"
 #include "app/start.h"
 #include "base/mem.h"
@@ -439,6 +440,8 @@ static pp_status run_all(session *s, int argc, char **argv) {
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
   PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
   PP_TRY(pp_comm_agree(s->comm, name_output(s)));
+  bool makes = pp_comm_rank(s->comm) == 0 && s->options->output != NULL; /* or results/ is made */
+  PP_TRY(pp_comm_agree(s->comm, makes ? pp_output_check_directory(s->path) : NULL));
   PP_TRY(plan_work(s));
   PP_TRY(stop_early(s));
   bool stopped = false;

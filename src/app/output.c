@@ -25,13 +25,28 @@ static bool is_hdf5(const char *path) {
   return found;
 }
 
+pp_status pp_output_check_directory(const char *path) {
+  const char *slash = strrchr(path, '/');
+  struct stat about;
+  if (slash == NULL)
+    return NULL;
+  char *directory = strndup(path, (size_t)(slash - path) + 1);
+  if (directory == NULL)
+    return pp_fail_memory("a file name", strlen(path));
+  bool missing = stat(directory, &about) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  free(directory);
+  return missing ? pp_fail(PP_CODE_USAGE, "%s: there is no directory %.*s: -o names a file in one that is there", path,
+                           (int)(slash - path), path)
+                 : NULL;
+}
+
 static pp_status check_name(const char *path, char *const *inputs, bool force) {
   struct stat about;
   size_t length = strlen(path);
   if (length == 0 || path[length - 1] == '/')
     return pp_fail(PP_CODE_USAGE, "'%s' cannot be a file's name: -o names another", path);
   if (stat(path, &about) != 0)
-    return NULL;
+    return pp_output_check_directory(path);
   if (S_ISDIR(about.st_mode))
     return pp_fail(PP_CODE_USAGE, "%s is a directory: -o names a file", path);
   if (!S_ISREG(about.st_mode))

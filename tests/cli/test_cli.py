@@ -225,9 +225,15 @@ class Outputs(CliTest):
         self.assertTrue((self.folder / "out.h5").read_bytes().startswith(b"\x89HDF"))
 
     def test_an_output_that_cannot_be_made_is_named(self):
-        for path in ("no/such/folder/out.h5", "/proc/out.h5", "timed.yaml/out.h5"):
-            with self.subTest(path=path):
-                self.fails(3, [path], "run", "timed.yaml", "-o", path)
+        self.fails(3, ["/proc/out.h5"], "run", "timed.yaml", "-o", "/proc/out.h5")
+
+    def test_a_directory_that_is_not_there_is_told_before_any_work(self):
+        self.write("large.yaml", TIMED.replace("iterations: 1", "iterations: 1000000000"))
+        for path in ("no/such/folder/out.h5", "timed.yaml/out.h5"):
+            folder = path.removesuffix("/out.h5")
+            for ranks in (None, 2):
+                with self.subTest(path=path, ranks=ranks):
+                    self.fails(1, [path, f"no directory {folder}:"], "run", "large.yaml", "-o", path, ranks=ranks)
 
     def test_what_is_no_plain_file_is_not_replaced(self):
         (self.folder / "folder").mkdir()
@@ -368,7 +374,8 @@ class Ranks(CliTest):
     def test_errors_are_told_once_and_no_rank_is_left_waiting(self):
         self.write("bad.yaml", TRAINED.replace("batch_size: 4", "batch_size: none"))
         self.fails(2, ["bad.yaml:4:24", "none"], "run", "bad.yaml", ranks=3)
-        self.fails(3, ["no/such/out.h5"], "run", "trained.yaml", "-o", "no/such/out.h5", ranks=3)
+        self.fails(1, ["no/such/out.h5"], "run", "trained.yaml", "-o", "no/such/out.h5", ranks=3)
+        self.fails(3, ["/proc/out.h5"], "run", "trained.yaml", "-o", "/proc/out.h5", ranks=3)
         self.write("out.h5", "precious")
         self.fails(1, ["out.h5", "--force"], "run", "trained.yaml", "-o", "out.h5", ranks=3)
 

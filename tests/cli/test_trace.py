@@ -185,7 +185,7 @@ for arguments, code, message in [
     (["out.h5", "-o", "out.h5", "--run", "1"], 1, "out.h5 is read"),
     (["out.h5", "-o", "bare.h5", "--run", "1"], 1, "bare.h5 is an HDF5 file"),
     (["out.h5", "-o", "there", "--run", "1"], 1, "there is a directory"),
-    (["out.h5", "-o", "nowhere/t.json", "--run", "1"], 3, "cannot write nowhere/t.json: No such file"),
+    (["out.h5", "-o", "nowhere/t.json", "--run", "1"], 1, "nowhere/t.json: there is no directory nowhere"),
     (["bare.h5", "-o", "t.json"], 2, "run 0 has no stages"),
     (["text.h5", "-o", "t.json"], 2, "text.h5 is not an HDF5 file"),
     (["none.h5", "-o", "t.json"], 2, "cannot open none.h5"),
