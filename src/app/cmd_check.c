@@ -30,8 +30,7 @@ static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, que
       {"set", required_argument, NULL, OPT_SET}, {"keys", no_argument, NULL, OPT_KEYS},
       {"runs", no_argument, NULL, OPT_RUNS},     {"inputs", no_argument, NULL, OPT_INPUTS},
       {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":h", longs));
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
     if (c == 'h' || c == OPT_KEYS) {
       *asked = c == 'h' ? QUESTION_HELP : QUESTION_KEYS;

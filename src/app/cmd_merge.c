@@ -54,8 +54,7 @@ pp_status pp_cmd_merge(int argc, char **argv, int *exit_code) {
                                         {NULL, 0, NULL, 0}};
   const char *path = NULL;
   bool force = false;
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":ho:", longs));
   for (int c; (c = getopt_long(argc, argv, ":ho:", longs, NULL)) != -1;) {
     if (c == 'h') {
       print_help();

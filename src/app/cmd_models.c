@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/network_options.h"
+#include "app/options.h"
 #include "pipar/nn.h"
 
 static const char usage[] = "usage: pipar models [--input CxHxW] [--classes N] [--json] [NAME | FILE.yaml]\n"
@@ -114,8 +115,7 @@ pp_status pp_cmd_models(int argc, char **argv, int *exit_code) {
                                           {"json", no_argument, NULL, 'j'},
                                           {NULL, 0, NULL, 0}};
   request wanted = {{3, 32, 32}, 10, false};
-  optind = 0; /* forget an earlier scan */
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":h", options));
   for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
     switch (option) {
     case 'h':

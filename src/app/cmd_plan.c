@@ -73,8 +73,7 @@ static pp_status parse(int argc, char **argv, plan_request *request) {
       {"set", required_argument, NULL, OPT_SET}, {"csv", no_argument, NULL, OPT_CSV},
       {"json", no_argument, NULL, OPT_JSON},     {"planner", required_argument, NULL, OPT_PLANNER},
       {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":h", longs));
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
     switch (c) {
     case 'h':

@@ -29,8 +29,7 @@ pp_status pp_cmd_plot(int argc, char **argv, int *exit_code) {
                                         {NULL, 0, NULL, 0}};
   bool as_published = false;
   const char *directory = NULL;
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":ho:", longs));
   for (int c; (c = getopt_long(argc, argv, ":ho:", longs, NULL)) != -1;) {
     if (c == 'h') {
       print_help();

@@ -71,8 +71,7 @@ static pp_status parse(int argc, char **argv, request *out, bool *help) {
                                         {NULL, 0, NULL, 0}};
   *out = (request){
       .input = {3, 32, 32}, .classes = 10, .repeats = 5, .size_count = 7, .sizes = {1, 2, 5, 10, 20, 50, 100}};
-  optind = 0; /* forget an earlier scan */
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":ho:", longs));
   for (int option; (option = getopt_long(argc, argv, ":ho:", longs, NULL)) != -1;) {
     switch (option) {
     case 'h':

@@ -82,8 +82,7 @@ pp_status pp_cmd_report(int argc, char **argv, int *exit_code) {
   form as = FORM_TEXT;
   const char *page = NULL, *number = NULL;
   bool why = false;
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":h", longs));
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
     if (c == 'h') {
       print_help();

@@ -48,8 +48,7 @@ static pp_status parse(int argc, char **argv, run_options *options, bool *help) 
       {"run", required_argument, NULL, OPT_RUN}, {"force", no_argument, NULL, OPT_FORCE},
       {"quiet", no_argument, NULL, 'q'},         {"resume", no_argument, NULL, OPT_RESUME},
       {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":o:qh", longs));
   for (int c; (c = getopt_long(argc, argv, ":o:qh", longs, NULL)) != -1;) {
     switch (c) {
     case 'o':

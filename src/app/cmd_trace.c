@@ -89,8 +89,7 @@ static pp_status parse(int argc, char **argv, trace_options *options, bool *help
                                         {"devices", required_argument, NULL, OPT_DEVICES},
                                         {"help", no_argument, NULL, 'h'},
                                         {NULL, 0, NULL, 0}};
-  optind = 0;
-  opterr = 0;
+  PP_TRY(pp_app_check_values(argc, argv, ":ho:", longs));
   for (int c; (c = getopt_long(argc, argv, ":ho:", longs, NULL)) != -1;) {
     if (c == 'h') {
       *help = true;

@@ -46,6 +46,28 @@ void pp_app_experiment_fini(pp_app_experiment *experiment) {
   *experiment = (pp_app_experiment){0};
 }
 
+pp_status pp_app_check_values(int argc, char **argv, const char *shorts, const struct option *longs) {
+  enum { MOST_CODES = 512 }; /* what getopt_long returns: a letter, or a command's own number beyond */
+  const char *values[MOST_CODES] = {NULL};
+  optind = 0; /* forget an earlier scan */
+  opterr = 0;
+  for (int c; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1 && c != '?' && c != ':' && c != 'h';) {
+    const struct option *option = longs;
+    while (option->name != NULL && option->val != c)
+      option++;
+    PP_ASSERT(c > 0 && c < MOST_CODES);
+    if (optarg == NULL || (option->name != NULL && strcmp(option->name, "set") == 0))
+      continue;
+    const char letter[] = {(char)c, '\0'};
+    if (values[c] != NULL && strcmp(values[c], optarg) != 0)
+      return pp_fail(PP_CODE_USAGE, "%s: -%s%s is given twice, as '%s' and '%s': allowed is once", argv[0],
+                     option->name != NULL ? "-" : "", option->name != NULL ? option->name : letter, values[c], optarg);
+    values[c] = optarg;
+  }
+  optind = 0;
+  return NULL;
+}
+
 pp_status pp_app_bad_option(int argc, char **argv, int returned) {
   /* Of short options that stand together getopt_long names the one in optopt; of long ones it has gone past the word.
    */

@@ -2,6 +2,8 @@
 #ifndef PP_APP_OPTIONS_H
 #define PP_APP_OPTIONS_H
 
+#include <getopt.h>
+
 #include "pipar/config.h"
 
 typedef struct pp_app_experiment {
@@ -20,6 +22,9 @@ PP_MUST_CHECK pp_status pp_app_in_run(const pp_app_experiment *named, const pp_e
                                       pp_status status);
 void pp_app_experiment_fini(pp_app_experiment *experiment);
 
+/* Before getopt_long with the same arguments, which begins anew: no option but --set has two values (PP_CODE_USAGE).
+ * The same one twice is none; what getopt_long does not accept is left to it. */
+PP_MUST_CHECK pp_status pp_app_check_values(int argc, char **argv, const char *shorts, const struct option *longs);
 /* The error for what getopt_long, its short options beginning with ':', did not accept: it returned ':' or '?'. */
 PP_MUST_CHECK pp_status pp_app_bad_option(int argc, char **argv, int returned);
 

@@ -22,6 +22,24 @@ from cli import FASHION, TIMED, TIMEOUT_S, TRAINED, CliTest, idx_labels, write_f
 
 
 class Usage(CliTest):
+    def test_an_option_has_one_value(self):
+        for option, words in (
+            ("run timed.yaml -o a.h5 --output b.h5", ["run: --output", "'a.h5' and 'b.h5'"]),
+            ("run timed.yaml --run 0 -q --run=1", ["run: --run", "'0' and '1'"]),
+            ("plan timed.yaml --planner aps --planner search", ["plan: --planner"]),
+            ("models vgg5 --classes 10 --classes 100", ["models: --classes"]),
+            ("profile vgg5 --repeats 1 -o p.yaml --repeats 2", ["profile: --repeats"]),
+            ("profile vgg5 -o p.yaml -o q.yaml", ["profile: -o"]),
+            ("report a.h5 --run 0 --run 1", ["report: --run"]),
+            ("plot a.h5 -o a -ob", ["plot: --output", "'a' and 'b'"]),
+            ("trace a.h5 -o a.json -o b.json", ["trace: --output"]),
+            ("merge a.h5 -o b.h5 -o c.h5", ["merge: --output"]),
+        ):
+            with self.subTest(option=option):
+                self.fails(1, [*words, "given twice"], *option.split())
+        self.succeeds("run", "timed.yaml", "-o", "a.h5", "-q", "-o", "a.h5", "-q", "--set", "seed=1", "--set", "name=a")
+        self.assertFalse(self.exists("b.h5"))
+
     def test_no_command_shows_the_usage_and_fails(self):
         done = self.pipar()
         self.assertEqual(done.returncode, 1)
