@@ -147,8 +147,8 @@ double pp_softmax_cross_entropy(int samples, int classes, const float *logits, c
 /* SGD as PyTorch: g += weight_decay * w; m = momentum * m + g; w -= learning_rate * m; and g is set to 0 for the next
  * mini-batch. count: elements of params. */
 void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay);
-/* The same for the net's blocks, by the threads that share it: state as for its backward, grads and momentum not NULL. A
- * net without blocks has nothing to step. */
+/* The same for the net's blocks, by the threads that share it: state as for its backward, grads and momentum not NULL.
+ * A net without blocks has nothing to step. */
 void pp_net_step(const pp_net *net, const pp_state *state, float learning_rate, float momentum, float weight_decay);
 
 /* FedAvg, one model at a time in a fixed order: accumulator += weight * x, in double, so that any number of models
