@@ -14,7 +14,7 @@
 
 typedef struct what_if {
   pp_change_kind change;
-  int group; /* -1: the server's */
+  int group; /* -1: the server's, or all groups' */
   int64_t makespan_ns;
 } what_if;
 
@@ -41,11 +41,20 @@ static void describe(const what_if *change, char *out, size_t size) {
   case PP_CHANGE_DOWNLINK:
     snprintf(out, size, "downlink of group %d +10 %%", change->group);
     break;
+  case PP_CHANGE_LINKS:
+    if (change->group == PP_CHANGE_OF_ALL)
+      snprintf(out, size, "all links both ways +10 %%");
+    else
+      snprintf(out, size, "links of group %d both ways +10 %%", change->group);
+    break;
   case PP_CHANGE_SERVER_UPLINK:
     snprintf(out, size, "server's uplink +10 %%");
     break;
   case PP_CHANGE_SERVER_DOWNLINK:
     snprintf(out, size, "server's downlink +10 %%");
+    break;
+  case PP_CHANGE_SERVER_LINKS:
+    snprintf(out, size, "server's link both ways +10 %%");
     break;
   case PP_CHANGE_LATENCY:
     snprintf(out, size, "latency of group %d -10 %%", change->group);
@@ -76,18 +85,22 @@ static pp_status try_change(why *of, const pp_scenario *scenario, pp_change_kind
 }
 
 static pp_status try_changes(why *of, const pp_config *config, const pp_scenario *scenario) {
-  static const pp_change_kind of_group[] = {PP_CHANGE_UPLINK, PP_CHANGE_DOWNLINK, PP_CHANGE_LATENCY, PP_CHANGE_DEVICE};
+  static const pp_change_kind of_group[] = {PP_CHANGE_UPLINK, PP_CHANGE_DOWNLINK, PP_CHANGE_LINKS, PP_CHANGE_LATENCY,
+                                            PP_CHANGE_DEVICE};
   enum { kinds = sizeof of_group / sizeof of_group[0] };
-  PP_TRY(pp_alloc((size_t)config->group_count * kinds + 4, sizeof *of->changes, "the changes", &of->changes));
+  PP_TRY(pp_alloc((size_t)config->group_count * kinds + 6, sizeof *of->changes, "the changes", &of->changes));
   for (int group = 0; group < config->group_count; group++)
     for (int kind = 0; kind < kinds; kind++)
       PP_TRY(try_change(of, scenario, of_group[kind], group));
+  if (config->group_count > 1)
+    PP_TRY(try_change(of, scenario, PP_CHANGE_LINKS, PP_CHANGE_OF_ALL));
   PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER, -1));
   if (scenario->policy != PP_POLICY_SPACE_SHARE)
     PP_TRY(try_change(of, scenario, PP_CHANGE_SLOT, -1));
   if (scenario->server_up != NULL) {
     PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER_UPLINK, -1));
     PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER_DOWNLINK, -1));
+    PP_TRY(try_change(of, scenario, PP_CHANGE_SERVER_LINKS, -1));
   }
   qsort(of->changes, (size_t)of->change_count, sizeof *of->changes, compare_changes);
   return NULL;

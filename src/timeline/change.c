@@ -14,7 +14,8 @@ typedef struct varied {
   pp_device_class *classes;    /* (class_count) */
   pp_network_config *networks; /* (class_count) */
   pp_schedule *schedules;      /* (4 x class_count) */
-  pp_rate_trace server_link;   /* in a direction, where that is what changes */
+  pp_rate_trace server_up;     /* where that is what changes */
+  pp_rate_trace server_down;   /* likewise */
 } varied;
 
 static int64_t scale(int64_t value, int numerator, int denominator, int64_t least) {
@@ -56,12 +57,12 @@ static pp_status vary_schedule(const pp_schedule **schedule, pp_change_kind chan
 static pp_status vary_class(varied *of, int index, pp_change_kind change, int group) {
   pp_device_class *class = &of->classes[index];
   pp_network_config *network = &of->networks[index];
-  bool of_group = class->group == group;
+  bool of_group = class->group == group || group == PP_CHANGE_OF_ALL;
   *network = *class->network;
   class->network = network;
-  if (of_group && change == PP_CHANGE_UPLINK)
+  if (of_group && (change == PP_CHANGE_UPLINK || change == PP_CHANGE_LINKS))
     PP_TRY(scale_rates(&network->up));
-  if (of_group && change == PP_CHANGE_DOWNLINK)
+  if (of_group && (change == PP_CHANGE_DOWNLINK || change == PP_CHANGE_LINKS))
     PP_TRY(scale_rates(&network->down));
   if (of_group && change == PP_CHANGE_LATENCY) {
     network->up_latency_ns = scale(network->up_latency_ns, LESS - 1, LESS, 0);
@@ -82,6 +83,13 @@ static pp_status vary_class(varied *of, int index, pp_change_kind change, int gr
   return NULL;
 }
 
+/* In a direction of the server's link. */
+static pp_status vary_link(const pp_rate_trace **trace, pp_rate_trace *copy) {
+  *copy = **trace;
+  *trace = copy;
+  return scale_rates(copy);
+}
+
 static pp_status vary(varied *of, const pp_scenario *scenario, pp_change_kind change, int group) {
   size_t count = (size_t)scenario->class_count;
   of->scenario = *scenario;
@@ -97,13 +105,10 @@ static pp_status vary(varied *of, const pp_scenario *scenario, pp_change_kind ch
     of->scenario.aggregate_ns = scale(scenario->aggregate_ns, LESS, MORE, 1);
   if (change == PP_CHANGE_SLOT)
     of->scenario.slots++;
-  if (change == PP_CHANGE_SERVER_UPLINK || change == PP_CHANGE_SERVER_DOWNLINK) {
-    const pp_rate_trace **trace =
-        change == PP_CHANGE_SERVER_UPLINK ? &of->scenario.server_up : &of->scenario.server_down;
-    of->server_link = **trace;
-    *trace = &of->server_link;
-    return scale_rates(&of->server_link);
-  }
+  if (change == PP_CHANGE_SERVER_UPLINK || change == PP_CHANGE_SERVER_LINKS)
+    PP_TRY(vary_link(&of->scenario.server_up, &of->server_up));
+  if (change == PP_CHANGE_SERVER_DOWNLINK || change == PP_CHANGE_SERVER_LINKS)
+    PP_TRY(vary_link(&of->scenario.server_down, &of->server_down));
   return NULL;
 }
 
@@ -117,10 +122,10 @@ static void varied_fini(varied *of, const pp_scenario *scenario) {
     if (is->down.steps != was->down.steps)
       free(is->down.steps);
   }
-  if (of->scenario.server_up == &of->server_link && of->server_link.steps != scenario->server_up->steps)
-    free(of->server_link.steps);
-  if (of->scenario.server_down == &of->server_link && of->server_link.steps != scenario->server_down->steps)
-    free(of->server_link.steps);
+  if (of->scenario.server_up == &of->server_up && of->server_up.steps != scenario->server_up->steps)
+    free(of->server_up.steps);
+  if (of->scenario.server_down == &of->server_down && of->server_down.steps != scenario->server_down->steps)
+    free(of->server_down.steps);
   free(of->schedules);
   free(of->networks);
   free(of->classes);
@@ -145,7 +150,9 @@ static pp_status run(const pp_scenario *scenario, int64_t *makespan_ns) {
 pp_status pp_change_makespan(const pp_scenario *scenario, pp_change_kind change, int group, int64_t *makespan_ns) {
   varied of = {0};
   PP_ASSERT(change != PP_CHANGE_SLOT || scenario->policy != PP_POLICY_SPACE_SHARE);
-  PP_ASSERT((change != PP_CHANGE_SERVER_UPLINK && change != PP_CHANGE_SERVER_DOWNLINK) || scenario->server_up != NULL);
+  PP_ASSERT(
+      (change != PP_CHANGE_SERVER_UPLINK && change != PP_CHANGE_SERVER_DOWNLINK && change != PP_CHANGE_SERVER_LINKS) ||
+      scenario->server_up != NULL);
   pp_status status = vary(&of, scenario, change, group);
   if (status == NULL)
     status = run(&of.scenario, makespan_ns);

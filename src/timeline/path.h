@@ -38,14 +38,18 @@ void pp_path_fini(pp_path *path);
 typedef enum pp_change_kind {
   PP_CHANGE_UPLINK,          /* rates 10 % up, of a group */
   PP_CHANGE_DOWNLINK,        /* likewise */
+  PP_CHANGE_LINKS,           /* both at once, which helps where each alone leaves the other to wait for */
   PP_CHANGE_LATENCY,         /* 10 % down, both ways, of a group */
   PP_CHANGE_DEVICE,          /* computes 10 % faster: a stage takes 1 / 1.1 of its length */
   PP_CHANGE_SERVER,          /* every slot, likewise */
   PP_CHANGE_SLOT,            /* one more; not with space-share */
   PP_CHANGE_SERVER_UPLINK,   /* rates of the server's link 10 % up; where devices share it */
   PP_CHANGE_SERVER_DOWNLINK, /* likewise */
+  PP_CHANGE_SERVER_LINKS,    /* both at once */
   PP_CHANGE_COUNT,
 } pp_change_kind;
+
+enum { PP_CHANGE_OF_ALL = -1 }; /* instead of a group */
 
 /* Local. The makespan of the scenario with that change, by running the timeline again; plans stay as they are. `group`
  * is ignored where the change is the server's. */

@@ -47,7 +47,10 @@ class Why(CliTest):
         self.assertEqual(gains, sorted(gains, reverse=True))
         self.assertEqual(why["what_if"][0]["change"], "devices of group 0 10 % faster")
         self.assertEqual(gains[0], 90909091 + 2 * 181818182 + 45454545)  # forward, two backwards, update
-        self.assertIn("100.00 %", self.succeeds("report", "--why", "a.h5", "--run", "0").stdout)
+        text = self.succeeds("report", "--why", "a.h5", "--run", "0").stdout
+        self.assertIn("100.00 %", text)
+        self.assertIn("  links of group 0 both ways +10 %     makespan    8.950000002 s    -0.149999998 s  (-1.65 %)\n", text)
+        self.assertNotIn("all links", text)  # there is only that group
 
     def test_the_server_s_link_may_be_what_holds_up_a_run(self):
         why = self.explain_example("r")
@@ -56,6 +59,8 @@ class Why(CliTest):
         gains = {change["change"]: change["gain_ns"] for change in why["what_if"]}
         self.assertAlmostEqual(gains["server's uplink +10 %"], 145454545, delta=10)  # tests/golden/test_server_link.c
         self.assertAlmostEqual(gains["server's downlink +10 %"], 9090909, delta=10)
+        self.assertAlmostEqual(gains["server's link both ways +10 %"], 154545454, delta=10)
+        self.assertIn("all links both ways +10 %", gains)
         self.assertNotIn("server's uplink +10 %", self.succeeds("report", "--why", "a.h5").stdout)
 
     def test_a_deadline_may_be_what_a_run_waits_for(self):

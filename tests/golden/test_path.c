@@ -252,6 +252,33 @@ START_TEST(changes_are_run_again) {
 }
 END_TEST
 
+/* Four uploads, then a download, take as long as an upload, then four downloads: 1 s each. What one direction gains
+ * waits for the other, but for one transfer and a model. */
+START_TEST(both_directions_of_links_help_where_neither_does_alone) {
+  example e;
+  pp_scenario *scenario = NULL;
+  int64_t uplink_ns = 0, downlink_ns = 0, both_ns = 0, all_ns = 0;
+  example_init(&e, PP_METHOD_PIPAR, 1, 4);
+  e.down[0][0].rate_bps = 10000000;
+  int64_t *stages[] = {&e.groups[0].cost.table.forward_ns,         &e.groups[0].cost.table.backward_ns,
+                       &e.groups[0].cost.table.update_ns,          &e.groups[0].cost.table.server_forward_ns,
+                       &e.groups[0].cost.table.server_backward_ns, &e.groups[0].cost.table.server_update_ns};
+  for (size_t stage = 0; stage < sizeof stages / sizeof stages[0]; stage++)
+    *stages[stage] = example_ns(0.001);
+  example_finish(&e);
+  expect_ok(pp_scenario_create(&e.config, NULL, &scenario));
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_UPLINK, 0, &uplink_ns));
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_DOWNLINK, 0, &downlink_ns));
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_LINKS, 0, &both_ns));
+  expect_ok(pp_change_makespan(scenario, PP_CHANGE_LINKS, PP_CHANGE_OF_ALL, &all_ns));
+  ck_assert_int_eq(uplink_ns, example_ns(5.655) - 90909090 - 9090909);
+  ck_assert_int_eq(downlink_ns, uplink_ns);
+  ck_assert_int_eq(both_ns, example_ns(5.655) - 5 * 90909090 - 2 * 9090909);
+  ck_assert_int_eq(all_ns, both_ns);
+  pp_scenario_destroy(scenario);
+}
+END_TEST
+
 int main(void) {
   TCase *cases = tcase_create("all");
   tcase_add_test(cases, the_path_of_one_device_is_everything_it_did_first);
@@ -262,5 +289,6 @@ int main(void) {
   tcase_add_test(cases, the_path_goes_from_a_deadline_to_the_begin_of_its_round);
   tcase_add_test(cases, the_path_goes_over_what_a_device_did_before_it_fell_silent);
   tcase_add_test(cases, changes_are_run_again);
+  tcase_add_test(cases, both_directions_of_links_help_where_neither_does_alone);
   return run_case("critical path", cases);
 }

@@ -230,6 +230,9 @@ START_TEST(a_faster_link_of_the_server_is_run_again) {
   must(pp_change_makespan(scenario, PP_CHANGE_SERVER_DOWNLINK, -1, &makespan_ns));
   ck_assert_int_ge(makespan_ns, INT64_C(12690909090));
   ck_assert_int_le(makespan_ns, INT64_C(12690909093));
+  must(pp_change_makespan(scenario, PP_CHANGE_SERVER_LINKS, -1, &makespan_ns));
+  ck_assert_int_ge(makespan_ns, INT64_C(12545454544));
+  ck_assert_int_le(makespan_ns, INT64_C(12545454553));
   pp_scenario_destroy(scenario);
 }
 END_TEST
