@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/options.h"
+#include "app/warnings.h"
 #include "runtime/run.h"
 #include "timeline/scenario.h"
 
@@ -50,8 +51,6 @@ static pp_status parse(int argc, char **argv, pp_app_experiment *experiment, que
   return pp_app_experiment_file(experiment, argc, argv);
 }
 
-enum { few_samples = 8 }; /* an estimate: below it batch norm's moments of a micro-batch are rough */
-
 static double mebibytes(int64_t bytes) { return (double)bytes / (1 << 20); }
 
 static pp_status print_run(const pp_experiment *experiment, int number) {
@@ -72,11 +71,6 @@ static pp_status print_run(const pp_experiment *experiment, int number) {
     printf("run %d: checkpoint: %.1f MiB every %d round%s, in OUT.h5.ckpt beside the results\n", number,
            mebibytes(alone.checkpoint), config->checkpoint_every_rounds,
            config->checkpoint_every_rounds == 1 ? "" : "s");
-  if (alone.smallest_micro_batch > 0 && alone.smallest_micro_batch < few_samples)
-    printf("run %d: micro-batches of %d sample%s: batch norm's statistics suffer below %d (pipeline.min_micro_batch "
-           "bounds "
-           "what is planned)\n",
-           number, alone.smallest_micro_batch, alone.smallest_micro_batch == 1 ? "" : "s", few_samples);
   return NULL;
 }
 
@@ -156,6 +150,17 @@ static void print_idealisations(const pp_experiment *experiment) {
     printf("  - compute: none: nothing is trained, there is no accuracy\n");
 }
 
+static pp_status print_warnings(const pp_app_experiment *named, const pp_experiment *experiment) {
+  pp_warnings warnings = {0};
+  pp_status status = NULL;
+  int runs = pp_experiment_run_count(experiment);
+  for (int run = 0; run < runs && status == NULL; run++)
+    status = pp_app_in_run(named, experiment, run, pp_warnings_add(&warnings, run, pp_experiment_run(experiment, run)));
+  pp_warnings_print(&warnings, runs, stdout);
+  pp_warnings_fini(&warnings);
+  return status;
+}
+
 static pp_status print_inputs(const pp_experiment *experiment) {
   for (int input = 0; input < pp_experiment_input_count(experiment); input++)
     printf("%s\n", pp_experiment_input(experiment, input).path);
@@ -179,6 +184,7 @@ static pp_status print_all(const pp_app_experiment *named, const pp_experiment *
   printf("\n%s: %d run%s\n", pp_experiment_name(experiment), runs, runs == 1 ? "" : "s");
   for (int number = 0; number < runs; number++)
     PP_TRY(pp_app_in_run(named, experiment, number, print_run(experiment, number)));
+  PP_TRY(print_warnings(named, experiment));
   print_unused(experiment);
   print_idealisations(experiment);
   return NULL;

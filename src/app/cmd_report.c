@@ -8,6 +8,7 @@
 #include "app/options.h"
 #include "app/report.h"
 #include "app/report_why.h"
+#include "app/warnings.h"
 
 typedef enum form { FORM_TEXT, FORM_CSV, FORM_JSON, FORM_HTML } form;
 
@@ -51,6 +52,8 @@ static pp_status print_report(int file_count, char *const *paths, form as, const
     pp_report_print_json(report, stdout);
   else
     status = pp_report_print_text(report, stdout);
+  if (status == NULL && as == FORM_TEXT)
+    status = pp_warnings_of_report(report, stdout);
   pp_report_destroy(report);
   return status;
 }

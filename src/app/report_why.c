@@ -185,7 +185,7 @@ static void print_json(const why *of) {
   printf("]}\n");
 }
 
-static pp_status load(const pp_results *results, pp_experiment **out) {
+pp_status pp_report_experiment(const pp_results *results, pp_experiment **out) {
   pp_results_inputs inputs;
   PP_TRY(pp_results_read_inputs(results, &inputs));
   pp_status status = NULL;
@@ -208,7 +208,7 @@ static pp_status report(const pp_results *results, int run, bool json) {
   if (strcmp(info.status, "complete") != 0)
     return pp_fail(PP_CODE_INPUT, "%s: run %d is %s: --why explains complete runs", path, info.run, info.status);
   pp_experiment *experiment = NULL;
-  PP_TRY(load(results, &experiment));
+  PP_TRY(pp_report_experiment(results, &experiment));
   why of = {.run = info.run, .makespan_s = info.summary.makespan_s};
   memcpy(of.method, info.method, sizeof of.method);
   pp_status status = NULL;

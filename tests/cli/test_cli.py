@@ -509,6 +509,70 @@ class Results(CliTest):
         self.fails(1, ["plot"], "plot")
 
 
+class Warnings(CliTest):
+    # Devices have 8 samples, so 2 mini-batches an epoch, of 2 micro-batches with 2 samples: 4 steps an epoch.
+    NETWORK = (
+        "format: pipar-network\nformat_version: 1\nbatch_norm: {momentum: %s}\n"
+        "blocks:\n  - [{conv: 4}, batch_norm, relu]\n  - [{conv: 4}, batch_norm, relu]\n  - [{linear: classes}]\n"
+    )
+    FEW = "micro-batches of 2 samples: batch norm's statistics suffer below 8"
+
+    def setUp(self):
+        super().setUp()
+        self.network("0.1")
+
+    def network(self, momentum):
+        self.write("net.yaml", self.NETWORK % momentum)
+        self.write("own.yaml", TRAINED.replace("method: pipar", "method: pipar\nmodel: net.yaml"))
+
+    def unsettled(self, *more):
+        """What check says of the running statistics."""
+        lines = self.succeeds("check", "own.yaml", *more).stdout.splitlines()
+        return [line for line in lines if "running statistics" in line]
+
+    def test_check_tells_how_much_is_left_of_the_initial_running_statistics(self):
+        (line,) = self.unsettled()
+        self.assertIn("2 batch norms see 4 micro-batches with momentum 0.1, so that (1 - 0.1)^4 = 66 % of", line)
+        self.assertIn("from 20 steps on", line)  # 2 x 0.9^20 = 0.243, 2 x 0.9^19 = 0.270
+
+    def test_enough_steps_or_another_momentum_do_without(self):
+        self.assertEqual(len(self.unsettled("--set", "training.epochs=4")), 1)
+        self.assertEqual(self.unsettled("--set", "training.epochs=5"), [])
+        self.network("0.5")
+        self.assertEqual(self.unsettled(), [])  # 2 x 0.5^4 = 0.125
+        self.network("0")
+        (line,) = self.unsettled("--set", "training.epochs=5")
+        self.assertIn("100 %", line)
+        self.assertNotIn("from", line)
+
+    def test_in_sl_one_network_sees_the_mini_batches_of_all(self):
+        self.assertIn("see 2 micro", self.unsettled("--set", "method=sfl")[0])
+        self.assertIn("see 4 micro", self.unsettled("--set", "method=sl")[0])
+
+    def test_without_training_or_random_weights_there_is_nothing_to_settle(self):
+        self.succeeds("run", "own.yaml", "-q", "-o", "trained.h5")
+        self.assertEqual(self.unsettled("--set", "init=trained.h5:runs/0/model"), [])
+        self.assertEqual(self.unsettled("--set", "compute=none", "--set", "record.model=false"), [])
+
+    def test_runs_that_are_alike_share_a_line(self):
+        self.write("swept.yaml", (self.folder / "own.yaml").read_text() + "sweep: {method: [pipar, fl, 1f1b, sfl, bw-split]}\n")
+        lines = self.succeeds("check", "swept.yaml").stdout.splitlines()
+        lines = [line for line in lines if line.startswith("warning: ")]
+        self.assertTrue(lines[0].startswith("warning: runs 0, 2, 4: " + self.FEW), lines[0])
+        self.assertIn("runs 1, 3: test accuracies", lines[2])
+        self.assertEqual(len(lines), 3)
+
+    def test_report_says_it_of_what_was_run(self):
+        self.succeeds("run", "own.yaml", "-q", "-o", "a.h5")
+        self.succeeds("run", "own.yaml", "-q", "-o", "b.h5", "--set", "training.epochs=5", "--set", "name=b")
+        (line,) = self.unsettled()
+        self.assertIn(line, self.succeeds("report", "a.h5").stdout.splitlines())
+        self.assertNotIn("warning", self.succeeds("report", "b.h5").stdout)
+        both = self.succeeds("report", "a.h5", "b.h5").stdout
+        self.assertIn("a.h5:\n" + line, both)
+        self.assertEqual(both.count("warning"), 1)
+
+
 class ForeignRows(CliTest):
     def read_everything(self, trace):
         self.succeeds("trace", "a.h5", "-o", trace)

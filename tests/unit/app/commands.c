@@ -4,12 +4,19 @@
 
 #include "app/commands.h"
 #include "app/report_why.h"
+#include "app/warnings.h"
 
 /* Runs timelines, for which this program is not linked with what it takes. */
 pp_status pp_report_why(const char *path, int run, bool json) {
   (void)run;
   (void)json;
   return pp_fail(PP_CODE_USAGE, "%s: not here", path);
+}
+
+pp_status pp_warnings_of_report(const pp_report *report, FILE *stream) {
+  (void)report;
+  (void)stream;
+  return NULL;
 }
 
 int main(int argc, char **argv) {
