@@ -14,6 +14,7 @@
 #include "app/output.h"
 #include "app/spread.h"
 #include "app/start.h"
+#include "app/warnings.h"
 #include "base/mem.h"
 #include "runtime/run.h"
 #include "trace/checkpoint.h"
@@ -36,7 +37,7 @@ static void print_help(void) {
          "      --resume          go on with OUT.h5.part and OUT.h5.ckpt, which a stopped or killed run left, on any "
          "number of ranks\n"
          "      --force           replace an existing output, and what a stopped run left\n"
-         "  -q, --quiet           no progress\n\n"
+         "  -q, --quiet           no progress, no warnings\n\n"
          "Exit codes: 0 done; 1 usage; 2 the experiment or an input file is wrong; 3 a run failed; 4 stopped by a\n"
          "signal (TERM, INT, USR1) after a round, --resume goes on.\n");
 }
@@ -129,6 +130,7 @@ typedef struct session {
   const volatile sig_atomic_t *signals;
   progress progress;
   bool local_failure; /* the others do not know of it */
+  bool warned;
 } session;
 
 static bool is_same_file(const char *one, const char *other) {
@@ -292,6 +294,20 @@ static pp_status settle(const session *s) {
   return s->options->resume && s->resumed_run < 0 ? pp_checkpoint_remove(s->checkpoint) : NULL;
 }
 
+/* Rank 0, of all runs, before the first is trained: what is wrong with its inputs is known then. */
+static pp_status warn(session *s) {
+  pp_warnings warnings = {0};
+  pp_status status = NULL;
+  for (int index = 0; index < s->todo_count && status == NULL; index++) {
+    const pp_config *config = pp_experiment_run(s->experiment, s->todo[index]);
+    if (config->compute == PP_COMPUTE_REAL)
+      status = in_run(s, s->todo[index], pp_warnings_add(&warnings, s->todo[index], config));
+  }
+  pp_warnings_print(&warnings, pp_experiment_run_count(s->experiment), stderr);
+  pp_warnings_fini(&warnings);
+  return status;
+}
+
 /* One run by the ranks of `comm`, its rows into `sink`. */
 static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatile sig_atomic_t *signals,
                          bool *stopped) {
@@ -311,6 +327,10 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
   pp_status status = in_run(s, sink->run, pp_run_begin(run));
   if (status == NULL)
     status = pp_comm_agree(comm, sink->writer != NULL ? settle(s) : NULL);
+  if (status == NULL && !s->warned && s->owners == NULL) {
+    s->warned = true;
+    status = pp_comm_agree(comm, pp_comm_rank(comm) == 0 && !s->options->quiet ? warn(s) : NULL);
+  }
   if (status == NULL) {
     status = in_run(s, sink->run, pp_run_execute(run, stopped));
     s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;

@@ -321,7 +321,7 @@ class Signals(CliTest):
             [cli.PIPAR, "run", "long.yaml", "-o", "out.h5"], cwd=self.folder, stderr=subprocess.PIPE, text=True
         ) as process:
             try:
-                line = process.stderr.readline()
+                line = next(line for line in process.stderr if not line.startswith("warning: "))
                 self.assertIn("round 1 of 100000", line)
                 yield process
             finally:
@@ -561,6 +561,26 @@ class Warnings(CliTest):
         self.assertTrue(lines[0].startswith("warning: runs 0, 2, 4: " + self.FEW), lines[0])
         self.assertIn("runs 1, 3: test accuracies", lines[2])
         self.assertEqual(len(lines), 3)
+
+    def test_run_says_what_check_says_once_before_it_begins(self):
+        said = [line for line in self.succeeds("check", "own.yaml").stdout.splitlines() if line.startswith("warning: ")]
+        self.assertEqual(len(said), 2)
+        for ranks in (None, 3):
+            done = self.succeeds("run", "own.yaml", "-o", "a.h5", "--force", ranks=ranks)
+            lines = done.stderr.splitlines()
+            self.assertEqual([line for line in lines if "warning: " in line], said)
+            self.assertLess(lines.index(said[1]), next(at for at, line in enumerate(lines) if "round 1 of" in line))
+            self.assertEqual(done.stdout, "a.h5\n")
+        self.assertEqual(self.succeeds("run", "own.yaml", "-o", "a.h5", "--force", "-q").stderr, "")
+
+    def test_run_says_nothing_of_what_is_not_trained_or_done(self):
+        timed = ("--set", "compute=none", "--set", "record.model=false")
+        self.assertNotIn("warning", self.succeeds("run", "own.yaml", "-o", "timed.h5", *timed).stderr)
+        self.assertIn(self.FEW, self.succeeds("check", "own.yaml", *timed).stdout)
+        self.write("swept.yaml", (self.folder / "own.yaml").read_text() + "sweep: {method: [fl, pipar]}\n")
+        done = self.succeeds("run", "swept.yaml", "--run", "1", "-o", "one.h5")
+        self.assertIn("warning: run 1: " + self.FEW, done.stderr)
+        self.assertNotIn("run 0", done.stderr)
 
     def test_report_says_it_of_what_was_run(self):
         self.succeeds("run", "own.yaml", "-q", "-o", "a.h5")

@@ -54,11 +54,18 @@ def take_back(*names):
         shutil.copy(f"kept-{name}", name)
 
 
+def read_round(process):
+    """Until it tells of a round."""
+    for line in process.stderr:
+        if not line.startswith("warning: "):
+            break
+
+
 def stop():
     """A run that is stopped within its rounds, and what it leaves in kept-*."""
     while True:
         with subprocess.Popen([PIPAR, "run", "exp.yaml", "-o", "out.h5", "--force"], stderr=subprocess.PIPE, text=True) as process:
-            process.stderr.readline()
+            read_round(process)
             process.send_signal(signal.SIGTERM)
             process.stderr.read()
         if process.returncode == 4:
@@ -163,7 +170,7 @@ print(f"ok: of 40 flipped bits {told} are told, the others change nothing")
 
 take_back(*FILES)
 with subprocess.Popen([PIPAR, "run", "exp.yaml", "-o", "out.h5", "--resume"], stderr=subprocess.PIPE, text=True) as process:
-    process.stderr.readline()
+    read_round(process)
     os.kill(process.pid, signal.SIGSTOP)
     refused(3, ["out.h5.part", "another process is writing it"], run("--resume"))
     os.kill(process.pid, signal.SIGCONT)
