@@ -277,49 +277,6 @@ static pp_status build_causes(pp_text_table *table, const pp_report *report, con
   return NULL;
 }
 
-/* What all runs have in common, as far as a reader wants to know it. */
-static void print_heading(const pp_report *report, FILE *stream) {
-  for (int file = 0; file < report->file_count; file++) {
-    int runs = pp_results_run_count(report->files[file]);
-    fprintf(stream, "%s: %d run%s%s\n", pp_results_path(report->files[file]), runs, runs == 1 ? "" : "s",
-            pp_report_is_part(report, file) ? " (unfinished: being written, or its writer was stopped)" : "");
-  }
-  static const struct {
-    const char *key, *format;
-  } facts[] = {{"model", "model %s"},
-               {"dataset.name", "data set %s"},
-               {"training.epochs", "epochs %s"},
-               {"training.batch_size", "batch size %s"},
-               {"server.slots", "server slots %s"},
-               {"clock", "%s clock"},
-               {"seed", "seed %s"}};
-  const pp_report_run *first = &report->runs[0];
-  char line[WIDEST * 4] = "";
-  size_t used = 0;
-  for (size_t fact = 0; fact < sizeof facts / sizeof facts[0]; fact++) {
-    const char *text = pp_report_setting_text(first, facts[fact].key);
-    bool same = text[0] != '\0';
-    for (int run = 1; run < report->run_count && same; run++)
-      same = strcmp(pp_report_setting_text(&report->runs[run], facts[fact].key), text) == 0;
-    if (!same || used >= sizeof line - LABEL_ROOM - PP_TEXT_CELL)
-      continue;
-    const char *hole = strstr(facts[fact].format, "%s");
-    used += (size_t)snprintf(line + used, sizeof line - used, "%s%.*s%.*s%s", used == 0 ? "" : ", ",
-                             (int)(hole - facts[fact].format), facts[fact].format, LABEL_ROOM, text, hole + 2);
-  }
-  int64_t devices = 0;
-  bool same_devices = true;
-  for (int run = 0; run < report->run_count; run++) {
-    int64_t count = report->runs[run].info.device_count; /* 0 while running */
-    same_devices = same_devices && (count == 0 || devices == 0 || count == devices);
-    devices = count > 0 ? count : devices;
-  }
-  if (same_devices && devices > 0)
-    snprintf(line + used, sizeof line - used, ", %" PRId64 " device%s", devices, devices == 1 ? "" : "s");
-  if (line[0] != '\0')
-    fprintf(stream, "all: %s\n", line);
-}
-
 static void print_settings_as_lines(const pp_report *report, FILE *stream) {
   for (int group = 0; group < report->group_count; group++) {
     const pp_report_run *run = &report->runs[report->groups[group].runs[0]];
@@ -452,7 +409,7 @@ pp_status pp_report_print_text(const pp_report *report, FILE *stream) {
     fprintf(stream, "no runs\n");
     return NULL;
   }
-  print_heading(report, stream);
+  pp_report_print_heading(report, stream);
   fputc('\n', stream);
   shown columns = choose_columns(report);
   pp_text_table table;

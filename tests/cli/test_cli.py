@@ -446,6 +446,26 @@ class Results(CliTest):
         for word in ("fl", "sfl", "pipar", "idle"):
             self.assertIn(word, text)
 
+    def test_report_begins_with_what_was_run(self):
+        lines = self.succeeds("report", "a.h5").stdout.splitlines()
+        self.assertEqual(lines[0], "a.h5: 3 runs")
+        self.assertEqual(" ".join(line.strip() for line in lines[1:3]),
+                         "all: model vgg5, data set synthetic, 16 samples, epochs 1, batch size 4, "
+                         "models averaged every epoch, virtual clock, seed 1994")
+        self.assertEqual(lines[3:6], ["devices: 2 x raspberry-pi-4b, link code-10-25 (10 Mbit/s up, 25 Mbit/s down, 10.5 ms)",
+                                      "server: server-cpu, 1 slot", ""])
+
+    def test_what_varies_is_said_to_and_groups_are_told_apart(self):
+        self.write("groups.yaml", TIMED.replace("devices:", "server: {link: {up_mbps: 30, down_mbps: 40}, slots: 2}\ndevices:")
+                   + "  - {count: 3, network: {up_trace: [[0, 5], [1, 6]], down_mbps: 20, latency_ms: 100, duplex: half}}\n"
+                   "sweep: {devices.0.network.up_mbps: [1, 2], seed: [1, 2]}\n")
+        self.succeeds("run", "groups.yaml", "-q", "-o", "groups.h5")
+        text = self.succeeds("report", "groups.h5").stdout
+        self.assertIn("\nall: epochs 1, models averaged every epoch, virtual clock\n"
+                      "group 0: 1 device with a table of costs, link of a varying rate up, 20 Mbit/s down, 100 ms\n"
+                      "group 1: 3 devices with a table of costs, link of a trace up, 20 Mbit/s down, 100 ms, half duplex\n"
+                      "server: 2 slots, one link for all of 30 Mbit/s up, 40 Mbit/s down\n", text)
+
     def test_report_as_csv_and_json_can_be_parsed(self):
         rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", "a.h5").stdout)))
         self.assertEqual([row["method"] for row in rows], ["fl", "sfl", "pipar"])
