@@ -18,7 +18,7 @@ static void print_help(void) {
          "Prints, for every run: its time, speed-up and idle time against the fl run with the same settings, what the\n"
          "idle time was spent waiting for, accuracy and bytes; runs that differ in the seed alone as their mean and\n"
          "95 %% interval. Reads files that are still being written too (OUT.h5.part, also found as OUT.h5).\n\n"
-         "  --csv     a line a run, all figures\n"
+         "  --csv     a line a run, all figures, a column for every swept key\n"
          "  --json    all runs with all figures and settings\n"
          "  --html OUT.html  one page with tables, figures and a timeline to zoom, for any browser, without network\n"
          "  --why     the critical path of one run (which stages its time is made of), and what would make it shorter: "

@@ -10,7 +10,8 @@
 PP_MUST_CHECK pp_status pp_report_print_text(const pp_report *report, FILE *stream);
 /* What was run, as far as the runs have it in common: model, data, schedule, devices by group, links, server. */
 void pp_report_print_heading(const pp_report *report, FILE *stream);
-/* RFC 4180: a line a run, every figure; empty where one does not apply. */
+/* RFC 4180: a line a run, every figure, and the settings that tell the runs apart under their keys; empty where one
+ * does not apply. */
 void pp_report_print_csv(const pp_report *report, FILE *stream);
 /* Every run with all its settings and figures, then the groups that differ in the seed alone; null where a figure does
  * not apply. */

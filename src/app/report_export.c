@@ -85,9 +85,9 @@ static void print_csv_head(const pp_report *report, FILE *stream) {
     for (int cause = 0; cause < PP_CAUSE_COUNT; cause++)
       fprintf(stream, ",%s_idle_%s_s", server ? "server" : "device", pp_cause_name((pp_cause)cause));
   fputs(",overrun_s,epsilon,reference_file,reference_run", stream);
-  for (int key = 0; key < report->varying_count; key++) {
+  for (int key = 0; key < report->swept_count; key++) {
     fputc(',', stream);
-    pp_csv_print_text(stream, report->varying[key]);
+    pp_csv_print_text(stream, report->swept[key]);
   }
   for (int group = 0; group < most_groups(report); group++) {
     static const char *const heads[] = {"devices", "busy_s", "idle_s", "idle_reduction"};
@@ -134,9 +134,9 @@ static void print_csv_run(const pp_report *report, const pp_report_run *run, FIL
   } else {
     fputc(',', stream);
   }
-  for (int key = 0; key < report->varying_count; key++) {
+  for (int key = 0; key < report->swept_count; key++) {
     fputc(',', stream);
-    pp_csv_print_text(stream, pp_report_setting_text(run, report->varying[key]));
+    pp_csv_print_text(stream, pp_report_setting_text(run, report->swept[key]));
   }
   for (int group = 0; group < most_groups(report); group++)
     print_csv_group(report, run, group, stream);

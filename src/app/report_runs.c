@@ -300,35 +300,56 @@ static bool follows_from(const pp_report *report, const char *kept, const char *
   return (of_preset || of_group) && determines(report, kept, key);
 }
 
-static bool has_column_of_its_own(const char *key) {
+typedef struct key_list {
+  int count;
+  const char **keys;
+} key_list;
+
+static bool is_planned(const char *key) {
   const char *stem = without_group(key);
-  return is_immaterial(key) || strcmp(key, "method") == 0 || strcmp(key, "seed") == 0 ||
-         strcmp(stem, "pipeline.split") == 0 || strcmp(stem, "pipeline.micro_batches") == 0;
+  return strcmp(stem, "pipeline.split") == 0 || strcmp(stem, "pipeline.micro_batches") == 0;
 }
 
-static bool is_listed(const pp_report *report, const char *key) {
-  for (int kept = 0; kept < report->varying_count; kept++)
-    if (strcmp(report->varying[kept], key) == 0 || follows_from(report, report->varying[kept], key))
+static bool has_column_of_its_own(const char *key) {
+  return is_immaterial(key) || strcmp(key, "method") == 0 || strcmp(key, "seed") == 0;
+}
+
+static bool is_listed(const pp_report *report, const key_list *list, const char *key) {
+  for (int kept = 0; kept < list->count; kept++)
+    if (strcmp(list->keys[kept], key) == 0 || follows_from(report, list->keys[kept], key))
       return true;
   return false;
 }
 
-static pp_status find_varying(pp_report *report) {
+static pp_status find_varying(const pp_report *report, bool with_planned, key_list *list) {
   int most_keys = 0;
   for (int run = 0; run < report->run_count; run++)
     most_keys += report->runs[run].setting_count;
-  PP_TRY(pp_alloc((size_t)most_keys, sizeof *report->varying, "keys", &report->varying));
+  PP_TRY(pp_alloc((size_t)most_keys, sizeof *list->keys, "keys", &list->keys));
   for (int run = 0; run < report->run_count; run++) {
     /* Only runs whose settings are others than the first run's can add a key. */
     if (run > 0 && report->runs[run].setting_count == report->runs[0].setting_count)
       continue;
     for (int setting = 0; setting < report->runs[run].setting_count; setting++) {
       const char *key = report->runs[run].settings[setting].key;
-      if (!has_column_of_its_own(key) && varies(report, key) && !is_listed(report, key))
-        report->varying[report->varying_count++] = key;
+      if (!has_column_of_its_own(key) && (with_planned || !is_planned(key)) && varies(report, key) &&
+          !is_listed(report, list, key))
+        list->keys[list->count++] = key;
     }
   }
   return NULL;
+}
+
+static pp_status find_keys(pp_report *report) {
+  key_list varying = {0}, swept = {0};
+  pp_status status = find_varying(report, false, &varying);
+  if (status == NULL)
+    status = find_varying(report, true, &swept);
+  report->varying = varying.keys;
+  report->varying_count = varying.count;
+  report->swept = swept.keys;
+  report->swept_count = swept.count;
+  return status;
 }
 
 /* Twice the same runs would look like runs of two seeds. */
@@ -362,7 +383,7 @@ static pp_status fill(pp_report *report, char *const *paths) {
     return NULL;
   find_references(report);
   PP_TRY(group_runs(report));
-  return find_varying(report);
+  return find_keys(report);
 }
 
 double pp_report_group_reduction(const pp_report *report, const pp_report_run *run, int group) {
@@ -406,6 +427,7 @@ void pp_report_destroy(pp_report *report) {
   free(report->runs);
   free(report->groups);
   free(report->varying);
+  free(report->swept);
   free(report);
 }
 

@@ -54,6 +54,8 @@ typedef struct pp_report {
   pp_report_group *groups; /* (group_count), in order of their first runs */
   int varying_count;
   const char **varying; /* (varying_count): keys that tell runs apart, besides method, seed, split and micro-batches */
+  int swept_count;
+  const char **swept; /* (swept_count): likewise, split and micro-batches as they were asked for too */
 } pp_report;
 
 /* Local. Opens and reads the files (a name's .part where only that is there). The caller destroys the report. */

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -471,6 +472,17 @@ class Results(CliTest):
         self.assertEqual([row["method"] for row in rows], ["fl", "sfl", "pipar"])
         self.assertEqual(len({len(row) for row in rows}), 1)
         json.loads(self.succeeds("report", "--json", "a.h5").stdout)
+
+    def test_csv_has_a_column_for_every_swept_key(self):
+        sweep = {"pipeline.split": ["auto", "1"], "devices.0.pipeline.micro_batches": ["1", "2"],
+                 "devices.0.network": ["code-10-25", "code-50-50"], "training.epochs": ["1", "2"], "seed": ["3", "4"]}
+        text = TRAINED.replace("pipeline: {split: 1, micro_batches: 2}\n", "compute: none\n").replace("model: true", "model: false")
+        keys = ", ".join(f"{key}: [{', '.join(values)}]" for key, values in sweep.items())
+        self.write("swept.yaml", text + "sweep: {" + keys + "}\n")
+        self.succeeds("run", "swept.yaml", "-q", "-o", "swept.h5")
+        rows = list(csv.DictReader(io.StringIO(self.succeeds("report", "--csv", "swept.h5").stdout)))
+        names = [f"{key}.name" if key.endswith("network") else key for key in sweep]
+        self.assertEqual([tuple(row[name] for name in names) for row in rows], list(itertools.product(*sweep.values())))
 
     def test_numbers_of_a_gantt_chart_fit_into_their_boxes(self):
         if shutil.which("gnuplot") is None or "not in this pipar" in self.pipar("plot", "a.h5", "-o", "figures").stderr:
