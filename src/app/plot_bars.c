@@ -8,6 +8,8 @@
 #include "base/mem.h"
 
 enum { MOST_CELLS_TOGETHER = 6, MOST_BARS_TOGETHER = 16 };
+static const double GAP = 0.8;     /* between cells, in bars */
+static const double WIDEST = 11.6; /* panel, likewise; a cell is not broken */
 enum { LETTERS_A_LINE = 15 /* under a cell */, LETTERS_TURNED = 10 };
 
 static const pp_report_run *run_of(const pp_report *report, int group) {
@@ -111,8 +113,55 @@ static int compare_bars(const void *a, const void *b) {
   return left->cell != right->cell ? left->cell - right->cell : left->group - right->group;
 }
 
+/* Cells of bars [first, end), and the width of the widest `cells` of them that stand side by side from the first on. */
+static int count_cells(const pp_plot_bars *bars, int first, int end) {
+  int cells = 0;
+  for (int bar = first; bar < end; bar++)
+    cells += bar == first || bars->bars[bar].cell != bars->bars[bar - 1].cell;
+  return cells;
+}
+
+static double widest_row(const pp_plot_bars *bars, int first, int end, int cells) {
+  double widest = 0, width = 0;
+  int in_row = 0;
+  for (int bar = first; bar < end; bar++) {
+    bool begins = bar == first || bars->bars[bar].cell != bars->bars[bar - 1].cell;
+    if (begins && in_row++ % cells == 0)
+      width = 0;
+    width += 1 + (begins && width > 0 ? GAP : 0);
+    widest = fmax(widest, width);
+  }
+  return widest;
+}
+
+void pp_plot_bars_break(pp_plot_bars *out) {
+  int panels = 0;
+  for (int first = 0, end = 0; first < out->count; first = end) {
+    int panel = out->bars[first].panel, rows = 1;
+    while (end < out->count && out->bars[end].panel == panel)
+      end++;
+    int cells = count_cells(out, first, end);
+    while (rows < cells && widest_row(out, first, end, (cells + rows - 1) / rows) > WIDEST)
+      rows++;
+    int a_row = (cells + rows - 1) / rows, cell = -1, before = -1;
+    for (int bar = first; bar < end; bar++) {
+      cell += out->bars[bar].cell != before;
+      before = out->bars[bar].cell;
+      out->bars[bar].panel = panels + cell / a_row;
+    }
+    panels += cell / a_row + 1;
+  }
+  out->panel_count = panels;
+}
+
+int pp_plot_bars_pixels(const pp_plot_bars *bars, int wanted) {
+  enum { least = 4 };
+  double width = pp_plot_bars_width(bars);
+  int pixels = width > WIDEST ? (int)(wanted * WIDEST / width) : wanted;
+  return pixels < least ? least : pixels;
+}
+
 pp_status pp_plot_bars_create(const pp_report *report, pp_plot_bars *out) {
-  static const double gap = 0.8;
   *out = (pp_plot_bars){0};
   if (pp_plot_is_scale(report) || pp_plot_is_map(report))
     return NULL;
@@ -122,7 +171,7 @@ pp_status pp_plot_bars_create(const pp_report *report, pp_plot_bars *out) {
   qsort(out->bars, (size_t)out->count, sizeof *out->bars, compare_bars);
   double x = 0;
   for (int bar = 0; bar < out->count; bar++) {
-    x += bar > 0 && out->bars[bar].cell != out->bars[bar - 1].cell ? gap : 0;
+    x += bar > 0 && out->bars[bar].cell != out->bars[bar - 1].cell ? GAP : 0;
     out->bars[bar].x = x;
     x += 1;
   }
@@ -136,11 +185,7 @@ void pp_plot_panel_name(const pp_report *report, const pp_plot_bars *bars, int p
     if (bars->bars[bar].panel == panel) {
       char label[96];
       pp_plot_setting_label(run_of(report, bars->bars[bar].group), bars->panel_key, sizeof label, label);
-      int of_group = strncmp(bars->panel_key, "devices.", 8) == 0 ? atoi(bars->panel_key + 8) : 0;
-      if (of_group > 0)
-        snprintf(out, room, "group %d = %s", of_group, label);
-      else
-        snprintf(out, room, "%s", label);
+      snprintf(out, room, "%s", label);
       return;
     }
 }
@@ -213,12 +258,18 @@ static int break_lines(char *text) {
   return lines;
 }
 
+/* Whether the key's values do not stand under cells. */
+static bool is_elsewhere(const char *key, const void *context) {
+  const pp_plot_bars *bars = context;
+  return key == bars->panel_key || is_compared(key) || bars->cell_count < 2;
+}
+
 /* Most lines that a run's setting takes. */
 static int lines_of(const pp_report *report, const char *key) {
   int most = 0;
   for (int run = 0; run < report->run_count; run++) {
     char text[96];
-    pp_plot_setting_label(&report->runs[run], key, sizeof text, text);
+    pp_plot_setting_value(&report->runs[run], key, sizeof text, text);
     int lines = break_lines(text);
     most = lines > most ? lines : most;
   }
@@ -235,7 +286,9 @@ static int cell_lines(const pp_report *report, const pp_plot_bars *bars) {
 }
 
 double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bars) {
-  return method_lines(bars) + cell_lines(report, bars);
+  char axis[200];
+  pp_plot_axis_title(report, is_elsewhere, bars, sizeof axis, axis);
+  return method_lines(bars) + cell_lines(report, bars) + (axis[0] != '\0' ? 1.2 : 0);
 }
 
 /* Lines of text as a gnuplot expression. */
@@ -254,7 +307,7 @@ static void print_cell_label(FILE *script, const pp_report *report, const pp_plo
     char text[96];
     if (report->varying[key] == bars->panel_key || is_compared(report->varying[key]))
       continue;
-    pp_plot_setting_label(run_of(report, bar->group), report->varying[key], sizeof text, text);
+    pp_plot_setting_value(run_of(report, bar->group), report->varying[key], sizeof text, text);
     if (break_lines(text) == 0)
       continue;
     fputs(between, script);
@@ -297,6 +350,14 @@ void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars
     fprintf(script, " at %.4g, graph 0 center offset 0,%.3g font ',%d'\n",
             (bars->bars[first].x + bars->bars[end - 1].x) / 2, -method_lines(bars) - 0.9, PP_FONT_AXIS);
     first = end;
+  }
+  char axis[200];
+  pp_plot_axis_title(report, is_elsewhere, bars, sizeof axis, axis);
+  if (axis[0] != '\0') {
+    fputs("set label ", script);
+    pp_plot_quote(script, axis);
+    fprintf(script, " at graph 0.5, graph 0 center offset 0,%.3g font ',%d'\n",
+            -method_lines(bars) - cell_lines(report, bars) - 1.0, PP_FONT_AXIS);
   }
   fprintf(script, "set bmargin %.3g\n", 0.8 + pp_plot_bars_label_lines(report, bars));
   pp_plot_define_round3(script);

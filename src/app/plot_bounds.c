@@ -7,7 +7,7 @@
 #include "app/plot_figures.h"
 #include "app/report.h"
 
-enum { MOST_BARS = 40, BAR_PIXELS = 66, NARROWEST = 620, HEIGHT = 400 };
+enum { MOST_BARS = 40, BAR_PIXELS = 66, FRAME_AND_KEY = 310, WIDEST = 1200, NARROWEST = 680, HEIGHT = 400 };
 
 typedef struct bounds_chart {
   const pp_plot *plot;
@@ -36,7 +36,7 @@ static pp_status write_csv(FILE *csv, const bounds_chart *chart, bool *any) {
 }
 
 static int chart_width(const bounds_chart *chart) {
-  int width = 310 + (int)(pp_plot_bars_width(chart->bars) * BAR_PIXELS);
+  int width = FRAME_AND_KEY + (int)(pp_plot_bars_width(chart->bars) * chart->bars->bar_pixels);
   return width < NARROWEST ? NARROWEST : width;
 }
 
@@ -51,7 +51,7 @@ static void draw_bounds(FILE *script, const char *csv, void *context) {
   const bounds_chart *chart = context;
   fputs("set title ", script);
   pp_plot_title(script, chart->plot->report, NULL, chart_width(chart),
-                "Time, and how far above the lower bound of the same stages");
+                "Time, and per cent above the lower bound of the same stages");
   pp_plot_bars_axis(script, chart->plot->report, chart->bars, 0);
   fputs("set ylabel 'emulated time [s]'\nset yrange [0:*]\nset offsets 0, 0, graph 0.12, 0\nset lmargin 9\n", script);
   pp_plot_key_beside(script);
@@ -62,7 +62,7 @@ static void draw_bounds(FILE *script, const char *csv, void *context) {
   draw_bound(script, csv, 6, 0.36, "linecolor '" PP_COLOUR_VERMILLION "' linewidth 3 dashtype (3,2)",
              "bound: busiest resource");
   fprintf(script,
-          "  '%s' skip 1 using 1:5:(valid(9)?sprintf('+%%.1f %%%%',100*$9):'') with labels offset 0,0.7 font ',%d' "
+          "  '%s' skip 1 using 1:5:(valid(9)?sprintf('+%%.1f',100*$9):'') with labels offset 0,0.7 font ',%d' "
           "notitle\n",
           csv, PP_FONT_NUMBER);
 }
@@ -73,7 +73,8 @@ pp_status pp_plot_bounds(pp_plot *plot) {
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
   bounds_chart chart = {.plot = plot, .bars = &bars};
-  bars.bar_pixels = BAR_PIXELS;
+  if (bars.count > 0)
+    bars.bar_pixels = (int)fmin(BAR_PIXELS, (WIDEST - FRAME_AND_KEY) / pp_plot_bars_width(&bars));
   pp_status status = NULL;
   /* Worth a figure where schedules are compared. */
   for (int run = 0; run < plot->report->run_count; run++)

@@ -42,7 +42,7 @@ PP_MUST_CHECK pp_status pp_plot_close_csv(const pp_plot *plot, const char *name,
 typedef struct pp_plot_bar {
   int group;
   int cell;  /* bars whose runs differ in the method alone stand together */
-  int panel; /* cells that agree in the panel's key */
+  int panel; /* cells that agree in the panel's key; those that are too many for a row go on in the next */
   double x;
   char label[PP_PLOT_NAME]; /* the method, and what else is needed to tell it from its neighbours */
 } pp_plot_bar;
@@ -66,6 +66,10 @@ void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars
 void pp_plot_panel_name(const pp_report *report, const pp_plot_bars *bars, int panel, size_t room, char *out);
 /* Bars of the widest panel, with the gaps between cells. */
 double pp_plot_bars_width(const pp_plot_bars *bars);
+/* Panels that are too wide for a figure become rows of as many cells each, as few as it takes. */
+void pp_plot_bars_break(pp_plot_bars *out);
+/* Pixels from a bar to the next: as wanted, less where they are very many, so that the width of figures is bounded. */
+int pp_plot_bars_pixels(const pp_plot_bars *bars, int wanted);
 /* Lines that the labels under an axis take. */
 double pp_plot_bars_label_lines(const pp_report *report, const pp_plot_bars *bars);
 /* What all figures of bars have in common: the columns x, method, file, run, then `heads`, then the varying settings.

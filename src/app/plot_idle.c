@@ -175,7 +175,7 @@ static int row_pixels(const idle_chart *chart) {
 }
 
 static int chart_width(const idle_chart *chart) {
-  int width = KEY_PIXELS + 150 + (int)(2 * pp_plot_bars_width(chart->bars) * BAR_PIXELS);
+  int width = KEY_PIXELS + 150 + (int)(2 * pp_plot_bars_width(chart->bars) * chart->bars->bar_pixels);
   return width < NARROWEST ? NARROWEST : width;
 }
 
@@ -228,7 +228,8 @@ pp_status pp_plot_idle(pp_plot *plot) {
   pp_plot_bars bars;
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
-  bars.bar_pixels = BAR_PIXELS;
+  pp_plot_bars_break(&bars);
+  bars.bar_pixels = pp_plot_bars_pixels(&bars, BAR_PIXELS);
   idle_chart chart = {.plot = plot,
                       .bars = &bars,
                       .title = "Idle time by what it was spent waiting for",
@@ -253,7 +254,8 @@ pp_status pp_plot_idle_as_published(pp_plot *plot) {
   pp_plot_bars bars;
   FILE *csv = NULL;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
-  bars.bar_pixels = BAR_PIXELS;
+  pp_plot_bars_break(&bars);
+  bars.bar_pixels = pp_plot_bars_pixels(&bars, BAR_PIXELS);
   idle_chart chart = {.plot = plot,
                       .bars = &bars,
                       .title = "Idle time by the published code's definitions",

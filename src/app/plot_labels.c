@@ -41,17 +41,95 @@ static bool label_specially(const pp_report_run *run, const char *key, const cha
   return true;
 }
 
+static bool is_number(const char *text) {
+  char *end = NULL;
+  (void)strtod(text, &end);
+  return text[0] != '\0' && *end == '\0';
+}
+
+/* What the key is in words, without its group; returns its unit, or "". */
+static const char *name_quantity(const char *key, size_t room, char *out) {
+  static const struct {
+    const char *end, *name, *unit;
+  } known[] = {{"network.up_mbps", "uplink", "Mbit/s"},
+               {"network.down_mbps", "downlink", "Mbit/s"},
+               {"network.latency_ms", "latency", "ms"},
+               {"server.link.up_mbps", "server's uplink", "Mbit/s"},
+               {"server.link.down_mbps", "server's downlink", "Mbit/s"}};
+  for (size_t quantity = 0; quantity < sizeof known / sizeof known[0]; quantity++)
+    if (ends_with(key, known[quantity].end)) {
+      snprintf(out, room, "%s", known[quantity].name);
+      return known[quantity].unit;
+    }
+  pp_report_label(key, room, out);
+  char *group = strstr(out, " (");
+  if (group != NULL)
+    *group = '\0';
+  for (char *letter = out; *letter != '\0'; letter++)
+    *letter = *letter == '_' ? ' ' : *letter;
+  return "";
+}
+
+int pp_plot_group_count(const pp_report_run *run) {
+  int groups = 0;
+  char key[64];
+  do
+    snprintf(key, sizeof key, "devices.%d.count", ++groups);
+  while (pp_report_setting_text(run, key)[0] != '\0');
+  return groups;
+}
+
+/* " of group 0" for a key of devices where there are several groups; else "". */
+static void name_group(const pp_report_run *run, const char *key, const char *before, size_t room, char *out) {
+  out[0] = '\0';
+  if (strncmp(key, "devices.", 8) == 0 && pp_plot_group_count(run) > 1)
+    snprintf(out, room, "%sgroup %d", before, atoi(key + 8));
+}
+
 void pp_plot_setting_label(const pp_report_run *run, const char *key, size_t room, char *out) {
   const char *text = pp_report_setting_text(run, key);
   if (label_specially(run, key, text, room, out))
     return;
   /* Names speak for themselves; a number needs to be said what it is of. */
-  char *end = NULL, label[48];
-  (void)strtod(text, &end);
-  pp_report_label(key, sizeof label, label);
-  for (char *letter = label; *letter != '\0'; letter++)
-    *letter = *letter == '_' ? ' ' : *letter;
-  snprintf(out, room, text[0] != '\0' && *end == '\0' ? "%s %.40s" : "%.0s%.40s", label, text);
+  char quantity[64], group[24];
+  const char *unit = name_quantity(key, sizeof quantity, quantity);
+  name_group(run, key, " in ", sizeof group, group);
+  if (is_number(text))
+    snprintf(out, room, "%s %.40s%s%s%s", quantity, text, unit[0] != '\0' ? " " : "", unit, group);
+  else
+    snprintf(out, room, "%.40s%s", text, text[0] != '\0' ? group : "");
+}
+
+void pp_plot_setting_value(const pp_report_run *run, const char *key, size_t room, char *out) {
+  const char *text = pp_report_setting_text(run, key);
+  if (!label_specially(run, key, text, room, out))
+    snprintf(out, room, "%.40s", text);
+}
+
+void pp_plot_key_title(const pp_report_run *run, const char *key, size_t room, char *out) {
+  char quantity[64], group[24], text[96];
+  out[0] = '\0';
+  if (label_specially(run, key, pp_report_setting_text(run, key), sizeof text, text))
+    return;
+  const char *unit = name_quantity(key, sizeof quantity, quantity);
+  name_group(run, key, " of ", sizeof group, group);
+  if (is_number(pp_report_setting_text(run, key)) || group[0] != '\0')
+    snprintf(out, room, "%s%s%s%s%s", quantity, group, unit[0] != '\0' ? " [" : "", unit, unit[0] != '\0' ? "]" : "");
+}
+
+void pp_plot_axis_title(const pp_report *report, bool (*skips)(const char *key, const void *context),
+                        const void *context, size_t room, char *out) {
+  size_t used = 0;
+  out[0] = '\0';
+  for (int key = 0; key < report->varying_count && used < room; key++) {
+    char title[96] = "";
+    if (skips != NULL && skips(report->varying[key], context))
+      continue;
+    for (int run = 0; run < report->run_count && title[0] == '\0'; run++)
+      pp_plot_key_title(&report->runs[run], report->varying[key], sizeof title, title);
+    if (title[0] != '\0')
+      used += (size_t)snprintf(out + used, room - used, "%s%s", used > 0 ? " / " : "", title);
+  }
 }
 
 void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
@@ -93,12 +171,16 @@ static void describe_group(const pp_report *report, const pp_report_run *run, in
              *network = group_text(report, run, group, "network.name"),
              *up = group_text(report, run, group, "network.up_mbps"),
              *down = group_text(report, run, group, "network.down_mbps");
+  bool traced_up = group_text(report, run, group, "network.up_trace")[0] != '\0',
+       traced_down = group_text(report, run, group, "network.down_trace")[0] != '\0';
   char link[64] = "";
   if (network[0] != '\0')
     snprintf(link, sizeof link, " (%.40s)", network);
-  else if (up[0] != '\0' && down[0] != '\0')
-    snprintf(link, sizeof link, " (%.12s/%.12s Mbit/s)", up, down);
-  else if (group > 0 && !table)
+  else if (traced_up && traced_down)
+    snprintf(link, sizeof link, " (traces)");
+  else if ((up[0] != '\0' || traced_up) && (down[0] != '\0' || traced_down))
+    snprintf(link, sizeof link, " (%.12s/%.12s Mbit/s)", traced_up ? "trace" : up, traced_down ? "trace" : down);
+  else if (pp_plot_group_count(run != NULL ? run : &report->runs[0]) > 1)
     snprintf(link, sizeof link, " (group %d)", group);
   bool one = strcmp(count, "1") == 0;
   if (table || device[0] == '\0')
@@ -114,11 +196,8 @@ static void describe_hardware(const pp_report *report, const pp_report_run *run,
   enum { most_groups = 3 };
   const pp_report_run *first = run != NULL ? run : &report->runs[0];
   bool table = strcmp(common_text(report, run, "cost.kind"), "table") == 0;
-  int groups = 0;
-  char key[64], text[160];
-  do
-    snprintf(key, sizeof key, "devices.%d.count", ++groups);
-  while (pp_report_setting_text(first, key)[0] != '\0');
+  int groups = pp_plot_group_count(first);
+  char text[160];
   out[0] = '\0';
   for (int group = 0; group < groups && groups <= most_groups; group++) {
     describe_group(report, run, group, table, sizeof text, text);
@@ -166,25 +245,39 @@ void pp_plot_facts(const pp_report *report, const pp_report_run *run, size_t roo
   }
 }
 
-/* Writes the lines of the facts, where there is a script, and counts them; broken at semicolons where they are longer
- * than the figure is wide. */
+/* Where a line of more than `most` letters is broken, the space after what fits: best after a semicolon, else between
+ * groups, then anywhere. NULL: nowhere. */
+static char *break_of(char *line, size_t most) {
+  static const char *const places[] = {"; ", " + ", ", ", " "};
+  for (size_t place = 0; place < sizeof places / sizeof places[0]; place++) {
+    char *best = NULL;
+    for (char *at = line; (at = strstr(at, places[place])) != NULL; at++) {
+      char *space = at + strlen(places[place]) - 1;
+      best = (size_t)(space - line) <= most || (best == NULL && places[place][0] == ' ' && place > 1) ? space : best;
+    }
+    if (best != NULL)
+      return best;
+  }
+  return NULL;
+}
+
+/* Writes the lines of the facts, where there is a script, and counts them; broken where they are longer than the figure
+ * is wide. */
 static int break_facts(char *facts, int width, FILE *script) {
   enum { letter_pixels = 9, margin = 30 };
   size_t most = width > margin ? (size_t)(width - margin) / letter_pixels : 1;
   int lines = 0;
   for (char *line = facts; line != NULL && line[0] != '\0'; lines++) {
-    char *end = strlen(line) <= most ? NULL : line;
-    for (char *at = line; end != NULL && (at = strstr(at, "; ")) != NULL; at++)
-      end = (size_t)(at - line) <= most || end == line ? at : end;
-    if (end == line)
-      end = NULL;
+    char *end = strlen(line) <= most ? NULL : break_of(line, most);
     if (end != NULL)
       *end = '\0';
+    if (end != NULL && end > line && end[-1] == ';')
+      end[-1] = '\0';
     if (script != NULL) {
       fputs(".\"\\n\".", script);
       pp_plot_quote(script, line);
     }
-    line = end != NULL ? end + 2 : NULL;
+    line = end != NULL ? end + 1 : NULL;
   }
   return lines;
 }

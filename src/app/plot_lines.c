@@ -113,19 +113,72 @@ static pp_status write_lines(const pp_report *report, FILE *csv, line_chart *cha
   return NULL;
 }
 
+/* The method and the values that tell its bar from others, a piece each; returns the longest piece's length. What the
+ * values are of is the axis' label. */
+static size_t print_bar_label(FILE *script, const line_chart *chart, const line *of, const char *between) {
+  const pp_report *report = chart->plot->report;
+  const pp_report_run *run = &report->runs[report->groups[of->group].runs[0]];
+  size_t longest = strlen(run->info.method);
+  if (script != NULL)
+    pp_plot_quote(script, run->info.method);
+  for (int key = 0; key < report->varying_count; key++) {
+    char value[96];
+    pp_plot_setting_value(run, report->varying[key], sizeof value, value);
+    if (value[0] == '\0')
+      continue;
+    longest = strlen(value) > longest ? strlen(value) : longest;
+    if (script != NULL) {
+      fprintf(script, ".\"%s\".", between);
+      pp_plot_quote(script, value);
+    }
+  }
+  return longest;
+}
+
+/* What stands under the bars: upright where it fits, a piece a line, else turned. */
+typedef struct bar_labels {
+  bool turned;
+  double lines;
+  char axis[200];
+} bar_labels;
+
+static bar_labels labels_of(const line_chart *chart) {
+  enum { fits = 9 /* letters under a bar */ };
+  const pp_report *report = chart->plot->report;
+  size_t longest = 0, pieces = 1 + (size_t)report->varying_count;
+  for (int index = 0; index < chart->line_count; index++) {
+    size_t length = print_bar_label(NULL, chart, &chart->lines[index], "");
+    longest = length > longest ? length : longest;
+  }
+  bar_labels out = {.turned = longest > fits};
+  pp_plot_axis_title(report, NULL, NULL, sizeof out.axis, out.axis);
+  /* Turned, in lines of its own, the longest piece is as high as it is long. */
+  out.lines = out.turned ? 1 + 0.42 * (double)longest : (double)pieces;
+  return out;
+}
+
 /* With a single round there is nothing to follow over time: bars of the final value instead of lone points. */
 static void draw_bars(FILE *script, const char *csv, const line_chart *chart) {
-  fprintf(script, "set xrange [-0.7:%d.7]\nset xtics scale 0 rotate by 20 right (", chart->line_count - 1);
+  bar_labels labels = labels_of(chart);
+  fprintf(script, "set xrange [-0.7:%d.7]\nset xtics scale 0 %s font ',%d' (", chart->line_count - 1,
+          labels.turned ? "rotate by 90 right" : "norotate", PP_FONT_AXIS);
   for (int index = 0; index < chart->line_count; index++) {
     fputs(index == 0 ? "" : ", ", script);
-    pp_plot_quote(script, chart->lines[index].label);
+    print_bar_label(script, chart, &chart->lines[index], "\\n");
     fprintf(script, " %d", index);
   }
   fprintf(
       script,
       ")\nset ylabel '%s'\nset yrange [0:%s]\nset offsets 0, 0, graph 0.1, 0\nunset key\nset lmargin 9\nset bmargin "
-      "4\nplot ",
-      chart->quantity->unit, chart->quantity == &accuracy ? "100" : "*");
+      "%.3g\n",
+      chart->quantity->unit, chart->quantity == &accuracy ? "100" : "*",
+      labels.lines + (labels.axis[0] != '\0' ? 2.2 : 1));
+  if (labels.axis[0] != '\0') {
+    fputs("set label ", script);
+    pp_plot_quote(script, labels.axis);
+    fprintf(script, " at graph 0.5, graph 0 center offset 0,%.3g font ',%d'\n", -labels.lines - 1.2, PP_FONT_AXIS);
+  }
+  fputs("plot ", script);
   for (int index = 0; index < chart->line_count; index++) {
     fprintf(script, "'%s' index %d using (%d):2:(%d-0.3):(%d+0.3):(0):2 with ", csv, index, index, index, index);
     pp_plot_box_style(script, "solid 1", PP_COLOUR_SKY);
@@ -216,7 +269,9 @@ static const char *method_of(const line_chart *chart, const line *of) {
 
 /* The key stands beside the frame, or under the panels. */
 static int chart_width(const line_chart *chart) {
-  enum { frame_and_tics = 640, letter = 8, panel = 470 };
+  enum { frame_and_tics = 640, letter = 8, panel = 470, margins = 120, bar = 62 };
+  if (chart->points)
+    return margins + bar * chart->line_count < frame_and_tics ? frame_and_tics : margins + bar * chart->line_count;
   size_t longest = 0;
   for (int index = 0; index < chart->line_count; index++)
     longest = strlen(chart->lines[index].label) > longest ? strlen(chart->lines[index].label) : longest;
@@ -226,7 +281,7 @@ static int chart_width(const line_chart *chart) {
 /* A title is centred over the frame, not over the key beside it. */
 static int title_width(const line_chart *chart) {
   enum { frame_and_tics = 660 };
-  return chart->panel_count > 1 ? chart_width(chart) : frame_and_tics;
+  return chart->panel_count > 1 || chart->points ? chart_width(chart) : frame_and_tics;
 }
 
 static int title_pixels(const line_chart *chart) {
@@ -245,6 +300,9 @@ static int key_pixels(const line_chart *chart) {
 }
 
 static int chart_height(const line_chart *chart) {
+  enum { label_pixels = 16 };
+  if (chart->points)
+    return HEIGHT + (int)(label_pixels * labels_of(chart).lines);
   return chart->panel_count > 1 ? title_pixels(chart) + PANEL_HEIGHT * rows_of(chart) + key_pixels(chart) : HEIGHT;
 }
 

@@ -12,6 +12,7 @@ enum { BLOCK_ROWS = 1024 };
 
 typedef struct network_chart {
   const pp_plot *plot;
+  int group;    /* the first whose uplink changes */
   double end_s; /* of the longest run */
   int line_count;
   bool new_plans; /* any run changed its plan */
@@ -19,7 +20,7 @@ typedef struct network_chart {
 } network_chart;
 
 /* The steps of a trace as settings have it, [[0, 50], [40, 5]], and the end of the figure. False where it is none. */
-static bool write_trace(FILE *csv, const char *text, double end_s) {
+static bool write_trace(FILE *csv, const char *text, int group, double end_s) {
   double at_s = 0, rate = 0;
   int steps = 0;
   for (const char *from = text; *from != '\0'; from++) {
@@ -36,12 +37,12 @@ static bool write_trace(FILE *csv, const char *text, double end_s) {
     from = end;
     steps++;
     if (csv != NULL && at_s < end_s)
-      fprintf(csv, "%.9g,%.9g,uplink of group 0\n", at_s, rate);
+      fprintf(csv, "%.9g,%.9g,uplink of group %d\n", at_s, rate, group);
     if (*from == '\0')
       break;
   }
   if (csv != NULL)
-    fprintf(csv, "%.9g,%.9g,uplink of group 0\n", end_s, rate);
+    fprintf(csv, "%.9g,%.9g,uplink of group %d\n", end_s, rate, group);
   return steps > 1;
 }
 
@@ -118,14 +119,17 @@ static void draw_network(FILE *script, const char *csv, void *context) {
   const network_chart *chart = context;
   double key_share = 0.08,
          height = 1 - key_share - (double)pp_plot_title_pixels(chart->plot->report, NULL, WIDTH) / HEIGHT;
+  char whose[32] = "";
+  if (pp_plot_group_count(&chart->plot->report->runs[0]) > 1)
+    snprintf(whose, sizeof whose, " of group %d", chart->group);
   fputs("set multiplot title ", script);
   pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Rounds while links change");
   fprintf(
       script,
       "set lmargin 10\nset rmargin 3\nset tmargin 1.5\nset xrange [0:%.9g]\nset origin 0,%.5f\nset size 1,%.5f\nset "
       "tics font "
-      "',%d'\nset ylabel 'uplink [Mbit/s]' font ',%d'\nset yrange [0:*]\nset offsets 0, 0, graph 0.1, 0\nunset key\n",
-      chart->end_s, key_share + 0.6 * height, 0.4 * height, PP_FONT_AXIS, PP_FONT_AXIS);
+      "',%d'\nset ylabel 'uplink%s [Mbit/s]' font ',%d'\nset yrange [0:*]\nset offsets 0, 0, graph 0.1, 0\nunset key\n",
+      chart->end_s, key_share + 0.6 * height, 0.4 * height, PP_FONT_AXIS, whose, PP_FONT_AXIS);
   pp_plot_grid(script, "xtics ytics");
   fprintf(script,
           "plot '%s' skip 1 index 0 using 1:2 with steps linecolor '%s' linewidth 2\nset origin 0,%.5f\nset size "
@@ -155,11 +159,18 @@ static void draw_network(FILE *script, const char *csv, void *context) {
 }
 
 pp_status pp_plot_network(pp_plot *plot) {
-  static const char *const key = "devices.0.network.up_trace";
   const pp_report *report = plot->report;
   network_chart chart = {.plot = plot};
-  const char *trace = pp_report_setting_text(&report->runs[0], key);
-  bool worth = write_trace(NULL, trace, 0);
+  int groups = pp_plot_group_count(&report->runs[0]);
+  char key[64];
+  const char *trace = "";
+  bool worth = false;
+  for (int group = 0; group < groups && !worth; group++) {
+    snprintf(key, sizeof key, "devices.%d.network.up_trace", group);
+    trace = pp_report_setting_text(&report->runs[0], key);
+    worth = write_trace(NULL, trace, group, 0);
+    chart.group = group;
+  }
   for (int run = 0; run < report->run_count && worth; run++) {
     worth = strcmp(pp_report_setting_text(&report->runs[run], key), trace) == 0 &&
             report->runs[run].info.round_count > 1 && pp_report_is_complete(&report->runs[run]);
@@ -170,7 +181,7 @@ pp_status pp_plot_network(pp_plot *plot) {
   FILE *csv = NULL;
   PP_TRY(pp_plot_open_csv(plot, "network", &csv));
   fputs("# seconds,mbps_then_round_s,what,round_s_of_new_plan\n", csv);
-  write_trace(csv, trace, chart.end_s);
+  write_trace(csv, trace, chart.group, chart.end_s);
   pp_status status = write_rounds(csv, &chart);
   status = pp_status_first(status, pp_plot_close_csv(plot, "network", csv));
   if (status == NULL)

@@ -49,9 +49,18 @@ void pp_plot_define_round3(FILE *script);
 
 /* Text as gnuplot reads it literally. */
 void pp_plot_quote(FILE *script, const char *text);
-/* What the run's setting is called in a key or under a bar: "code-50-50", "clip 5", "planned once"; "" where it says
- * nothing. */
+/* Groups of devices that the run has. */
+int pp_plot_group_count(const pp_report_run *run);
+/* What the run's setting is called in a key: "code-50-50", "clip 5", "uplink 10 Mbit/s in group 0", "planned once"; ""
+ * where it says nothing. */
 void pp_plot_setting_label(const pp_report_run *run, const char *key, size_t room, char *out);
+/* The same under a bar, where the axis' label has what they have in common: "10" and "uplink of group 0 [Mbit/s]". The
+ * title is "" where values speak for themselves. */
+void pp_plot_setting_value(const pp_report_run *run, const char *key, size_t room, char *out);
+void pp_plot_key_title(const pp_report_run *run, const char *key, size_t room, char *out);
+/* The titles of the varying keys but those that `skips` (NULL: none), for an axis; "" where all values say it. */
+void pp_plot_axis_title(const pp_report *report, bool (*skips)(const char *key, const void *context),
+                        const void *context, size_t room, char *out);
 /* The run's method and what else tells its line from others: settings that vary, but those that `skips` (NULL: none).
  */
 void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,

@@ -6,7 +6,7 @@
 #include "app/plot_figures.h"
 #include "app/report.h"
 
-enum { BAR_PIXELS = 52, NARROWEST = 600, PANEL_HEIGHT = 186, LINE_PIXELS = 17, COLUMNS = 2 };
+enum { BAR_PIXELS = 52, NARROWEST = 660, PANEL_HEIGHT = 186, LINE_PIXELS = 17, COLUMNS = 2 };
 
 typedef struct time_chart {
   const pp_plot *plot;
@@ -116,8 +116,9 @@ static void draw_time(FILE *script, const char *csv, void *context) {
 pp_status pp_plot_time(pp_plot *plot) {
   pp_plot_bars bars;
   PP_TRY(pp_plot_bars_create(plot->report, &bars));
+  pp_plot_bars_break(&bars);
   time_chart chart = {.plot = plot, .bars = &bars};
-  bars.bar_pixels = bars.panel_count > 1 ? BAR_PIXELS * 3 / 4 : BAR_PIXELS;
+  bars.bar_pixels = pp_plot_bars_pixels(&bars, bars.panel_count > 1 ? BAR_PIXELS * 3 / 4 : BAR_PIXELS);
   for (int bar = 0; bar < bars.count; bar++) {
     const pp_report_group *group = &plot->report->groups[bars.bars[bar].group];
     const pp_report_run *run = &plot->report->runs[group->runs[0]];

@@ -55,6 +55,51 @@ class Figures(unittest.TestCase):
         texts = re.findall(r"<text>(.*?)</text>", (figures / f"{name}.svg").read_text(), re.DOTALL)
         return [html.unescape(re.sub(r"<[^>]*>", "", text)).strip() for text in texts]
 
+    GROUPS = (
+        "compute: none\nmodel: vgg5\ndataset: {name: cifar-10, train_samples: 800}\nmethod: fl\ndevices:\n"
+        "  - {count: 2, device: raspberry-pi-4b, network: {up_mbps: 10, down_mbps: 50, latency_ms: 10}}\n"
+        "  - {count: 2, device: raspberry-pi-5, network: {up_trace: [[0, 20], [1, 5]], down_mbps: 50, latency_ms: 10}}\n"
+    )
+
+    def size(self, figures, name):
+        return tuple(map(int, re.search(r'<svg\s+width="(\d+)" height="(\d+)"', (figures / f"{name}.svg").read_text()).groups()))
+
+    def test_sweeps_of_many_values_are_as_wide_as_a_page_with_their_key_on_the_axis(self):
+        values = list(range(1, 17))
+        figures = self.draw(self.GROUPS + f"sweep: {{devices.0.network.up_mbps: {values}, method: [fl, pipar]}}\n")
+        for name, panels in (("idle", 2), ("time", 1)):
+            self.assertLessEqual(self.size(figures, name)[0], 1200)
+            words = self.words(figures, name)
+            for value in values:
+                self.assertGreaterEqual(words.count(str(value)), panels, (name, value))
+            self.assertNotIn("up mbps", " ".join(words))
+            self.assertEqual(words.count("uplink of group 0 [Mbit/s]"), panels * 4, name)  # rows of four values
+
+    def test_bounds_of_many_schedules_stay_one_panel_as_wide_as_a_page(self):
+        figures = self.draw("11_beyond", "dataset.train_samples=800", "training.epochs=2")
+        self.assertEqual(len(self.rows(figures, "bounds")), 16)
+        self.assertLessEqual(self.size(figures, "bounds")[0], 1200)
+
+    def test_titles_fit_and_name_what_is_swept_and_traced(self):
+        figures = self.draw(self.GROUPS + "sweep: {devices.0.network.up_mbps: [10, 20]}\n")
+        for name in ("idle", "time"):
+            width = self.size(figures, name)[0]
+            words = self.words(figures, name)
+            self.assertIn("2 x raspberry-pi-4b (group 0) + 2 x raspberry-pi-5 (trace/50 Mbit/s), server-cpu", " ".join(words))
+            for word in words:
+                self.assertLess(8.5 * len(word), width, word)
+
+    def test_bars_of_one_round_are_labelled_by_values(self):
+        figures = self.draw("method: fl\n" + TINY.replace("epochs: 3", "epochs: 1") + "sweep: {training.learning_rate: [0.01, 0.02]}\n")
+        words = self.words(figures, "accuracy")
+        self.assertEqual([words.count(word) for word in ("fl", "0.01", "0.02", "learning rate")], [2, 1, 1, 1])
+
+    def test_the_rate_of_a_traced_link_is_said_to_be_whose(self):
+        text = self.GROUPS.replace("method: fl", "method: fl\ntraining: {epochs: 3}")
+        figures = self.draw(text)
+        self.assertIn("uplink of group 1 [Mbit/s]", self.words(figures, "network"))
+        self.assertEqual(self.rows(figures, "network")[0]["what"], "uplink of group 1")
+
     def test_titles_say_what_is_shown(self):
         figures = self.draw("05_heterogeneous", "dataset.train_samples=800", "sweep.method=[fl, sl]",
                             "sweep.devices.1.device=[raspberry-pi-5]", "sweep.devices.1.network=[code-10-25]")
