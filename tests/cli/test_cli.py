@@ -148,7 +148,7 @@ class Experiments(CliTest):
         self.fails(2, [str(self.folder)], "run", str(self.folder))
 
     def test_set_overrides_and_is_checked_alike(self):
-        done = self.succeeds("check", "trained.yaml", "--set", "training.batch_size=2")
+        done = self.succeeds("check", "--resolved", "trained.yaml", "--set", "training.batch_size=2")
         self.assertRegex(done.stdout, r"batch_size: 2\b")
         self.fails(2, ["training.batch_size", "0"], "check", "trained.yaml", "--set", "training.batch_size=0")
         self.fails(2, ["training.batchsize"], "check", "trained.yaml", "--set", "training.batchsize=2")
@@ -166,14 +166,25 @@ class Experiments(CliTest):
         self.write("swept.yaml", TRAINED + "sweep: {method: [fl, sfl, pipar], seed: [1, 2]}\n")
         self.assertIn("6 runs", self.succeeds("check", "swept.yaml").stdout)
         self.assertIn("2 runs", self.succeeds("check", "swept.yaml", "--set", "method=fl").stdout)
-        self.assertIn("1 run\n", self.succeeds("check", "swept.yaml", "--set", "method=fl", "--set", "seed=3").stdout)
+        self.assertIn("1 run;", self.succeeds("check", "swept.yaml", "--set", "method=fl", "--set", "seed=3").stdout)
 
     def test_what_check_prints_is_an_experiment_of_the_same_meaning(self):
         for name in ("timed.yaml", "trained.yaml"):
-            shown = self.succeeds("check", name).stdout
-            self.write("again.yaml", shown.split("\n\n", 1)[0] + "\n")
-            again = self.succeeds("check", "again.yaml").stdout
-            self.assertEqual(shown, again, name)
+            shown = self.succeeds("check", name, "--resolved").stdout
+            self.write("again.yaml", shown)
+            self.assertEqual(self.succeeds("check", "again.yaml", "--resolved").stdout, shown, name)
+        self.fails(1, ["exclude"], "check", "timed.yaml", "--resolved", "--runs")
+
+    def test_check_answers_in_its_first_line_and_warns_in_its_last(self):
+        lines = self.succeeds("check", "trained.yaml").stdout.splitlines()
+        memory = re.search(r"alone (\d+) MiB, with 3 ranks (\d+) MiB", lines[1]).groups()
+        self.assertEqual(lines[0], "trained is valid: 1 run; at most %s MiB in one process, %s MiB with 3 ranks; 2 warnings below" % memory)
+        self.assertEqual([line.split()[0] for line in lines[-3:]], ["warning:", "warning:", "all"])
+        self.assertEqual(lines[-1], "all settings with their defaults: pipar check --resolved trained.yaml")
+        self.assertLess(len(lines), 15)
+        self.assertRegex(self.succeeds("check", "timed.yaml").stdout, r"^timed is valid: 1 run; at most \d+ MiB; no warnings\n")
+        self.write("swept.yaml", TIMED + "sweep: {method: [fl, pipar]}\n")
+        self.assertIn("1 warning below", self.succeeds("check", "swept.yaml").stdout.splitlines()[0])
 
 
 class Inputs(CliTest):

@@ -140,7 +140,7 @@ class Profiles(CliTest):
         self.assertIn(rows[0]["micro_batches_most"], ("1", "2"))
 
     def test_what_check_resolves_is_the_same_experiment(self):
-        settings = self.succeeds("check", "exp.yaml").stdout.split("\n\n")[0]
+        settings = self.succeeds("check", "--resolved", "exp.yaml").stdout
         self.write("again.yaml", settings)
         for name in ("exp", "again"):
             self.succeeds("run", f"{name}.yaml", "-q", "-o", f"{name}.h5", "--set", "name=same")
