@@ -28,17 +28,19 @@ typedef struct plan_request {
   plan_format format;
   int wanted[planner_count]; /* indices of planners; none: the experiment's */
   int wanted_count;
+  const char *only; /* the number of the one run that is wanted, as given; NULL: all */
   bool help;
 } plan_request;
 
 static void print_help(void) {
-  printf("usage: pipar plan EXP.yaml [--planner NAME[,NAME...]] [--csv | --json] [--set KEY=VALUE ...]\n"
-         "       pipar plan OUT.h5 [--csv | --json]\n\n"
+  printf("usage: pipar plan EXP.yaml [--planner NAME[,NAME...]] [--run N] [--csv | --json] [--set KEY=VALUE ...]\n"
+         "       pipar plan OUT.h5 [--run N] [--csv | --json]\n\n"
          "For each run and group of devices: the predicted round for splits and numbers of micro-batches, the other\n"
          "groups at their chosen plans, what limits each split's best plan, and the plan that is chosen (or given),\n"
          "marked *. Of a results file: what the planner looked at when it was run.\n\n"
          "      --planner NAME,...   search, exhaustive, aps, aps-as-published: what each would choose, side by side,\n"
          "                           numbers that are given taken as auto\n"
+         "      --run N              only that run of the sweep\n"
          "      --csv, --json        every plan of the table as a row\n"
          "      --set KEY=VALUE      override a key of the experiment\n\n"
          "Limits: the busiest of device, uplink, server and downlink with the share of the round it works, and the\n"
@@ -68,11 +70,14 @@ static pp_status take_planners(plan_request *request, const char *text) {
 }
 
 static pp_status parse(int argc, char **argv, plan_request *request) {
-  enum { OPT_SET = 256, OPT_CSV, OPT_JSON, OPT_PLANNER };
-  static const struct option longs[] = {
-      {"set", required_argument, NULL, OPT_SET}, {"csv", no_argument, NULL, OPT_CSV},
-      {"json", no_argument, NULL, OPT_JSON},     {"planner", required_argument, NULL, OPT_PLANNER},
-      {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+  enum { OPT_SET = 256, OPT_CSV, OPT_JSON, OPT_PLANNER, OPT_RUN };
+  static const struct option longs[] = {{"set", required_argument, NULL, OPT_SET},
+                                        {"csv", no_argument, NULL, OPT_CSV},
+                                        {"json", no_argument, NULL, OPT_JSON},
+                                        {"planner", required_argument, NULL, OPT_PLANNER},
+                                        {"run", required_argument, NULL, OPT_RUN},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
   PP_TRY(pp_app_check_values(argc, argv, ":h", longs));
   for (int c; (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1;) {
     switch (c) {
@@ -88,6 +93,9 @@ static pp_status parse(int argc, char **argv, plan_request *request) {
         return pp_fail(PP_CODE_USAGE, "plan: --csv and --json: allowed is one of them, once");
       request->format = c == OPT_CSV ? FORMAT_CSV : FORMAT_JSON;
       break;
+    case OPT_RUN:
+      request->only = optarg;
+      break;
     case OPT_PLANNER:
       request->wanted_count = 0;
       PP_TRY(take_planners(request, optarg));
@@ -97,6 +105,23 @@ static pp_status parse(int argc, char **argv, plan_request *request) {
     }
   }
   return pp_app_experiment_file(&request->experiment, argc, argv);
+}
+
+/* The runs [*first, *end) that are wanted of `count`, or more where the file holds some of a sweep's. */
+static pp_status choose_runs(const plan_request *request, int count, bool some, int *first, int *end) {
+  enum { most_runs = 1000000 };
+  *first = 0;
+  *end = count;
+  if (request->only == NULL)
+    return NULL;
+  char *rest = NULL;
+  long number = strtol(request->only, &rest, 10);
+  if (request->only[0] < '0' || request->only[0] > '9' || *rest != '\0' || number >= (some ? most_runs : count))
+    return pp_fail(PP_CODE_USAGE, "plan: --run %.64s: %s has runs 0 to %d", request->only, request->experiment.path,
+                   count - 1);
+  *first = (int)number;
+  *end = *first + 1;
+  return NULL;
 }
 
 /* ---- One run ---- */
@@ -116,6 +141,7 @@ typedef struct sheet {
   choice choices[planner_count];
   int column_count, columns[most_columns]; /* numbers of micro-batches */
   bool any_row;                            /* of JSON */
+  bool is_first;                           /* of those that are printed */
 } sheet;
 
 static bool is_pipelined(const pp_config *config) { return pp_method_pipelines(config->method); }
@@ -282,7 +308,7 @@ static pp_status print_run(sheet *s) {
     PP_TRY(choose(s, s->request->wanted[at]));
   PP_TRY(pp_forecaster_create(s->config, s->model, &s->forecaster));
   if (s->request->format == FORMAT_TEXT)
-    printf("%srun %d: %s, %s, %d devices\n", s->run > 0 ? "\n" : "", s->run, pp_method_name(s->config->method),
+    printf("%srun %d: %s, %s, %d devices\n", s->is_first ? "" : "\n", s->run, pp_method_name(s->config->method),
            s->config->model, pp_config_device_count(s->config));
   for (int group = 0; group < s->config->group_count; group++)
     PP_TRY(print_group(s, group));
@@ -292,15 +318,24 @@ static pp_status print_run(sheet *s) {
 static pp_status print_experiment(const plan_request *request) {
   pp_experiment *experiment = NULL;
   PP_TRY(pp_app_experiment_load(&request->experiment, &experiment));
-  pp_status status = NULL;
+  int first = 0, end = 0;
   bool any_row = false;
+  pp_status status = choose_runs(request, pp_experiment_run_count(experiment), false, &first, &end);
+  if (status != NULL) {
+    pp_experiment_destroy(experiment);
+    return status;
+  }
   if (request->format == FORMAT_CSV)
     printf("run,planner,group,split,micro_batches,round_s,iteration_s,busiest,busiest_share,idle_cause,idle_share,"
            "chosen\n");
   else if (request->format == FORMAT_JSON)
     printf("[");
-  for (int run = 0; status == NULL && run < pp_experiment_run_count(experiment); run++) {
-    sheet s = {.request = request, .run = run, .config = pp_experiment_run(experiment, run), .any_row = any_row};
+  for (int run = first; status == NULL && run < end; run++) {
+    sheet s = {.request = request,
+               .run = run,
+               .config = pp_experiment_run(experiment, run),
+               .any_row = any_row,
+               .is_first = run == first};
     status = pp_app_in_run(&request->experiment, experiment, run, print_run(&s));
     any_row = s.any_row;
     for (int at = 0; at < planner_count; at++)
@@ -356,13 +391,23 @@ static pp_status print_recorded(const plan_request *request) {
     return pp_fail(PP_CODE_USAGE, "plan: --planner and --set are for experiments, and %s is a results file",
                    request->experiment.path);
   PP_TRY(pp_results_open(request->experiment.path, &results));
-  pp_status status = NULL;
+  int first = 0, end = 0;
+  pp_results_run info;
+  pp_status status = choose_runs(request, pp_results_run_count(results), true, &first, &end);
+  if (status == NULL && request->only != NULL)
+    status = pp_results_read_run(results, first, &info);
+  if (status != NULL) {
+    pp_results_close(results);
+    return status;
+  }
   if (request->format == FORMAT_CSV)
     printf("run,group,split,micro_batches,round_s,chosen\n");
   else if (request->format == FORMAT_JSON)
     printf("[");
-  for (int run = 0; status == NULL && run < pp_results_run_count(results); run++)
+  for (int index = first; status == NULL && index < end; index++) {
+    int run = request->only != NULL ? index : pp_results_run_number(results, index);
     status = print_recorded_run(results, run, request->format, &any_row);
+  }
   if (status == NULL && request->format == FORMAT_JSON)
     printf("\n]\n");
   pp_results_close(results);

@@ -239,6 +239,21 @@ class Plans(CliTest):
         self.fails(2, ["none.h5"], "plan", "none.h5")
         self.fails(1, ["experiment file"], "plan")
 
+    def test_one_run_of_a_sweep_can_be_chosen(self):
+        self.write("swept.yaml", (self.folder / "exp.yaml").read_text() + "sweep: {seed: [1, 2, 3]}\n")
+        self.succeeds("run", "swept.yaml", "-q", "-o", "all.h5")
+        self.succeeds("run", "swept.yaml", "-q", "--run", "2", "-o", "one.h5")
+        for name in ("swept.yaml", "all.h5"):
+            every = json.loads(self.succeeds("plan", name, "--json").stdout)
+            self.assertEqual(sorted({row["run"] for row in every}), [0, 1, 2], name)
+            one = json.loads(self.succeeds("plan", name, "--json", "--run", "1").stdout)
+            self.assertEqual(one, [row for row in every if row["run"] == 1], name)
+            self.assertTrue(self.succeeds("plan", name, "--run", "1").stdout.startswith("run 1: "), name)
+            self.fails(1, ["run", "3"], "plan", name, "--run", "3")
+        self.fails(1, ["--run x", "0 to 2"], "plan", "swept.yaml", "--run", "x")
+        for chosen in ((), ("--run", "2")):
+            self.assertEqual({row["run"] for row in json.loads(self.succeeds("plan", "one.h5", "--json", *chosen).stdout)}, {2})
+
     def test_check_says_which_methods_do_not_cut_mini_batches(self):
         said = {}
         for method in ("fl", "sl", "sfl", "pipar", "1f1b", "bw-split"):
