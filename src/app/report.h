@@ -19,7 +19,7 @@ void pp_report_print_json(const pp_report *report, FILE *stream);
 
 /* A field of a CSV line, quoted where it has to be. */
 void pp_csv_print_text(FILE *stream, const char *text);
-/* The shortest decimal number that reads back as the same double; nothing for NaN. */
+/* 12 digits, which leave out what rounding has made of sums; nothing for NaN. JSON has all. */
 void pp_csv_print_real(FILE *stream, double value);
 
 /* Heads of columns for causes of idle time, two lines each. */

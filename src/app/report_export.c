@@ -31,7 +31,7 @@ static void print_shortest(FILE *stream, double value) {
 
 void pp_csv_print_real(FILE *stream, double value) {
   if (!isnan(value))
-    print_shortest(stream, value);
+    fprintf(stream, "%.12g", value);
 }
 
 void pp_csv_print_text(FILE *stream, const char *text) {

@@ -484,6 +484,16 @@ class Results(CliTest):
         self.assertEqual(len({len(row) for row in rows}), 1)
         json.loads(self.succeeds("report", "--json", "a.h5").stdout)
 
+    def test_csv_leaves_out_what_rounding_makes_of_means(self):
+        self.write("three.yaml", TIMED.replace("mbps: 20, latency", "mbps: 7, latency").replace("- {network", "- {count: 3, network"))
+        self.succeeds("run", "three.yaml", "-q", "-o", "three.h5")
+        (row,) = csv.DictReader(io.StringIO(self.succeeds("report", "--csv", "three.h5").stdout))
+        exact = json.loads(self.succeeds("report", "--json", "three.h5").stdout)["runs"][0]["device_idle_by_cause_s"]
+        for cause, seconds in exact.items():
+            text = row[f"device_idle_{cause}_s"]
+            self.assertLessEqual(len(text.replace(".", "").lstrip("0")), 12, text)
+            self.assertAlmostEqual(float(text), seconds, delta=1e-11 * (1 + seconds))
+
     def test_csv_has_a_column_for_every_swept_key(self):
         sweep = {"pipeline.split": ["auto", "1"], "devices.0.pipeline.micro_batches": ["1", "2"],
                  "devices.0.network": ["code-10-25", "code-50-50"], "training.epochs": ["1", "2"], "seed": ["3", "4"]}

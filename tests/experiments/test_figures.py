@@ -183,7 +183,7 @@ class Figures(unittest.TestCase):
         for row in rows:
             run = runs[row["line"], row["point"]]
             for column, key in (("speedup", "speedup"), ("server_idle_reduction", "server_idle_reduction")):
-                self.assertAlmostEqual(float(row[column]) / run[key], 1, places=12)
+                self.assertAlmostEqual(float(row[column]) / run[key], 1, places=11)  # of a CSV of 12 digits
         for server in ("1x", "4096x"):
             self.assertIn(f"server {server}", self.words(figures, "ratios"))
 

@@ -39,9 +39,9 @@ rows = list(csv.DictReader(io.StringIO(out, newline="")))
 assert len(rows) == 5 and all(None not in row and None not in row.values() for row in rows)
 for row, entry in zip(rows, report["runs"]):
     for key in ("makespan_s", "speedup", "server_idle_s", "device_idle_reduction", "test_accuracy", "bytes_down"):
-        assert (float(row[key]) if row[key] else None) == entry[key], key
+        assert row[key] == ("" if entry[key] is None else f"{entry[key]:.12g}"), key
     for cause, seconds in entry["server_idle_by_cause_s"].items():
-        assert float(row[f"server_idle_{cause}_s"]) == seconds
+        assert row[f"server_idle_{cause}_s"] == f"{seconds:.12g}"
     assert row["devices.0.network.name"] == entry["settings"]["devices.0.network.name"]
 
 for arguments, expected_code, expected in [
