@@ -156,9 +156,10 @@ static double scale_of(const gantt *chart, const char **unit) {
 }
 
 /* Boxes that are wide enough carry the number of their micro-batch, where there are several, on the server after whose
- * it is. */
-static void label_box(const gantt *chart, const pp_stage_record *row, size_t room, char *out) {
-  static const double margin = 0.005, character = 0.01; /* of the chart's width */
+ * it is. Returns whether it stands on its side: two digits are as high as a box, but wider than many. */
+static bool label_box(const gantt *chart, const pp_stage_record *row, size_t room, char *out) {
+  static const double margin = 0.005, character = 0.01, line = 0.01; /* of the chart's width */
+  enum { most_turned = 2 };
   bool several = chart->has_micro_batches, named = row->slot >= 0 && chart->run->info.device_count > 1;
   double from = fmax((double)row->start_ns, (double)chart->start_ns),
          to = fmin((double)row->end_ns, (double)chart->end_ns);
@@ -168,8 +169,11 @@ static void label_box(const gantt *chart, const pp_stage_record *row, size_t roo
     length = snprintf(out, room, "%d·%d", row->device, row->micro_batch) - 1; /* the dot has two bytes */
   else if (row->micro_batch >= 0 && (several || named))
     length = snprintf(out, room, "%d", named ? row->device : row->micro_batch);
-  if (length == 0 || share <= margin + length * character)
+  bool fits = length > 0 && share > margin + length * character,
+       fits_turned = length > 1 && length <= most_turned && share > margin + line;
+  if (!fits && !fits_turned)
     snprintf(out, room, "-"); /* gnuplot takes an empty field for a missing one */
+  return !fits && fits_turned;
 }
 
 /* What the numbers are, as far as there are any. */
@@ -192,7 +196,7 @@ static const char *explain_labels(const gantt *chart) {
 static void write_boxes(FILE *csv, const gantt *chart) {
   const char *unit = NULL;
   double scale = scale_of(chart, &unit);
-  fprintf(csv, "lane,start_%s,end_%s,kind,stage,device,slot,iteration,micro_batch,bytes,label\n",
+  fprintf(csv, "lane,start_%s,end_%s,kind,stage,device,slot,iteration,micro_batch,bytes,label,angle\n",
           unit[0] == 's'   ? "s"
           : unit[0] == 'm' ? "ms"
                            : "us",
@@ -202,11 +206,11 @@ static void write_boxes(FILE *csv, const gantt *chart) {
   for (int64_t box = 0; box < chart->box_count; box++) {
     const pp_stage_record *row = &chart->boxes[box];
     char label[32];
-    label_box(chart, row, sizeof label, label);
-    fprintf(csv, "%d,%.9g,%.9g,%s,%s,%d,%d,%d,%d,%lld,%s\n", lane_of(chart, row),
+    bool turned = label_box(chart, row, sizeof label, label);
+    fprintf(csv, "%d,%.9g,%.9g,%s,%s,%d,%d,%d,%d,%lld,%s,%d\n", lane_of(chart, row),
             (double)(row->start_ns - chart->start_ns) * scale, (double)(row->end_ns - chart->start_ns) * scale,
             kinds[kind_of(row->stage)].name, pp_stage_name((pp_stage)row->stage), row->device, row->slot,
-            row->iteration, row->micro_batch, (long long)row->bytes, label);
+            row->iteration, row->micro_batch, (long long)row->bytes, label, turned ? 90 : 0);
   }
 }
 
@@ -260,7 +264,7 @@ static void draw_gantt(FILE *script, const char *csv, void *context) {
     if (chart->used[index]) {
       fprintf(script,
               "%s'%s' skip 1 using (strcol(4) eq '%s' ? (($2 < 0 ? 0 : $2) + $3) / 2 : NaN):1:(strcol(11) eq '-' ? '' "
-              ": strcol(11)) with labels "
+              ": strcol(11)):12 with labels rotate variable "
               "font ',8' "
               "textcolor '%s' notitle",
               first ? "" : ", \\\n  ", csv, kinds[index].name, kinds[index].text_colour);
