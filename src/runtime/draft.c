@@ -68,33 +68,11 @@ static pp_status create(const pp_config *config, pp_run_draft **out) {
   return status;
 }
 
-static bool has_batch_norm(const pp_model *model) {
-  for (int block = 0; model != NULL && block < pp_model_block_count(model); block++)
-    for (int layer = 0; layer < pp_model_block(model, block)->layer_count; layer++)
-      if (strcmp(pp_model_block(model, block)->layers[layer].name, "bn") == 0)
-        return true;
-  return false;
-}
-
-/* The smallest part that a full mini-batch is cut into; 0: none is cut. */
-static int smallest_micro_batch(const pp_scenario *scenario) {
-  int smallest = 0;
-  for (int index = 0; index < scenario->class_count; index++) {
-    const pp_schedule *full = scenario->classes[index].full;
-    int size = pp_micro_batch_size(full->batch, full->micro_batches, full->micro_batches - 1);
-    if (full->micro_batches > 1 && (smallest == 0 || size < smallest))
-      smallest = size;
-  }
-  return smallest;
-}
-
 pp_status pp_run_estimate(const pp_config *config, int ranks, pp_run_memory *memory) {
   pp_run_draft *draft = NULL;
   PP_TRY(create(config, &draft));
   const pp_job *job = &draft->job;
   *memory = (pp_run_memory){0};
-  if (has_batch_norm(draft->model))
-    memory->smallest_micro_batch = smallest_micro_batch(draft->scenario);
   if (config->compute == PP_COMPUTE_NONE)
     memory->total = memory->server = pp_memory_of_timed(job);
   for (int rank = 0; config->compute == PP_COMPUTE_REAL && rank < ranks; rank++) {

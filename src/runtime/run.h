@@ -25,8 +25,7 @@ typedef struct pp_run_request {
 typedef struct pp_run_memory {
   int64_t server, device; /* of the largest rank of each kind; alone: the server's */
   int64_t total;
-  int64_t checkpoint;       /* of its file; 0: none are written */
-  int smallest_micro_batch; /* samples, of any full mini-batch, where a batch norm sees it cut; else 0 */
+  int64_t checkpoint; /* of its file; 0: none are written */
 } pp_run_memory;
 
 typedef struct pp_run pp_run;
