@@ -20,9 +20,10 @@ typedef struct worker {
   pthread_t id;
 } worker;
 
-/* How often a thread has met the others, the end of each work included. */
+/* How often a thread has met the others, the end of each work included, and how many works it has ended. */
 typedef struct meetings {
   _Alignas(LINE) _Atomic uint64_t count;
+  _Atomic uint64_t ended;
 } meetings;
 
 struct pp_pool {
@@ -111,6 +112,7 @@ static void *serve(void *argument) {
     if (atomic_load(&pool->given) == done)
       return NULL; /* stopped */
     pool->work(pool->context, self->thread);
+    atomic_store(&pool->met[self->thread].ended, done + 1);
     arrive(pool, self->thread);
   }
 }
@@ -184,8 +186,8 @@ void pp_pool_run(pp_pool *pool, pp_work work, void *context) {
   wake_sleepers(pool);
   work(context, 0);
   pp_pool_meet(pool, 0);
-  for (int thread = 1; thread < pool->threads; thread++) /* or some would have met others at different places */
-    PP_ASSERT(atomic_load(&pool->met[thread].count) == atomic_load(&pool->met[0].count));
+  for (int thread = 1; thread < pool->threads; thread++) /* or some would have met others once more */
+    PP_ASSERT(atomic_load(&pool->met[thread].ended) == atomic_load(&pool->given));
 }
 
 pp_range pp_range_part(int64_t total, int64_t unit, int64_t parts, int64_t part) {

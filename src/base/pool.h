@@ -26,8 +26,8 @@ int pp_pool_threads(const pp_pool *pool);
 /* Runs `work` once on every thread, all at the same time, and returns when all have ended; where pool is NULL as thread
  * 0 alone. One thread calls it at a time, and no work does. */
 void pp_pool_run(pp_pool *pool, pp_work work, void *context);
-/* Called by every thread of the work, by all equally often, which pp_pool_run asserts: returns when all have called it
- * as often as the caller. What each wrote before, all see after. */
+/* Called by every thread of the work, by all equally often (pp_pool_run asserts that none called it once more): returns
+ * when all have called it as often as the caller. What each wrote before, all see after. */
 void pp_pool_meet(pp_pool *pool, int thread);
 
 /* Part `part` of `parts` of the numbers [0, total), cut at multiples of unit. */

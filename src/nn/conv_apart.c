@@ -146,7 +146,8 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
                     (pp_range){groups.first * pass->norm.parts, groups.end * pass->norm.parts});
   if (pass->dx != NULL)
     pp_conv_pack(pass, true, all_channels(layer->input));
-  clear_borders(pass, pass->images, true);
+  if (!at_once)
+    clear_borders(pass, pass->images, true);
   pp_meet(run);
   pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
   if (at_once)

@@ -58,9 +58,10 @@ typedef struct pp_layer_run {
   const float *second; /* the second input, for types that take two */
   float *dsecond;      /* its gradient, overwritten by backward; NULL: not wanted */
   float *kept;         /* of the slot, from forward to backward */
-  float *scratch;      /* of the net, holds nothing between calls; written after the threads have met in the layer */
-  float *sums;         /* likewise, but written before that, too: the layer before has another */
-  float *own;          /* of this thread alone, holds nothing between calls */
+  float *scratch; /* of the net, holds nothing between calls; a layer that keeps threads apart writes it when they have
+                     met */
+  float *sums;    /* likewise, but written before that, too: the layer before has another */
+  float *own;     /* of this thread alone, holds nothing between calls */
   const pp_kernels *kernels;
   pp_pool *pool;         /* whose threads all do this at the same time, each its part; NULL: no other threads */
   int thread;            /* which of them this is */
@@ -80,7 +81,8 @@ typedef struct pp_layer_request {
 
 /* How a layer computes: the fast way and the plain one are two of these. Every thread calls forward and backward, when
  * what they read is whole, and when all have returned what they write is. A layer that keeps threads apart reads and
- * writes images of the thread's own samples alone. The plain way is the first thread's alone. */
+ * writes images of the thread's own samples alone; its backward may read all of x, which is forward's and which no
+ * backward changes, when the threads have met in it. The plain way is the first thread's alone. */
 typedef struct pp_layer_ops {
   void (*plan)(const pp_layer *layer, const pp_layer_request *request, pp_layer_plan *plan);
   void (*forward)(const pp_layer_run *run, const float *x, float *y);

@@ -355,7 +355,8 @@ static void run_layer(team_member *me, int layer, const pp_layer_run *run, const
   me->has_worked = true;
   if (!apart)
     meet(me);
-  if (!run->layer->type->by_sample && (dy != NULL || run->layer->norm)) /* it met the others in between */
+  /* It met the others after it wrote sums. */
+  if (!run->layer->type->by_sample && (dy != NULL || (run->training && run->layer->norm)))
     me->place ^= 1;
 }
 

@@ -340,7 +340,8 @@ START_TEST(slots_and_room_do_not_change_a_bit) {
 }
 END_TEST
 
-/* Both sides of everything that is shared out: more threads than panels, groups or samples, and fewer. */
+/* Both sides of everything that is shared out: more threads than panels, groups, shares or samples, and fewer; in nets
+ * with room for more samples. */
 START_TEST(threads_do_not_change_a_bit) {
   fixture f;
   fixture_case(&f, _i);
@@ -349,10 +350,11 @@ START_TEST(threads_do_not_change_a_bit) {
   outcome alone = run_whole(&f, PP_NET_TRAIN, samples, samples, 1, 0);
   float *x = floats(in), *y = floats(out), *dy = floats(out), *dx = floats(in), *tested = floats(out),
         *same = floats(out);
-  for (int threads = 2; threads <= 5; threads += 3) {
+  static const int threads[] = {2, 5, 9};
+  for (int i = 0; i < 3; i++) {
     pp_pool *pool = NULL;
-    ck_assert_ptr_null(pp_pool_create(threads, &pool));
-    pp_net *net = net_of(&f, 0, blocks, samples + 1, 2, PP_NET_TRAIN);
+    ck_assert_ptr_null(pp_pool_create(threads[i], &pool));
+    pp_net *net = net_of(&f, 0, blocks, 1 + i * samples + samples, 2, PP_NET_TRAIN);
     pp_net *evaluating = net_of(&f, 0, blocks, samples, 1, PP_NET_EVALUATE);
     ck_assert_ptr_null(pp_net_share(net, pool));
     fill_normal(x, in, 100, 1.0, 0.3);
