@@ -35,9 +35,9 @@ pp_status pp_output_check_directory(const char *path) {
     return pp_fail_memory("a file name", strlen(path));
   bool missing = stat(directory, &about) != 0 && (errno == ENOENT || errno == ENOTDIR);
   free(directory);
-  return missing ? pp_fail(PP_CODE_USAGE, "%s: there is no directory %.*s: -o names a file in one that is there", path,
-                           (int)(slash - path), path)
-                 : NULL;
+  return missing
+             ? pp_fail(PP_CODE_USAGE, "cannot write %s: there is no directory %.*s", path, (int)(slash - path), path)
+             : NULL;
 }
 
 static pp_status check_name(const char *path, char *const *inputs, bool force) {

@@ -281,7 +281,7 @@ for arguments, code, message in [
     (["--html", "x.html", "--csv", "large.h5"], 1, "exclude each other"),
     (["--html", "large.h5", "large.h5"], 1, "large.h5 is read"),
     (["--html", "bin", "large.h5"], 1, "bin is a directory"),
-    (["--html", "no/x.html", "large.h5"], 3, "cannot write no/x.html"),
+    (["--html", "no/x.html", "large.h5"], 1, "cannot write no/x.html: there is no directory no"),
     (["--html", "x.html", "none.h5"], 2, "cannot open none.h5"),
 ]:
     done = pipar("report", *arguments, code=code)
