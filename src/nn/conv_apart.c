@@ -78,7 +78,7 @@ void pp_conv_forward_apart(pp_conv_pass *pass) {
   if (!run->training)
     return;
   if (layer->norm) {
-    pp_range own = pp_own_samples(run);
+    pp_range own = pp_own_samples(run->samples, run->pool, run->thread);
     pp_meet(run);
     pp_norm_finish(run, &pass->norm, all);
     activate(pass, pass->m + own.first * pp_shape_elements(layer->output), own);
@@ -156,10 +156,13 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
     pp_conv_clear_gradient(pass, share, all_channels(layer->middle));
   for (chunk some; groups.first < groups.end; groups.first = some.groups.end) {
     some = chunk_at(pass, groups.first, groups.end);
-    pp_conv_pass of_all = with_all(pass, &some);
-    if (at_once)
+    if (at_once) {
+      pp_conv_pass of_all = with_all(pass, &some);
       clear_borders(&of_all, some.images.end - some.images.first, true);
-    backward_chunk(at_once ? &of_all : pass, &some);
+      backward_chunk(&of_all, &some);
+    } else {
+      backward_chunk(pass, &some);
+    }
   }
   pp_meet(run);
   if (at_once) {

@@ -37,21 +37,24 @@ static pp_groups groups_of(const pp_layer *layer, int64_t samples) {
   return (pp_groups){samples, shares, pp_least(group, (samples + shares - 1) / shares)};
 }
 
-/* Sums of the weights' gradient: of every share where they are few beside the values of the samples, what the layer
- * reads and gives; otherwise one. */
+/* Of a sample: what the convolution reads and what it gives. */
+static int64_t values_of(const pp_layer *layer) {
+  return pp_shape_elements(layer->input) + pp_shape_elements(layer->middle);
+}
+
+/* Sums of the weights' gradient: of every share where they are few beside the values of the samples; otherwise one. */
 static int64_t weight_sums_of(const pp_layer *layer, int64_t samples) {
-  int64_t values = pp_shape_elements(layer->input) + pp_shape_elements(layer->middle);
-  return pp_conv_keeps_apart(layer) && pp_shares(samples) * weights_of(layer) <= samples * values ? pp_shares(samples)
-                                                                                                  : 1;
+  bool few = pp_shares(samples) * weights_of(layer) <= samples * values_of(layer);
+  return pp_conv_keeps_apart(layer) && few ? pp_shares(samples) : 1;
 }
 
 /* The most samples, of up to so many, whose images are all at hand at once: where threads are apart and there is one
- * sum.
- */
+ * sum. */
 static int64_t all_of(const pp_layer *layer, int64_t samples) {
-  while (samples > 0 && (!pp_conv_keeps_apart(layer) || weight_sums_of(layer, samples) > 1))
-    samples--;
-  return samples;
+  if (!pp_conv_keeps_apart(layer))
+    return 0;
+  int64_t weights = weights_of(layer), values = values_of(layer);
+  return pp_least(samples, weights <= values ? 1 : (PP_SHARES * weights - 1) / values);
 }
 
 /* Images of a buffer. Where nothing is copied groups are taken together, for whole tiles. */
@@ -101,21 +104,35 @@ static int64_t packed_elements(const pp_layer *layer, int64_t outputs, int64_t i
   return (outputs + kernels->panel - 1) / kernels->panel * kernels->panel * packed_rows(layer, inputs);
 }
 
-/* Floats of a transformed buffer with the channels of that shape. */
+static int64_t x_elements(const pp_layer *layer, int64_t images) {
+  if (pp_conv_is_transformed(layer))
+    return pp_winograd_elements(layer->input, images);
+  return pp_cut_round(images * pp_bordered_elements(pp_conv_bordered_x(layer)) + PP_KERNEL_SLACK);
+}
+static int64_t dz_elements(const pp_layer *layer, int64_t images) {
+  return pp_cut_round(images * pp_bordered_elements(pp_conv_bordered_dz(layer)) + PP_KERNEL_SLACK);
+}
+
 int64_t pp_conv_tile_elements(const pp_conv_pass *pass, pp_shape shape) {
   return pp_winograd_elements(shape, pass->images);
 }
+int64_t pp_conv_x_elements(const pp_conv_pass *pass) { return x_elements(pass->run->layer, pass->images); }
+int64_t pp_conv_dz_elements(const pp_conv_pass *pass) { return dz_elements(pass->run->layer, pass->images); }
 
-int64_t pp_conv_x_elements(const pp_conv_pass *pass) {
-  if (pp_conv_is_transformed(pass->run->layer))
-    return pp_conv_tile_elements(pass, pass->run->layer->input);
-  return pp_cut_round(pass->images * pp_bordered_elements(pp_conv_bordered_x(pass->run->layer)) + PP_KERNEL_SLACK);
-}
-int64_t pp_conv_dz_elements(const pp_conv_pass *pass) {
-  return pp_cut_round(pass->images * pp_bordered_elements(pp_conv_bordered_dz(pass->run->layer)) + PP_KERNEL_SLACK);
+/* Buffers for backward: of so many times so many images. */
+typedef struct gradient_buffers {
+  float *dz, *spread, *patches;
+} gradient_buffers;
+static gradient_buffers cut_gradients(const pp_layer *layer, int64_t times, int64_t images, pp_cutter *cutter) {
+  int64_t tiles = pp_conv_is_transformed(layer) ? times * pp_winograd_elements(layer->middle, images) : 0;
+  gradient_buffers cut = {.dz = pp_cut(cutter, times * dz_elements(layer, images))};
+  cut.spread = pp_cut(cutter, tiles);
+  cut.patches = pp_cut(cutter, tiles);
+  return cut;
 }
 
-/* In evaluation z and m are scratch. Where threads are apart each has its own buffer, of some images. */
+/* In evaluation z and m are scratch. Where threads are apart each has its own buffer, of some images. Memory is for the
+ * most samples, whatever the run has. */
 static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kept, pp_cutter *scratch, pp_cutter *sums,
                         pp_cutter *own) {
   const pp_layer *layer = run->layer;
@@ -123,16 +140,16 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   int64_t forward = packed_elements(layer, out, in, run->kernels);
   int64_t backward = packed_elements(layer, in, out, run->kernels);
   bool training = run->training, apart = pp_conv_keeps_apart(layer);
+  bool copies = pp_conv_copies_x(layer), transformed = pp_conv_is_transformed(layer);
   pp_groups largest = groups_of(layer, most);
   pp_conv_pass pass = {.run = run, .cut = groups_of(layer, run->samples)};
   pass.images = buffer_of(layer, &pass.cut);
   pass.weight_sums = weight_sums_of(layer, run->samples);
-  pass.groups = pass.cut.shares * pp_groups_of_share(&pass.cut);
-  int64_t room = buffer_of(layer, &largest), groups = largest.shares * pp_groups_of_share(&largest);
-  pass.buffers = threads == 1 || apart ? 1 : pp_least(groups, WAVE * threads);
+  pass.groups = pp_groups_count(&pass.cut);
+  int64_t room = buffer_of(layer, &largest), all = training ? all_of(layer, most) : 0;
+  pass.buffers = threads == 1 || apart ? 1 : pp_least(pp_groups_count(&largest), WAVE * threads);
   pp_cutter *buffers = apart ? own : scratch, *values = training ? kept : buffers;
   int64_t held = training ? most : pass.buffers * room;
-  bool transformed = pp_conv_is_transformed(layer);
   int64_t positions = pp_conv_is_small(layer) ? 1
                       : transformed           ? pp_winograd_tiles(layer->middle)
                                               : pp_pixels(layer->middle),
@@ -140,40 +157,35 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
   pass.z = pp_cut(values, held * pp_shape_elements(layer->middle));
   pass.m = layer->pool ? pp_cut(values, held * pp_shape_elements(layer->output)) : pass.z;
   pp_norm_cut_kept(&pass.norm, layer, values);
-  pp_norm_cut_shared(&pass.norm, layer, &pass.cut, &largest, sums);
+  if (training)
+    pp_norm_cut_shared(&pass.norm, layer, &pass.cut, &largest, sums);
   pp_norm_cut_own(&pass.norm, layer, own);
   pass.weights = pp_cut(buffers, training ? pp_most(forward, backward) : forward);
   pass.sum_elements = pp_cut_round(forward);
   pass.dweights = pp_cut(scratch, training ? weight_sums_of(layer, most) * pass.sum_elements : 0);
-  int64_t given = pass.images; /* memory is for the most samples, whatever the run has */
-  pass.images = room;
-  pass.x = pp_cut(buffers, pp_conv_copies_x(layer) ? pass.buffers * pp_conv_x_elements(&pass) : 0);
-  pass.dz = pp_cut(buffers, training ? pass.buffers * pp_conv_dz_elements(&pass) : 0);
+  pass.x = pp_cut(buffers, copies ? pass.buffers * x_elements(layer, room) : 0);
+  if (training && all < most) { /* some samples are not all at hand at once */
+    gradient_buffers gradients = cut_gradients(layer, pass.buffers, room, buffers);
+    pass.dz = gradients.dz, pass.spread = gradients.spread, pass.patches = gradients.patches;
+  }
+  if (all > 0) {
+    pp_groups of_all = groups_of(layer, all);
+    int64_t images = transformed ? of_all.group : all, times = transformed ? pp_groups_count(&of_all) : 1;
+    gradient_buffers gradients = cut_gradients(layer, times, images, scratch);
+    pass.all_dz = gradients.dz, pass.all_spread = gradients.spread, pass.all_patches = gradients.patches;
+    pass.all_x = pp_cut(scratch, copies ? times * x_elements(layer, images) : 0);
+  }
   pass.in_x = (int32_t *)pp_cut(own, room * positions);
   pass.in_z = (int32_t *)pp_cut(own, room * positions);
   if (transformed) {
-    int64_t tiles_in = pass.buffers * pp_conv_tile_elements(&pass, layer->input);
-    int64_t tiles_out = pass.buffers * pp_conv_tile_elements(&pass, layer->middle);
+    int64_t tiles_in = pp_winograd_elements(layer->input, room), tiles_out = pp_winograd_elements(layer->middle, room);
     pass.zeros = pp_cut(own, pp_most(in, out));
-    pass.sums = pp_cut(buffers, training ? pp_most(tiles_in, tiles_out) : tiles_out);
-    pass.spread = pp_cut(buffers, training ? tiles_out : 0);
-    pass.patches = pp_cut(buffers, training ? tiles_out : 0);
+    pass.sums = pp_cut(buffers, pass.buffers * (training ? pp_most(tiles_in, tiles_out) : tiles_out));
   } else if (training) {
     pass.in_dz = (int32_t *)pp_cut(own, room * positions);
     pass.back_dz = (int32_t *)pp_cut(own, room * inputs);
     pass.back_dx = (int32_t *)pp_cut(own, room * inputs);
   }
-  int64_t all = training ? all_of(layer, most) : 0;
-  if (all > 0) {
-    pp_groups of_all = groups_of(layer, all);
-    pass.images = transformed ? of_all.group : all;
-    int64_t times = transformed ? of_all.shares * pp_groups_of_share(&of_all) : 1;
-    pass.all_x = pp_cut(scratch, pp_conv_copies_x(layer) ? times * pp_conv_x_elements(&pass) : 0);
-    pass.all_dz = pp_cut(scratch, times * pp_conv_dz_elements(&pass));
-    pass.all_spread = pp_cut(scratch, transformed ? times * pp_conv_tile_elements(&pass, layer->middle) : 0);
-    pass.all_patches = pp_cut(scratch, transformed ? times * pp_conv_tile_elements(&pass, layer->middle) : 0);
-  }
-  pass.images = given;
   return pass;
 }
 
@@ -511,7 +523,7 @@ static void transformed_gradient(const pp_conv_pass *pass, pp_range images, cons
 void pp_conv_product(const pp_conv_pass *pass, int64_t buffer, pp_range images, const float *x, float *z,
                      pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
-  const float *dz = pass->dz + buffer * pp_conv_dz_elements(pass);
+  const float *dz = z == NULL ? pass->dz + buffer * pp_conv_dz_elements(pass) : NULL;
   if (pp_conv_is_transformed(layer)) {
     int64_t tiles = buffer * pp_conv_tile_elements(pass, layer->middle);
     if (z == NULL)

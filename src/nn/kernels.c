@@ -48,47 +48,42 @@ INLINE bool is_live(uint64_t live, int64_t tap) { return (live >> tap & 1) != 0;
 typedef float quad __attribute__((vector_size(16)));
 enum { QUAD = 4, LINE = 16 /* floats */ };
 
-/* Row r of the square at `from` becomes column r of to. */
-INLINE void turn_over(const float *from, int64_t pitch, quad to[QUAD]) {
+/* Column r of the square at `from` becomes row r at `to`, or is added to it. */
+INLINE void turn_square(const bool adds, const float *restrict from, int64_t pitch, float *restrict to,
+                        int64_t to_pitch) {
   quad row[QUAD];
   for (int r = 0; r < QUAD; r++)
     memcpy(&row[r], from + r * pitch, sizeof row[r]);
   quad a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5), b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
   quad c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7), d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  to[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-  to[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-  to[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
-  to[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+  const quad column[QUAD] = {
+      __builtin_shufflevector(a, b, 0, 1, 4, 5),
+      __builtin_shufflevector(a, b, 2, 3, 6, 7),
+      __builtin_shufflevector(c, d, 0, 1, 4, 5),
+      __builtin_shufflevector(c, d, 2, 3, 6, 7),
+  };
+  for (int r = 0; r < QUAD; r++) {
+    quad sum = column[r];
+    if (adds) {
+      memcpy(&sum, to + r * to_pitch, sizeof sum);
+      sum += column[r];
+    }
+    memcpy(to + r * to_pitch, &sum, sizeof sum);
+  }
 }
 
-/* A whole panel's first inputs, as many as are whole lines; returns how many. */
-static int64_t pack_lines(const float *restrict weight, int64_t in, float *restrict packed) {
+/* Between a panel and its outputs' weights (PANEL, in), of the first inputs, as many as are whole lines; returns how
+ * many. Packs the weights, or adds what is packed to them. */
+INLINE int64_t turn_lines(const bool unpacks, const float *restrict from, int64_t in, float *restrict to) {
   int64_t count = in / LINE * LINE;
   for (int64_t first = 0; first < count; first += LINE)
     for (int lane = 0; lane < PANEL; lane += QUAD)
       for (int64_t c = first; c < first + LINE; c += QUAD) {
-        quad column[QUAD];
-        turn_over(weight + lane * in + c, in, column);
-        for (int r = 0; r < QUAD; r++)
-          memcpy(packed + (c + r) * PANEL + lane, &column[r], sizeof column[r]);
-      }
-  return count;
-}
-
-static int64_t unpack_lines(const float *restrict packed, int64_t in, float *restrict dweight) {
-  int64_t count = in / LINE * LINE;
-  for (int64_t first = 0; first < count; first += LINE)
-    for (int lane = 0; lane < PANEL; lane += QUAD)
-      for (int64_t c = first; c < first + LINE; c += QUAD) {
-        quad column[QUAD];
-        turn_over(packed + c * PANEL + lane, PANEL, column);
-        for (int r = 0; r < QUAD; r++) {
-          float *to = dweight + (lane + r) * in + c;
-          quad sum;
-          memcpy(&sum, to, sizeof sum);
-          sum += column[r];
-          memcpy(to, &sum, sizeof sum);
-        }
+        int64_t in_weights = lane * in + c, in_panel = c * PANEL + lane;
+        if (unpacks)
+          turn_square(true, from + in_panel, PANEL, to + in_weights, in);
+        else
+          turn_square(false, from + in_weights, in, to + in_panel, PANEL);
       }
   return count;
 }
@@ -97,7 +92,8 @@ static void pack(const float *weight, int64_t in, int64_t taps, uint64_t live, i
   float block[PANEL][BLOCK];
   int64_t step = BLOCK / taps; /* input channels */
   memset(block, 0, sizeof block);
-  for (int64_t first = taps == 1 && width == PANEL ? pack_lines(weight, in, packed) : 0; first < in; first += step) {
+  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(false, weight, in, packed) : 0; first < in;
+       first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t lane = 0; lane < width; lane++)
       memcpy(block[lane], weight + (lane * in + first) * taps, (size_t)(count * taps) * sizeof(float));
@@ -144,7 +140,8 @@ static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, u
   float block[PANEL][BLOCK];
   memset(block, 0, sizeof block);
   int64_t step = BLOCK / taps;
-  for (int64_t first = taps == 1 && width == PANEL ? unpack_lines(packed, in, dweight) : 0; first < in; first += step) {
+  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(true, packed, in, dweight) : 0; first < in;
+       first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t c = 0; c < count; c++)
       for (int64_t tap = 0; tap < taps; tap++) {

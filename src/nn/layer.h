@@ -165,6 +165,11 @@ static inline float *pp_cut(pp_cutter *cutter, int64_t count) {
  * layer to layer, and so finds in its cache what it wrote. */
 enum { PP_SHARES = 8 };
 static inline int64_t pp_shares(int64_t samples) { return pp_least(samples, PP_SHARES); }
+static inline pp_range pp_own_samples(int64_t samples, const pp_pool *pool, int thread) {
+  int64_t shares = pp_shares(samples);
+  pp_range own = pp_range_part(shares, 1, pp_pool_threads(pool), thread);
+  return (pp_range){samples * own.first / shares, samples * own.end / shares};
+}
 
 /* The part of [0, total) that is this thread's, cut at multiples of unit. */
 static inline pp_range pp_own(const pp_layer_run *run, int64_t total, int64_t unit) {
@@ -175,11 +180,6 @@ static inline pp_range pp_own_of(const pp_layer_run *run, int64_t total, int64_t
   if (elements >= 16384)
     return pp_own(run, total, unit);
   return (pp_range){0, run->thread == 0 ? total : 0};
-}
-static inline pp_range pp_own_samples(const pp_layer_run *run) {
-  int64_t shares = pp_shares(run->samples);
-  pp_range own = pp_own(run, shares, 1);
-  return (pp_range){run->samples * own.first / shares, run->samples * own.end / shares};
 }
 static inline void pp_meet(const pp_layer_run *run) { pp_pool_meet(run->pool, run->thread); }
 /* As `pipar models` shows it. */

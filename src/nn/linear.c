@@ -38,6 +38,12 @@ static bool is_conv(const pp_layer *layer) {
   return !turns(layer) && pp_conv_keeps_apart(&conv);
 }
 
+static pp_layer_run conv_run(const pp_layer_run *run, const pp_layer *conv) {
+  pp_layer_run own = *run;
+  own.layer = conv;
+  return own;
+}
+
 /* What is kept from forward to backward. */
 typedef struct linear_kept {
   float *x; /* (N, C x H x W), only where it is turned */
@@ -136,8 +142,7 @@ static void forward(const pp_layer_run *run, const float *x, float *y) {
   const pp_layer *layer = run->layer;
   if (is_conv(layer)) {
     pp_layer conv = conv_of(layer);
-    pp_layer_run own = *run;
-    own.layer = &conv;
+    pp_layer_run own = conv_run(run, &conv);
     pp_conv_fast.forward(&own, x, y);
     return;
   }
@@ -193,8 +198,7 @@ static void backward(const pp_layer_run *run, const float *x, float *dy, float *
   const pp_layer *layer = run->layer;
   if (is_conv(layer)) {
     pp_layer conv = conv_of(layer);
-    pp_layer_run own = *run;
-    own.layer = &conv;
+    pp_layer_run own = conv_run(run, &conv);
     pp_conv_fast.backward(&own, x, dy, dx);
     return;
   }

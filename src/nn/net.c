@@ -64,13 +64,6 @@ static float *centred(float *place, int64_t size, int64_t elements) {
   return place == NULL ? NULL : place + (size - elements) / 2 / LINE * LINE;
 }
 
-/* What lies inside a block is needed only while that is at hand: the largest tensor of every block lies in the middle
- * of one place, the next largest of the next, so that a thread's half of one lies where it had its half of another. */
-typedef struct inner_places {
-  int64_t sizes[PP_BLOCK_MAX_LAYERS];
-  float *at[PP_BLOCK_MAX_LAYERS];
-} inner_places;
-
 /* Which of the places is for a layer of a block. */
 static int place_of(const pp_net *net, int block, int layer) {
   int larger = 0;
@@ -80,19 +73,22 @@ static int place_of(const pp_net *net, int block, int layer) {
   return larger;
 }
 
+/* What lies inside a block is needed only while that is at hand: the largest tensor of every block lies in the middle
+ * of one place, the next largest of the next, so that a thread's half of one lies where it had its half of another. */
 static void cut_inner(const pp_net *net, pp_cutter *cutter) {
-  inner_places places = {0};
+  int64_t sizes[PP_BLOCK_MAX_LAYERS] = {0};
+  float *places[PP_BLOCK_MAX_LAYERS];
   for (int block = net->first; block < net->end; block++)
     for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
-      int64_t *size = &places.sizes[place_of(net, block, layer)];
+      int64_t *size = &sizes[place_of(net, block, layer)];
       *size = pp_most(*size, output_of(net, layer));
     }
   for (int place = 0; place < PP_BLOCK_MAX_LAYERS; place++)
-    places.at[place] = pp_cut(cutter, places.sizes[place]);
+    places[place] = pp_cut(cutter, sizes[place]);
   for (int block = net->first; block < net->end && net->inner != NULL; block++)
     for (int layer = first_of(net, block); layer < end_of(net, block) - 1; layer++) {
       int place = place_of(net, block, layer);
-      net->inner[layer] = centred(places.at[place], places.sizes[place], output_of(net, layer));
+      net->inner[layer] = centred(places[place], sizes[place], output_of(net, layer));
     }
 }
 
@@ -281,8 +277,7 @@ static pp_range own_part(const team_member *me, int64_t total, int64_t unit) {
 }
 
 static pp_range own_samples(const team_member *me) {
-  pp_layer_run run = {.samples = me->slot->samples, .pool = me->net->pool, .thread = me->thread};
-  return pp_own_samples(&run);
+  return pp_own_samples(me->slot->samples, me->net->pool, me->thread);
 }
 
 /* Of this thread's samples: (N, C, pixels) to (N, pixels, C), and back. */
@@ -318,7 +313,7 @@ static void run_samples(const pp_layer_run *all, const pp_layer_ops *ops, const 
                         float *dx) {
   const pp_layer *layer = all->layer;
   pp_layer_run run = *all;
-  pp_range at = pp_own_samples(all);
+  pp_range at = pp_own_samples(all->samples, all->pool, all->thread);
   int64_t in = pp_shape_elements(layer->input), out = pp_shape_elements(layer->output);
   int64_t second = layer->type == &pp_scale_type ? layer->input.channels : in;
   run.samples = (int)(at.end - at.first);

@@ -10,6 +10,8 @@ int64_t pp_groups_of_share(const pp_groups *groups) {
   return (most + groups->group - 1) / groups->group;
 }
 
+int64_t pp_groups_count(const pp_groups *groups) { return groups->shares * pp_groups_of_share(groups); }
+
 pp_range pp_group_samples(const pp_groups *groups, int64_t group) {
   int64_t in_share = pp_groups_of_share(groups);
   pp_range share = pp_range_part(groups->samples, 1, groups->shares, group / in_share);
@@ -22,7 +24,7 @@ static int64_t parts_of_group(const pp_groups *groups, const pp_layer *layer) {
 }
 
 static int64_t parts_of(const pp_groups *groups, const pp_layer *layer) {
-  return groups->shares * pp_groups_of_share(groups) * parts_of_group(groups, layer);
+  return pp_groups_count(groups) * parts_of_group(groups, layer);
 }
 
 /* The pixels of images of that shape that a part is about: none where end <= first. */
@@ -32,9 +34,7 @@ static pp_range part_at(const pp_norm *norm, pp_shape shape, int64_t part) {
   return (pp_range){first, pp_least(first + PART_PIXELS, samples.end * pp_pixels(shape))};
 }
 
-int64_t pp_norm_parts(const pp_norm *norm) {
-  return norm->groups.shares * pp_groups_of_share(&norm->groups) * norm->parts;
-}
+int64_t pp_norm_parts(const pp_norm *norm) { return pp_groups_count(&norm->groups) * norm->parts; }
 
 void pp_norm_cut_kept(pp_norm *norm, const pp_layer *layer, pp_cutter *cutter) {
   for (int i = 0; i < 4; i++)
@@ -91,7 +91,7 @@ void pp_norm_add(const pp_layer_run *run, const pp_norm *norm, const float *z, p
 static void join_moments(const pp_layer_run *run, const pp_norm *norm, pp_range at) {
   int64_t channels = run->layer->middle.channels;
   double *means = norm->whole[0], *squares = norm->whole[1], before = 0;
-  for (int64_t part = 0; part < pp_norm_parts(norm); part++) {
+  for (int64_t part = 0, parts = pp_norm_parts(norm); part < parts; part++) {
     pp_range pixels = part_at(norm, run->layer->middle, part);
     if (pixels.first >= pixels.end)
       continue;
@@ -164,7 +164,7 @@ void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, pp_range 
   const pp_layer *layer = run->layer;
   int64_t channels = layer->middle.channels;
   clear_sums(norm, (pp_range){0, channels});
-  for (int64_t part = 0; part < pp_norm_parts(norm); part++) {
+  for (int64_t part = 0, parts = pp_norm_parts(norm); part < parts; part++) {
     pp_range at = part_at(norm, layer->output, part);
     for (int i = 0; i < 2 && at.first < at.end; i++)
       for (int64_t c = 0; c < channels; c++)

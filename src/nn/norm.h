@@ -11,6 +11,7 @@ typedef struct pp_groups {
   int64_t samples, shares, group;
 } pp_groups;
 int64_t pp_groups_of_share(const pp_groups *groups);
+int64_t pp_groups_count(const pp_groups *groups);
 pp_range pp_group_samples(const pp_groups *groups, int64_t group);
 
 enum { PP_NORM_UNIT = 16 /* channels that one thread takes, at least: a line of the cache */ };
