@@ -23,6 +23,8 @@ static const struct {
                              {"aps", PP_PLANNER_APS},
                              {"aps-as-published", PP_PLANNER_APS_AS_PUBLISHED}};
 
+enum { MOST_RUNS = 1000000 /* of the sweep that a file holds some of */ };
+
 typedef struct plan_request {
   pp_app_experiment experiment;
   plan_format format;
@@ -105,23 +107,6 @@ static pp_status parse(int argc, char **argv, plan_request *request) {
     }
   }
   return pp_app_experiment_file(&request->experiment, argc, argv);
-}
-
-/* The runs [*first, *end) that are wanted of `count`, or more where the file holds some of a sweep's. */
-static pp_status choose_runs(const plan_request *request, int count, bool some, int *first, int *end) {
-  enum { most_runs = 1000000 };
-  *first = 0;
-  *end = count;
-  if (request->only == NULL)
-    return NULL;
-  char *rest = NULL;
-  long number = strtol(request->only, &rest, 10);
-  if (request->only[0] < '0' || request->only[0] > '9' || *rest != '\0' || number >= (some ? most_runs : count))
-    return pp_fail(PP_CODE_USAGE, "plan: --run %.64s: %s has runs 0 to %d", request->only, request->experiment.path,
-                   count - 1);
-  *first = (int)number;
-  *end = *first + 1;
-  return NULL;
 }
 
 /* ---- One run ---- */
@@ -320,7 +305,8 @@ static pp_status print_experiment(const plan_request *request) {
   PP_TRY(pp_app_experiment_load(&request->experiment, &experiment));
   int first = 0, end = 0;
   bool any_row = false;
-  pp_status status = choose_runs(request, pp_experiment_run_count(experiment), false, &first, &end);
+  int runs = pp_experiment_run_count(experiment);
+  pp_status status = pp_app_choose_runs("plan", request->only, request->experiment.path, runs, runs, &first, &end);
   if (status != NULL) {
     pp_experiment_destroy(experiment);
     return status;
@@ -393,7 +379,8 @@ static pp_status print_recorded(const plan_request *request) {
   PP_TRY(pp_results_open(request->experiment.path, &results));
   int first = 0, end = 0;
   pp_results_run info;
-  pp_status status = choose_runs(request, pp_results_run_count(results), true, &first, &end);
+  pp_status status = pp_app_choose_runs("plan", request->only, request->experiment.path, pp_results_run_count(results),
+                                        MOST_RUNS, &first, &end);
   if (status == NULL && request->only != NULL)
     status = pp_results_read_run(results, first, &info);
   if (status != NULL) {

@@ -129,30 +129,13 @@ typedef struct session {
   int64_t saved_rounds; /* of the last run, in the checkpoint */
   const volatile sig_atomic_t *signals;
   progress progress;
-  bool local_failure; /* the others do not know of it */
-  bool warned;
+  bool local_failure;   /* the others do not know of it */
+  pp_warnings warnings; /* rank 0's, until they are printed */
 } session;
 
 static bool is_same_file(const char *one, const char *other) {
   struct stat a, b;
   return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* `--run N`: that run alone, otherwise all. */
-static pp_status choose_runs(session *s) {
-  int runs = pp_experiment_run_count(s->experiment);
-  const char *only = s->options->only;
-  s->first = 0;
-  s->end = runs;
-  if (only == NULL)
-    return NULL;
-  char *rest = NULL;
-  long number = strtol(only, &rest, 10);
-  if (only[0] < '0' || only[0] > '9' || *rest != '\0' || number >= runs)
-    return pp_fail(PP_CODE_USAGE, "run: --run %s: %s has runs 0 to %d", only, s->options->experiment.path, runs - 1);
-  s->first = (int)number;
-  s->end = s->first + 1;
-  return NULL;
 }
 
 static pp_status join_overrides(session *s) {
@@ -282,6 +265,14 @@ static pp_status draft_run(session *s, pp_comm *comm, int run) {
   return in_run(s, run, pp_run_check(comm, pp_experiment_run(s->experiment, run), &s->drafts[run]));
 }
 
+/* Rank 0, where the run is to be trained and not to be quiet. */
+static pp_status note_warnings(session *s, int run) {
+  const pp_config *config = pp_experiment_run(s->experiment, run);
+  if (pp_comm_rank(s->comm) > 0 || s->options->quiet || config->compute != PP_COMPUTE_REAL)
+    return NULL;
+  return pp_warnings_add_draft(&s->warnings, run, config, s->drafts[run]);
+}
+
 static void drop_draft(session *s, int run) {
   pp_run_draft_destroy(s->drafts[run]);
   s->drafts[run] = NULL;
@@ -294,18 +285,10 @@ static pp_status settle(const session *s) {
   return s->options->resume && s->resumed_run < 0 ? pp_checkpoint_remove(s->checkpoint) : NULL;
 }
 
-/* Rank 0, of all runs, before the first is trained: what is wrong with its inputs is known then. */
-static pp_status warn(session *s) {
-  pp_warnings warnings = {0};
-  pp_status status = NULL;
-  for (int index = 0; index < s->todo_count && status == NULL; index++) {
-    const pp_config *config = pp_experiment_run(s->experiment, s->todo[index]);
-    if (config->compute == PP_COMPUTE_REAL)
-      status = in_run(s, s->todo[index], pp_warnings_add(&warnings, s->todo[index], config));
-  }
-  pp_warnings_print(&warnings, pp_experiment_run_count(s->experiment), stderr);
-  pp_warnings_fini(&warnings);
-  return status;
+/* Before the first run is trained: what is wrong with its inputs is known then. */
+static void warn(session *s) {
+  pp_warnings_print(&s->warnings, pp_experiment_run_count(s->experiment), stderr);
+  pp_warnings_fini(&s->warnings);
 }
 
 /* One run by the ranks of `comm`, its rows into `sink`. */
@@ -327,11 +310,8 @@ static pp_status execute(session *s, pp_comm *comm, pp_sink *sink, const volatil
   pp_status status = in_run(s, sink->run, pp_run_begin(run));
   if (status == NULL)
     status = pp_comm_agree(comm, sink->writer != NULL ? settle(s) : NULL);
-  if (status == NULL && !s->warned && s->owners == NULL) {
-    s->warned = true;
-    status = pp_comm_agree(comm, pp_comm_rank(comm) == 0 && !s->options->quiet ? warn(s) : NULL);
-  }
   if (status == NULL) {
+    warn(s);
     status = in_run(s, sink->run, pp_run_execute(run, stopped));
     s->local_failure = status != NULL && pp_comm_size(s->comm) > 1;
   }
@@ -376,18 +356,20 @@ static pp_status check_runs(session *s) {
   pp_comm *alone = NULL;
   size_t runs = (size_t)pp_experiment_run_count(s->experiment);
   PP_TRY(pp_comm_agree(s->comm, pp_alloc(runs, sizeof *s->drafts, "runs", &s->drafts)));
-  pp_status status = s->owners != NULL ? pp_comm_open_alone(&alone) : NULL;
+  pp_status status = s->owners != NULL ? pp_comm_open_alone(&alone) : NULL, noted = NULL;
   for (int index = 0; status == NULL && index < s->todo_count; index++) {
     if (alone != NULL && s->owners[index] != pp_comm_rank(s->comm))
       continue;
     int number = s->todo[index];
     status = draft_run(s, alone != NULL ? alone : s->comm, number);
+    if (status == NULL && noted == NULL)
+      noted = note_warnings(s, number);
     devices += pp_config_device_count(pp_experiment_run(s->experiment, number));
     if (devices > MOST_DEVICES_DRAFTED)
       drop_draft(s, number);
   }
   pp_comm_close(alone);
-  return pp_comm_agree(s->comm, status);
+  return pp_comm_agree(s->comm, pp_status_first(status, noted));
 }
 
 /* Rank 0: the run is complete, and then its checkpoint goes. */
@@ -457,7 +439,9 @@ static pp_status stop_early(const session *s) {
 
 static pp_status run_all(session *s, int argc, char **argv) {
   PP_TRY(pp_comm_agree(s->comm, pp_app_experiment_load(&s->options->experiment, &s->experiment)));
-  PP_TRY(pp_comm_agree(s->comm, choose_runs(s)));
+  int runs = pp_experiment_run_count(s->experiment);
+  PP_TRY(pp_comm_agree(s->comm, pp_app_choose_runs("run", s->options->only, s->options->experiment.path, runs, runs,
+                                                   &s->first, &s->end)));
   PP_TRY(pp_comm_agree(s->comm, name_output(s)));
   bool makes = pp_comm_rank(s->comm) == 0 && s->options->output != NULL; /* or results/ is made */
   PP_TRY(pp_comm_agree(s->comm, makes ? pp_output_check_directory(s->path) : NULL));
@@ -491,6 +475,7 @@ static int finish(session *s, pp_status status) {
   for (int run = 0; s->drafts != NULL && run < pp_experiment_run_count(s->experiment); run++)
     drop_draft(s, run);
   free(s->drafts);
+  pp_warnings_fini(&s->warnings);
   free(s->owners);
   free(s->complete);
   free(s->todo);

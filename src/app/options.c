@@ -68,6 +68,21 @@ pp_status pp_app_check_values(int argc, char **argv, const char *shorts, const s
   return NULL;
 }
 
+pp_status pp_app_choose_runs(const char *command, const char *text, const char *path, int count, int most, int *first,
+                             int *end) {
+  *first = 0;
+  *end = count;
+  if (text == NULL)
+    return NULL;
+  char *rest = NULL;
+  long number = strtol(text, &rest, 10);
+  if (text[0] < '0' || text[0] > '9' || *rest != '\0' || number >= most)
+    return pp_fail(PP_CODE_USAGE, "%s: --run %.64s: %s has runs 0 to %d", command, text, path, count - 1);
+  *first = (int)number;
+  *end = *first + 1;
+  return NULL;
+}
+
 pp_status pp_app_bad_option(int argc, char **argv, int returned) {
   /* Of short options that stand together getopt_long names the one in optopt; of long ones it has gone past the word.
    */

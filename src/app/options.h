@@ -25,6 +25,10 @@ void pp_app_experiment_fini(pp_app_experiment *experiment);
 /* Before getopt_long with the same arguments, which begins anew: no option but --set has two values (PP_CODE_USAGE).
  * The same one twice is none; what getopt_long does not accept is left to it. */
 PP_MUST_CHECK pp_status pp_app_check_values(int argc, char **argv, const char *shorts, const struct option *longs);
+/* The runs [*first, *end) that --run names of the `count` that `path` has: one, or all where text is NULL. most:
+ * numbers are below it, as a file may hold some of a sweep's runs. Errors (PP_CODE_USAGE) name the command. */
+PP_MUST_CHECK pp_status pp_app_choose_runs(const char *command, const char *text, const char *path, int count, int most,
+                                           int *first, int *end);
 /* The error for what getopt_long, its short options beginning with ':', did not accept: it returned ':' or '?'. */
 PP_MUST_CHECK pp_status pp_app_bad_option(int argc, char **argv, int returned);
 

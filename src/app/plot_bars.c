@@ -353,12 +353,7 @@ void pp_plot_bars_axis(FILE *script, const pp_report *report, const pp_plot_bars
   }
   char axis[200];
   pp_plot_axis_title(report, is_elsewhere, bars, sizeof axis, axis);
-  if (axis[0] != '\0') {
-    fputs("set label ", script);
-    pp_plot_quote(script, axis);
-    fprintf(script, " at graph 0.5, graph 0 center offset 0,%.3g font ',%d'\n",
-            -method_lines(bars) - cell_lines(report, bars) - 1.0, PP_FONT_AXIS);
-  }
+  pp_plot_axis_label(script, axis, method_lines(bars) + cell_lines(report, bars) + 1.0);
   fprintf(script, "set bmargin %.3g\n", 0.8 + pp_plot_bars_label_lines(report, bars));
   pp_plot_define_round3(script);
 }

@@ -70,19 +70,10 @@ static const char *name_quantity(const char *key, size_t room, char *out) {
   return "";
 }
 
-int pp_plot_group_count(const pp_report_run *run) {
-  int groups = 0;
-  char key[64];
-  do
-    snprintf(key, sizeof key, "devices.%d.count", ++groups);
-  while (pp_report_setting_text(run, key)[0] != '\0');
-  return groups;
-}
-
 /* " of group 0" for a key of devices where there are several groups; else "". */
 static void name_group(const pp_report_run *run, const char *key, const char *before, size_t room, char *out) {
   out[0] = '\0';
-  if (strncmp(key, "devices.", 8) == 0 && pp_plot_group_count(run) > 1)
+  if (strncmp(key, "devices.", 8) == 0 && pp_report_group_count(run) > 1)
     snprintf(out, room, "%sgroup %d", before, atoi(key + 8));
 }
 
@@ -130,6 +121,14 @@ void pp_plot_axis_title(const pp_report *report, bool (*skips)(const char *key, 
     if (title[0] != '\0')
       used += (size_t)snprintf(out + used, room - used, "%s%s", used > 0 ? " / " : "", title);
   }
+}
+
+void pp_plot_axis_label(FILE *script, const char *title, double lines) {
+  if (title[0] == '\0')
+    return;
+  fputs("set label ", script);
+  pp_plot_quote(script, title);
+  fprintf(script, " at graph 0.5, graph 0 center offset 0,%.3g font ',%d'\n", -lines, PP_FONT_AXIS);
 }
 
 void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,
@@ -180,7 +179,7 @@ static void describe_group(const pp_report *report, const pp_report_run *run, in
     snprintf(link, sizeof link, " (traces)");
   else if ((up[0] != '\0' || traced_up) && (down[0] != '\0' || traced_down))
     snprintf(link, sizeof link, " (%.12s/%.12s Mbit/s)", traced_up ? "trace" : up, traced_down ? "trace" : down);
-  else if (pp_plot_group_count(run != NULL ? run : &report->runs[0]) > 1)
+  else if (pp_report_group_count(run != NULL ? run : &report->runs[0]) > 1)
     snprintf(link, sizeof link, " (group %d)", group);
   bool one = strcmp(count, "1") == 0;
   if (table || device[0] == '\0')
@@ -196,7 +195,7 @@ static void describe_hardware(const pp_report *report, const pp_report_run *run,
   enum { most_groups = 3 };
   const pp_report_run *first = run != NULL ? run : &report->runs[0];
   bool table = strcmp(common_text(report, run, "cost.kind"), "table") == 0;
-  int groups = pp_plot_group_count(first);
+  int groups = pp_report_group_count(first);
   char text[160];
   out[0] = '\0';
   for (int group = 0; group < groups && groups <= most_groups; group++) {

@@ -173,11 +173,7 @@ static void draw_bars(FILE *script, const char *csv, const line_chart *chart) {
       "%.3g\n",
       chart->quantity->unit, chart->quantity == &accuracy ? "100" : "*",
       labels.lines + (labels.axis[0] != '\0' ? 2.2 : 1));
-  if (labels.axis[0] != '\0') {
-    fputs("set label ", script);
-    pp_plot_quote(script, labels.axis);
-    fprintf(script, " at graph 0.5, graph 0 center offset 0,%.3g font ',%d'\n", -labels.lines - 1.2, PP_FONT_AXIS);
-  }
+  pp_plot_axis_label(script, labels.axis, labels.lines + 1.2);
   fputs("plot ", script);
   for (int index = 0; index < chart->line_count; index++) {
     fprintf(script, "'%s' index %d using (%d):2:(%d-0.3):(%d+0.3):(0):2 with ", csv, index, index, index, index);

@@ -120,7 +120,7 @@ static void draw_network(FILE *script, const char *csv, void *context) {
   double key_share = 0.08,
          height = 1 - key_share - (double)pp_plot_title_pixels(chart->plot->report, NULL, WIDTH) / HEIGHT;
   char whose[32] = "";
-  if (pp_plot_group_count(&chart->plot->report->runs[0]) > 1)
+  if (pp_report_group_count(&chart->plot->report->runs[0]) > 1)
     snprintf(whose, sizeof whose, " of group %d", chart->group);
   fputs("set multiplot title ", script);
   pp_plot_title(script, chart->plot->report, NULL, WIDTH, "Rounds while links change");
@@ -161,7 +161,7 @@ static void draw_network(FILE *script, const char *csv, void *context) {
 pp_status pp_plot_network(pp_plot *plot) {
   const pp_report *report = plot->report;
   network_chart chart = {.plot = plot};
-  int groups = pp_plot_group_count(&report->runs[0]);
+  int groups = pp_report_group_count(&report->runs[0]);
   char key[64];
   const char *trace = "";
   bool worth = false;

@@ -49,8 +49,6 @@ void pp_plot_define_round3(FILE *script);
 
 /* Text as gnuplot reads it literally. */
 void pp_plot_quote(FILE *script, const char *text);
-/* Groups of devices that the run has. */
-int pp_plot_group_count(const pp_report_run *run);
 /* What the run's setting is called in a key: "code-50-50", "clip 5", "uplink 10 Mbit/s in group 0", "planned once"; ""
  * where it says nothing. */
 void pp_plot_setting_label(const pp_report_run *run, const char *key, size_t room, char *out);
@@ -61,6 +59,8 @@ void pp_plot_key_title(const pp_report_run *run, const char *key, size_t room, c
 /* The titles of the varying keys but those that `skips` (NULL: none), for an axis; "" where all values say it. */
 void pp_plot_axis_title(const pp_report *report, bool (*skips)(const char *key, const void *context),
                         const void *context, size_t room, char *out);
+/* Such a title, so many lines below the axis; nothing where it is "". */
+void pp_plot_axis_label(FILE *script, const char *title, double lines);
 /* The run's method and what else tells its line from others: settings that vary, but those that `skips` (NULL: none).
  */
 void pp_plot_line_label(const pp_report *report, const pp_report_run *run, bool (*skips)(const char *key), size_t room,

@@ -122,16 +122,12 @@ static void add_group(line *to, const pp_report *report, int group) {
     add(to, "dropout %.12s", dropout);
 }
 
+/* Of the run with the fewest. */
 static int group_count(const pp_report *report) {
-  int least = 0;
-  for (int run = 0; run < report->run_count; run++) {
-    int groups = 0;
-    char key[64];
-    do
-      snprintf(key, sizeof key, "devices.%d.count", groups++);
-    while (pp_report_setting_text(&report->runs[run], key)[0] != '\0');
-    groups--;
-    least = run == 0 || groups < least ? groups : least;
+  int least = pp_report_group_count(&report->runs[0]);
+  for (int run = 1; run < report->run_count; run++) {
+    int groups = pp_report_group_count(&report->runs[run]);
+    least = groups < least ? groups : least;
   }
   return least;
 }

@@ -258,6 +258,15 @@ const char *pp_report_setting_text(const pp_report_run *run, const char *key) {
   return "";
 }
 
+int pp_report_group_count(const pp_report_run *run) {
+  int groups = 0;
+  char key[64];
+  do
+    snprintf(key, sizeof key, "devices.%d.count", groups++);
+  while (pp_report_setting_text(run, key)[0] != '\0');
+  return groups - 1;
+}
+
 static bool varies(const pp_report *report, const char *key) {
   const char *first = pp_report_setting_text(&report->runs[0], key);
   for (int run = 1; run < report->run_count; run++)

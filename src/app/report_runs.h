@@ -64,6 +64,8 @@ void pp_report_destroy(pp_report *report);
 
 /* Text of a setting, or "" where the run does not have it. */
 const char *pp_report_setting_text(const pp_report_run *run, const char *key);
+/* Groups of devices that the run has. */
+int pp_report_group_count(const pp_report_run *run);
 /* The key as a short heading: "network" for devices.0.network.name. */
 void pp_report_label(const char *key, size_t room, char *out);
 /* "out" for dir/out.h5 and dir/out.h5.part. */

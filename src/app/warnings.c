@@ -9,7 +9,7 @@
 #include "app/report_why.h"
 #include "base/mem.h"
 #include "nn/model.h"
-#include "runtime/run.h"
+#include "runtime/draft.h"
 #include "timeline/scenario.h"
 
 enum { FEW_SAMPLES = 8 }; /* an estimate: below it batch norm's moments of a micro-batch are rough */
@@ -112,8 +112,11 @@ static pp_status add_running(pp_warnings *warnings, int run, batch_norms norms, 
 /* Where training starts from a file its statistics are not the initial ones. */
 static bool starts_at_random(const pp_config *config) { return strcmp(config->init, "random") == 0; }
 
-static pp_status add_of(pp_warnings *warnings, int run, const pp_config *config, const pp_scenario *scenario,
-                        batch_norms norms) {
+static pp_status add_of(pp_warnings *warnings, int run, const pp_config *config, const pp_model *model,
+                        const pp_scenario *scenario) {
+  batch_norms norms = batch_norms_of(model);
+  if (norms.count == 0)
+    return NULL;
   int smallest = smallest_micro_batch(scenario);
   if (smallest > 0 && smallest < FEW_SAMPLES)
     PP_TRY(add(warnings, run,
@@ -129,13 +132,16 @@ pp_status pp_warnings_add(pp_warnings *warnings, int run, const pp_config *confi
   pp_model *model = NULL;
   pp_scenario *scenario = NULL;
   PP_TRY(pp_run_model(config, &model));
-  batch_norms norms = batch_norms_of(model);
-  pp_status status = norms.count > 0 ? pp_scenario_create(config, model, &scenario) : NULL;
+  pp_status status = batch_norms_of(model).count > 0 ? pp_scenario_create(config, model, &scenario) : NULL;
   if (scenario != NULL)
-    status = add_of(warnings, run, config, scenario, norms);
+    status = add_of(warnings, run, config, model, scenario);
   pp_scenario_destroy(scenario);
   pp_model_destroy(model);
   return status;
+}
+
+pp_status pp_warnings_add_draft(pp_warnings *warnings, int run, const pp_config *config, const pp_run_draft *draft) {
+  return add_of(warnings, run, config, draft->model, draft->scenario);
 }
 
 static void print_runs(const pp_warning *warning, FILE *stream) {

@@ -6,6 +6,7 @@
 
 #include "app/report_runs.h"
 #include "pipar/config.h"
+#include "runtime/run.h"
 
 typedef struct pp_warning {
   char *text;
@@ -22,6 +23,9 @@ typedef struct pp_warnings {
  * pp_scenario_create's.
  */
 PP_MUST_CHECK pp_status pp_warnings_add(pp_warnings *warnings, int run, const pp_config *config);
+/* The same from what was worked out about the run when it was checked. Errors: memory (PP_CODE_RUN). */
+PP_MUST_CHECK pp_status pp_warnings_add_draft(pp_warnings *warnings, int run, const pp_config *config,
+                                              const pp_run_draft *draft);
 /* A line each, with the runs where the experiment has several. */
 void pp_warnings_print(const pp_warnings *warnings, int run_count, FILE *stream);
 void pp_warnings_fini(pp_warnings *warnings);
