@@ -536,6 +536,7 @@ typedef struct step_pass {
 static void step_own(void *context, int thread) {
   const step_pass *pass = context;
   const team_member me = {.net = pass->net, .thread = thread};
+  bool alone = pp_pool_threads(pass->net->pool) == 1;
   for (int layer = 0; layer < pass->net->layer_count; layer++) {
     const pp_layer *description = layer_of(pass->net, layer);
     const int64_t cuts[] = {0, description->bias, description->parameter_count}; /* weights, then vectors */
@@ -545,7 +546,8 @@ static void step_own(void *context, int thread) {
       pp_state some = {.params = pass->state->params + first,
                        .grads = pass->state->grads + first,
                        .momentum = pass->state->momentum + first};
-      pp_sgd_step(&some, at.end - at.first, pass->learning_rate, pass->momentum, pass->weight_decay);
+      (alone ? pp_sgd_step : pp_sgd_step_shared)(&some, at.end - at.first, pass->learning_rate, pass->momentum,
+                                                 pass->weight_decay);
     }
   }
 }

@@ -35,6 +35,26 @@ START_TEST(sgd_is_pytorchs_rule_and_clears_the_gradients) {
 }
 END_TEST
 
+/* As a thread of several steps its part, whatever lines its ends lie in. */
+START_TEST(a_shared_step_is_the_same_step) {
+  enum { ALL = 80 };
+  for (int first = 0; first < 18; first++)
+    for (int count = 0; first + count < ALL; count += 1 + count / 5) {
+      float values[2][3][ALL];
+      for (int i = 0; i < 3; i++)
+        fill_normal(values[0][i], ALL, (uint32_t)(3 * (first * ALL + count) + i), 1.0, 0.0);
+      memcpy(values[1], values[0], sizeof values[0]);
+      pp_state some[2];
+      for (int i = 0; i < 2; i++)
+        some[i] =
+            (pp_state){.params = values[i][0] + first, .grads = values[i][1] + first, .momentum = values[i][2] + first};
+      pp_sgd_step(&some[0], count, 0.1F, 0.9F, 0.01F);
+      pp_sgd_step_shared(&some[1], count, 0.1F, 0.9F, 0.01F);
+      ck_assert_int_eq(memcmp(values[0], values[1], sizeof values[0]), 0);
+    }
+}
+END_TEST
+
 START_TEST(averaging_weighs_in_double) {
   double sum[2] = {0};
   float a[] = {1.0F, 1e8F}, b[] = {3.0F, 1.0F}, out[2];
@@ -278,6 +298,7 @@ int main(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, the_loss_is_its_closed_form);
   tcase_add_test(tests, sgd_is_pytorchs_rule_and_clears_the_gradients);
+  tcase_add_test(tests, a_shared_step_is_the_same_step);
   tcase_add_test(tests, averaging_weighs_in_double);
   tcase_add_test(tests, micro_batches_give_the_mini_batchs_gradient_without_batch_norm);
   tcase_add_test(tests, statistics_move_once_per_forward);
