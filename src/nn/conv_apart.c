@@ -57,7 +57,8 @@ static void forward_chunk(const pp_conv_pass *pass, const chunk *some) {
   float *z = pass->z + held * pp_shape_elements(layer->middle), *m = pass->m + held * pp_shape_elements(layer->output);
   for (int64_t image = 0; image < images.end; image++)
     pp_conv_read_image(pass, some->images.first + image, 0, image);
-  pp_conv_product(pass, 0, images, pp_conv_input(pass, some->images.first, 0), z, (pp_weight_part){all, -1, 0, 1, 0});
+  pp_conv_product(pass, 0, images, pp_conv_input(pass, some->images.first, 0), z,
+                  (pp_weight_part){.at = all, .ky = -1});
   if (run->training && layer->norm)
     pp_norm_add(run, &pass->norm, pass->z, some->groups, all);
   pp_conv_pool(pass, z, images.end, all, m);
@@ -105,11 +106,27 @@ static pp_conv_pass with_all(const pp_conv_pass *pass, const chunk *some) {
 
 static void weigh_all(const pp_conv_pass *pass, pp_weight_part part) {
   chunk some;
+  pp_conv_clear_gradient(pass, part);
   for (int64_t group = 0; group < pass->groups; group = some.groups.end) {
     some = chunk_at(pass, group, pass->groups);
     pp_conv_pass all = with_all(pass, &some);
     pp_conv_product(&all, 0, (pp_range){0, some.images.end - some.images.first},
                     pp_conv_input(&all, some.images.first, 0), NULL, part);
+  }
+}
+
+/* Asks for what weigh_all reads and other threads wrote, where it is neither a copy nor transformed. */
+static void fetch_images(const pp_conv_pass *pass) {
+  const pp_layer_run *run = pass->run;
+  const pp_layer *layer = run->layer;
+  pp_range own = pp_own_samples(run->samples, run->pool, run->thread), at = pp_conv_weigh_channels(pass);
+  int64_t in = pp_shape_elements(layer->input), channels = layer->middle.channels, pixels = pp_pixels(layer->middle);
+  if (pp_conv_copies_x(layer) || pp_conv_is_transformed(layer) || at.first == at.end)
+    return;
+  for (int64_t n = own.first == 0 ? own.end : 0; n < run->samples; n = n + 1 == own.first ? own.end : n + 1) {
+    pp_fetch(run, pass->input + n * in, in);
+    for (int64_t pixel = n * pixels; pixel < (n + 1) * pixels; pixel++)
+      pp_fetch(run, pass->all_dz + pixel * channels + at.first, at.end - at.first);
   }
 }
 
@@ -119,9 +136,10 @@ static void weigh_chunk(const pp_conv_pass *pass, const chunk *some) {
   for (int64_t group = some->groups.first; group < some->groups.end; group++) {
     pp_range samples = pp_group_samples(&pass->cut, group);
     pp_range images = {samples.first - some->images.first, samples.end - some->images.first};
-    pp_conv_product(
-        pass, 0, images, x, NULL,
-        (pp_weight_part){all_channels(pass->run->layer->middle), -1, 0, 1, group / pp_groups_of_share(&pass->cut)});
+    pp_conv_product(pass, 0, images, x, NULL,
+                    (pp_weight_part){.at = all_channels(pass->run->layer->middle),
+                                     .ky = -1,
+                                     .sum = group / pp_groups_of_share(&pass->cut)});
   }
 }
 
@@ -141,7 +159,6 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   const pp_layer *layer = run->layer;
   bool at_once = pass->weight_sums == 1;
   pp_range groups = own_groups(pass), shares = pp_own(run, pass->cut.shares, 1);
-  pp_range panels = pp_own(run, layer->middle.channels, pp_conv_unit(pass));
   pp_norm_sums_take(run, &pass->norm, pass->dy, pass->m,
                     (pp_range){groups.first * pass->norm.parts, groups.end * pass->norm.parts});
   if (pass->dx != NULL)
@@ -150,10 +167,8 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
     clear_borders(pass, pass->images, true);
   pp_meet(run);
   pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
-  if (at_once)
-    pp_conv_clear_gradient(pass, 0, panels);
   for (int64_t share = shares.first; share < shares.end && !at_once; share++)
-    pp_conv_clear_gradient(pass, share, all_channels(layer->middle));
+    pp_conv_clear_gradient(pass, (pp_weight_part){.at = all_channels(layer->middle), .ky = -1, .sum = share});
   for (chunk some; groups.first < groups.end; groups.first = some.groups.end) {
     some = chunk_at(pass, groups.first, groups.end);
     if (at_once) {
@@ -166,13 +181,10 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   }
   pp_meet(run);
   if (at_once) {
-    if (!pp_conv_copies_x(layer) && !pp_conv_is_transformed(layer)) {
-      pp_fetch(run, pass->input, run->samples * pp_shape_elements(layer->input));
-      pp_fetch(run, pass->all_dz, run->samples * pp_shape_elements(layer->middle));
-    }
+    fetch_images(pass);
     pp_conv_weigh_own(pass, weigh_all);
-    pp_meet(run);
+    if (!pp_conv_adds_what_it_weighs(pass))
+      pp_meet(run);
   }
-  pp_conv_join_sums(pass, panels);
-  pp_conv_unpack_add(pass, panels);
+  pp_conv_add_own(pass);
 }

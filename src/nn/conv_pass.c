@@ -6,7 +6,7 @@
  * its gradient is exactly 0. */
 #include "nn/conv_pass.h"
 
-enum { PARTS = 4 /* that the weights' gradient is cut into for each thread: of many, the threads' own are alike */ };
+enum { RUN_UNIT = 4 /* floats of a kernel row, or outputs of a 1x1 kernel, that one thread takes, at least */ };
 
 void pp_conv_pool(const pp_conv_pass *pass, const float *z, int64_t images, pp_range at, float *m) {
   const pp_layer *layer = pass->run->layer;
@@ -49,25 +49,91 @@ void pp_conv_undo_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer
   pp_conv_read_image(pass, sample, buffer, place);
 }
 
-/* This thread's part of the weights' gradient: of panels by kernel rows, or places, by parts of a row. */
+/* What the weights' gradient is shared out by: some rows of every panel, or of every vector of channels, and pieces of
+ * a row. */
+typedef struct weight_rows {
+  int64_t panels, rows, length; /* length: of a row that may be cut; otherwise 1 */
+} weight_rows;
+
+static bool is_dense(const pp_layer *layer) { return !layer->depthwise && !pp_conv_is_transformed(layer); }
+
+/* As the kernels add it up: kernel rows, or places. */
+static weight_rows weighed_rows(const pp_conv_pass *pass) {
+  const pp_layer *layer = pass->run->layer;
+  if (pp_conv_is_pointwise(layer))
+    return (weight_rows){1, 1, layer->middle.channels};
+  bool cuts = is_dense(layer) && !pp_conv_is_small(layer);
+  return (weight_rows){
+      .panels = pp_conv_units(pass, layer->middle.channels),
+      .rows = layer->depthwise                ? 1
+              : pp_conv_is_transformed(layer) ? PP_PLACES
+                                              : layer->kernel,
+      .length = cuts ? (int64_t)layer->kernel * layer->input.channels : 1,
+  };
+}
+
+/* As it is added to the weights' own: some inputs of all taps. */
+static weight_rows added_rows(const pp_conv_pass *pass) {
+  const pp_layer *layer = pass->run->layer;
+  if (pp_conv_is_pointwise(layer))
+    return (weight_rows){1, 1, layer->middle.channels};
+  return (weight_rows){pp_conv_units(pass, layer->middle.channels), 1, is_dense(layer) ? layer->input.channels : 1};
+}
+
+static int64_t pieces_of(const weight_rows *of) { return (of->length + RUN_UNIT - 1) / RUN_UNIT; }
+
+static pp_range own_pieces(const pp_conv_pass *pass, const weight_rows *of) {
+  return pp_own(pass->run, of->panels * of->rows * pieces_of(of), 1);
+}
+
+static pp_range channels_of(const pp_conv_pass *pass, const weight_rows *of, int64_t piece) {
+  int64_t channels = pass->run->layer->middle.channels;
+  if (of->panels == 1)
+    return (pp_range){0, channels};
+  return pp_range_part(channels, pp_conv_unit(pass), of->panels, piece / pieces_of(of) / of->rows);
+}
+
+/* This thread's part, row by row. */
+static void visit_own(const pp_conv_pass *pass, const weight_rows *of,
+                      void (*visit)(const pp_conv_pass *pass, pp_weight_part part)) {
+  int64_t pieces = pieces_of(of);
+  pp_range own = own_pieces(pass, of);
+  while (own.first < own.end) {
+    int64_t row = own.first / pieces, end = pp_least(own.end, (row + 1) * pieces);
+    pp_weight_part part = {.at = channels_of(pass, of, own.first), .ky = of->rows == 1 ? -1 : row % of->rows};
+    if (end - own.first < pieces)
+      part.run = (pp_range){own.first % pieces * RUN_UNIT, pp_least((end - row * pieces) * RUN_UNIT, of->length)};
+    visit(pass, part);
+    own.first = end;
+  }
+}
+
 void pp_conv_weigh_own(const pp_conv_pass *pass, void (*weigh)(const pp_conv_pass *pass, pp_weight_part part)) {
-  const pp_layer_run *run = pass->run;
-  const pp_layer *layer = run->layer;
-  int64_t threads = pp_pool_threads(run->pool), channels = layer->middle.channels;
-  int64_t units = pp_conv_units(pass, channels), cuts = 1;
-  int64_t rows = layer->depthwise ? 1 : pp_conv_is_transformed(layer) ? PP_PLACES : layer->kernel;
-  if (threads == 1) {
-    weigh(pass, (pp_weight_part){{0, channels}, -1, 0, 1, 0});
-    return;
-  }
-  if (!pp_conv_is_small(layer) && !pp_conv_is_transformed(layer) && !layer->depthwise)
-    cuts = (PARTS * threads + units * rows - 1) / (units * rows);
-  pp_range own = pp_own(run, units * rows * cuts, 1);
-  for (int64_t part = own.first; part < own.end; part++) {
-    pp_range at = pp_range_part(channels, pp_conv_unit(pass), units, part / rows / cuts);
-    weigh(pass, layer->depthwise ? (pp_weight_part){at, -1, 0, 1, 0}
-                                 : (pp_weight_part){at, part / cuts % rows, part % cuts, cuts, 0});
-  }
+  weight_rows rows = weighed_rows(pass);
+  if (pp_pool_threads(pass->run->pool) == 1)
+    weigh(pass, (pp_weight_part){.at = {0, pass->run->layer->middle.channels}, .ky = -1});
+  else
+    visit_own(pass, &rows, weigh);
+}
+
+void pp_conv_add_own(const pp_conv_pass *pass) {
+  weight_rows rows = added_rows(pass);
+  visit_own(pass, &rows, pp_conv_add_gradient);
+}
+
+bool pp_conv_adds_what_it_weighs(const pp_conv_pass *pass) {
+  weight_rows weighed = weighed_rows(pass), added = added_rows(pass);
+  return weighed.rows == added.rows && weighed.length == added.length;
+}
+
+pp_range pp_conv_weigh_channels(const pp_conv_pass *pass) {
+  weight_rows rows = weighed_rows(pass);
+  pp_range own = own_pieces(pass, &rows);
+  if (pp_conv_is_pointwise(pass->run->layer))
+    return (pp_range){own.first * RUN_UNIT, pp_least(own.end * RUN_UNIT, rows.length)};
+  if (own.first == own.end)
+    return (pp_range){0, 0};
+  return (pp_range){channels_of(pass, &rows, own.first).first, channels_of(pass, &rows, own.end - 1).end};
 }
 
 static void forward(const pp_layer_run *run, const float *x, float *y) {

@@ -37,7 +37,7 @@ typedef struct pp_conv_pass {
   float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
   pp_norm norm;
   float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
-  float *dweights; /* (weight_sums) packed as forward's */
+  float *dweights; /* (weight_sums) packed as forward's, or as the weights are */
   int64_t weight_sums, sum_elements;
   float *x, *dz; /* (buffers) images, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
@@ -54,17 +54,22 @@ typedef struct pp_conv_pass {
   uint64_t live;               /* taps that some pixel reads, a bit each */
 } pp_conv_pass;
 
-/* Some of the weights' gradient: of the channels `at`, of kernel row ky or all (-1), a part of the row's weights. */
+/* Some of the weights' gradient: of the channels `at`, of kernel row ky or all (-1). */
 typedef struct pp_weight_part {
   pp_range at;
-  int64_t ky, row_cut, row_cuts;
-  int64_t sum; /* which of the sums it is added to */
+  int64_t ky;   /* where it is transformed, a place */
+  pp_range run; /* where it is not a whole row: which of its floats; of a 1x1 kernel which outputs, whatever `at` */
+  int64_t sum;  /* which of the sums it is added to */
 } pp_weight_part;
+static inline bool pp_is_whole_row(pp_weight_part part) { return part.run.end == 0; }
 
 /* Whether every position of the image is a class of its own. */
 bool pp_conv_is_small(const pp_layer *layer);
 /* Whether the products are Winograd's. */
 bool pp_conv_is_transformed(const pp_layer *layer);
+/* Whether the kernel is 1x1: the gradient's layout is then the weights' own, (O, C), and not packed; of one sum its
+ * place is theirs, too. */
+static inline bool pp_conv_is_pointwise(const pp_layer *layer) { return layer->kernel == 1 && !layer->depthwise; }
 /* The input as forward reads it, and the gradient of z as the gradient of the input does. */
 pp_bordered pp_conv_bordered_x(const pp_layer *layer);
 pp_bordered pp_conv_bordered_dz(const pp_layer *layer);
@@ -83,10 +88,11 @@ int64_t pp_conv_unit(const pp_conv_pass *pass);
 int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels);
 /* The weights of some channels, of the outputs or, turned, of the inputs. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
-/* The weights' gradients of some channels: adds up the sums; adds them to the weights' own; zeros one. */
-void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at);
-void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at);
-void pp_conv_clear_gradient(const pp_conv_pass *pass, int64_t sum, pp_range at);
+/* Zeros part of a sum of the packed gradients. */
+void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_weight_part part);
+/* Adds up the sums of some channels' gradients, and adds them to the weights' own: of all kernel rows, of every tap the
+ * inputs `run`. */
+void pp_conv_add_gradient(const pp_conv_pass *pass, pp_weight_part part);
 /* An image of a transformed buffer. */
 pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
 /* Copies or transforms a sample of the input into a buffer's place, where it is; what the kernels then read. */
@@ -107,8 +113,12 @@ void pp_conv_pool(const pp_conv_pass *pass, const float *z, int64_t images, pp_r
 void pp_conv_activate(const pp_conv_pass *pass, const float *m, int64_t images, pp_range at, float *y);
 /* The gradient of a sample's z, and its input, into a buffer's place. */
 void pp_conv_undo_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer, int64_t place);
-/* This thread's part of the weights' gradient: `weigh` adds up one part of it, of all images. */
+/* This thread's part of the weights' gradient: `weigh` adds up one part of it, of all images; `add_own` adds it to the
+ * weights' own. Whether both are the same part; and the channels that the first is about. */
 void pp_conv_weigh_own(const pp_conv_pass *pass, void (*weigh)(const pp_conv_pass *pass, pp_weight_part part));
+void pp_conv_add_own(const pp_conv_pass *pass);
+bool pp_conv_adds_what_it_weighs(const pp_conv_pass *pass);
+pp_range pp_conv_weigh_channels(const pp_conv_pass *pass);
 
 /* Whether a thread keeps its own samples, and what it then does: conv_apart.c; otherwise conv_together.c. What the
  * passes set up together is done. */

@@ -161,8 +161,10 @@ static pp_conv_pass cut(const pp_layer_run *run, int64_t threads, pp_cutter *kep
     pp_norm_cut_shared(&pass.norm, layer, &pass.cut, &largest, sums);
   pp_norm_cut_own(&pass.norm, layer, own);
   pass.weights = pp_cut(buffers, training ? pp_most(forward, backward) : forward);
-  pass.sum_elements = pp_cut_round(forward);
-  pass.dweights = pp_cut(scratch, training ? weight_sums_of(layer, most) * pass.sum_elements : 0);
+  int64_t sums_of_weights = weight_sums_of(layer, most);
+  pass.sum_elements = pp_cut_round(pp_conv_is_pointwise(layer) ? weights_of(layer) : forward);
+  if (training && !(pp_conv_is_pointwise(layer) && sums_of_weights == 1))
+    pass.dweights = pp_cut(scratch, sums_of_weights * pass.sum_elements);
   pass.x = pp_cut(buffers, copies ? pass.buffers * x_elements(layer, room) : 0);
   if (training && all < most) { /* some samples are not all at hand at once */
     gradient_buffers gradients = cut_gradients(layer, pass.buffers, room, buffers);
@@ -340,56 +342,104 @@ static void add(const float *restrict from, int64_t count, float *restrict to) {
     to[i] += from[i];
 }
 
-/* Adds up the sums: of the channels `at`. */
-void pp_conv_join_sums(const pp_conv_pass *pass, pp_range at) {
+/* Of the panels of some channels: joins the sums of some inputs of every tap. */
+static void join_panels(const pp_conv_pass *pass, pp_range at, pp_range inputs) {
   const pp_layer *layer = pass->run->layer;
-  int64_t panel = pass->run->kernels->panel, in = layer->input.channels, rows = packed_rows(layer, in);
-  int64_t taps = depth_of(layer, 1), panels = (at.end - at.first + panel - 1) / panel * panel;
-  for (int64_t sum = 1; sum < pass->weight_sums; sum++) {
-    const float *from = pass->dweights + sum * pass->sum_elements;
-    if (!layer->depthwise)
-      add(from + at.first * rows, panels * rows, pass->dweights + at.first * rows);
-    for (int64_t tap = 0; tap < taps && layer->depthwise; tap++)
-      if (is_live(pass, tap))
-        add(from + tap * in + at.first, at.end - at.first, pass->dweights + tap * in + at.first);
+  int64_t panel = pass->run->kernels->panel, in = layer->input.channels, taps = packed_rows(layer, 1);
+  for (int64_t sum = 1; sum < pass->weight_sums; sum++)
+    for (int64_t first = at.first; first < at.end; first += panel)
+      for (int64_t tap = 0; tap < taps; tap++) {
+        int64_t row = first * packed_rows(layer, in) + (tap * in + inputs.first) * panel;
+        if (is_live(pass, tap))
+          add(pass->dweights + sum * pass->sum_elements + row, (inputs.end - inputs.first) * panel,
+              pass->dweights + row);
+      }
+}
+
+static void add_depthwise(const pp_conv_pass *pass, pp_range at) {
+  const pp_layer *layer = pass->run->layer;
+  float *dweight = pass->run->grads + layer->weight;
+  int64_t taps = depth_of(layer, 1), channels = layer->middle.channels;
+  for (int64_t tap = 0; tap < taps; tap++) {
+    if (!is_live(pass, tap))
+      continue;
+    float *row = pass->dweights + tap * channels;
+    for (int64_t sum = 1; sum < pass->weight_sums; sum++)
+      add(row + sum * pass->sum_elements + at.first, at.end - at.first, row + at.first);
+    for (int64_t c = at.first; c < at.end; c++)
+      dweight[c * taps + tap] += row[c];
   }
 }
 
-/* Adds the packed gradients to the weights' own. */
-void pp_conv_unpack_add(const pp_conv_pass *pass, pp_range at) {
+/* Of a 1x1 kernel, in pieces that stay in the first-level cache. */
+static void add_pointwise(const pp_conv_pass *pass, pp_range outputs) {
+  enum { PIECE = 1024 };
+  const pp_layer *layer = pass->run->layer;
+  int64_t in = layer->input.channels, end = outputs.end * in;
+  for (int64_t first = outputs.first * in; first < end && pass->weight_sums > 1; first += PIECE) {
+    int64_t count = pp_least(end - first, PIECE);
+    for (int64_t sum = 1; sum < pass->weight_sums; sum++)
+      add(pass->dweights + sum * pass->sum_elements + first, count, pass->dweights + first);
+    add(pass->dweights + first, count, pass->run->grads + layer->weight + first);
+  }
+}
+
+void pp_conv_add_gradient(const pp_conv_pass *pass, pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
   const pp_kernels *kernels = pass->run->kernels;
-  float *dweight = pass->run->grads + layer->weight;
-  int64_t taps = depth_of(layer, 1), in = layer->input.channels, out = layer->middle.channels;
-  if (layer->depthwise) {
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = at.first; c < at.end && is_live(pass, tap); c++)
-        dweight[c * taps + tap] += pass->dweights[tap * out + c];
+  if (pp_conv_is_pointwise(layer)) {
+    add_pointwise(pass, pp_is_whole_row(part) ? (pp_range){0, layer->middle.channels} : part.run);
     return;
   }
+  int64_t taps = depth_of(layer, 1), in = layer->input.channels;
+  pp_range at = part.at, inputs = pp_is_whole_row(part) ? (pp_range){0, in} : part.run;
+  if (layer->depthwise) {
+    add_depthwise(pass, at);
+    return;
+  }
+  join_panels(pass, at, inputs);
   for (int64_t first = at.first; first < at.end; first += kernels->panel) {
     float *packed = pass->dweights + first * packed_rows(layer, in);
     if (pp_conv_is_transformed(layer)) {
       pp_winograd_unweigh(kernels, in, packed);
       packed = pp_winograd_taps(kernels, packed, in);
     }
-    kernels->unpack_add(packed, in, taps, pass->live, pp_least(at.end - first, kernels->panel),
-                        dweight + first * in * taps);
+    kernels->unpack_add(packed, in, inputs.first, inputs.end, taps, pass->live,
+                        pp_least(at.end - first, kernels->panel), pass->run->grads + layer->weight + first * in * taps);
   }
 }
 
-/* One sum's packed gradients of live taps. */
-void pp_conv_clear_gradient(const pp_conv_pass *pass, int64_t sum, pp_range at) {
+/* Of tap `tap` the inputs in the part. */
+static pp_range inputs_of(const pp_conv_pass *pass, int64_t tap, pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
+  int64_t in = layer->input.channels, in_row = pp_conv_is_transformed(layer) ? 1 : layer->kernel;
+  if (part.ky >= 0 && tap / in_row != part.ky)
+    return (pp_range){0, 0};
+  if (pp_is_whole_row(part))
+    return (pp_range){0, in};
+  int64_t before = tap % in_row * in;
+  return (pp_range){pp_least(pp_most(part.run.first - before, 0), in), pp_least(pp_most(part.run.end - before, 0), in)};
+}
+
+/* Of live taps. */
+void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_weight_part part) {
+  const pp_layer *layer = pass->run->layer;
+  if (pp_conv_is_pointwise(layer)) {
+    if (pass->weight_sums > 1)
+      pp_clear(pass->dweights + part.sum * pass->sum_elements, weights_of(layer));
+    return;
+  }
   int64_t panel = pass->run->kernels->panel, taps = packed_rows(layer, 1), in = layer->input.channels;
-  float *dweights = pass->dweights + sum * pass->sum_elements;
+  float *dweights = pass->dweights + part.sum * pass->sum_elements;
   for (int64_t tap = 0; tap < taps; tap++) {
     if (!is_live(pass, tap))
       continue;
     if (layer->depthwise)
-      pp_clear(dweights + tap * in + at.first, at.end - at.first);
-    for (int64_t first = at.first; first < at.end && !layer->depthwise; first += panel)
-      pp_clear(dweights + (first * taps + tap * panel) * in, in * panel);
+      pp_clear(dweights + tap * in + part.at.first, part.at.end - part.at.first);
+    pp_range inputs = inputs_of(pass, tap, part);
+    for (int64_t first = part.at.first; first < part.at.end && !layer->depthwise; first += panel)
+      pp_clear(dweights + (first * taps + tap * panel) * in + inputs.first * panel,
+               (inputs.end - inputs.first) * panel);
   }
 }
 
@@ -449,6 +499,25 @@ static void multiply(const pp_conv_pass *pass, pp_window *window, const float *x
     kernels->convolve(window, x, pass->weights + o * depth, pp_least(at.end - o, kernels->panel), y + o);
 }
 
+/* Of a 1x1 kernel the product the other way round: rows of outputs, panels of inputs. */
+static void weigh_pointwise(const pp_conv_pass *pass, const pp_window *window, const float *x, const float *dz,
+                            pp_weight_part part) {
+  const pp_layer *layer = pass->run->layer;
+  const pp_kernels *kernels = pass->run->kernels;
+  int64_t in = layer->input.channels;
+  pp_range rows = pp_is_whole_row(part) ? (pp_range){0, layer->middle.channels} : part.run;
+  float *sum =
+      pass->weight_sums == 1 ? pass->run->grads + layer->weight : pass->dweights + part.sum * pass->sum_elements;
+  const pp_window turned = {.x_offsets = window->y_offsets,
+                            .y_offsets = window->x_offsets,
+                            .pixels = window->pixels,
+                            .runs = 1,
+                            .run_length = rows.end - rows.first};
+  for (int64_t c = 0; c < in; c += kernels->panel)
+    kernels->weight_gradient(&turned, dz + rows.first, x + window->x_run[0] + c, pp_least(in - c, kernels->panel), in,
+                             sum + rows.first * in + c);
+}
+
 static void weigh(const pp_conv_pass *pass, const pp_window *window, const float *x, const float *dz,
                   pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
@@ -456,6 +525,10 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
   pp_window some = *window;
   pp_range at = part.at;
   float *dweights = pass->dweights + part.sum * pass->sum_elements;
+  if (pp_conv_is_pointwise(layer)) {
+    weigh_pointwise(pass, window, x, dz, part);
+    return;
+  }
   if (layer->depthwise) {
     some.run_length = at.end - at.first;
     kernels->depthwise_gradient(&some, x + at.first, dz + at.first, dweights + at.first);
@@ -466,14 +539,14 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
     some.runs = 0;
     for (int run = 0; run < window->runs; run++)
       if (window->w_run[run] / rows == part.ky) {
-        pp_range cut = pp_range_part(window->run_length, 1, part.row_cuts, part.row_cut);
+        pp_range cut = pp_is_whole_row(part) ? (pp_range){0, window->run_length} : part.run;
         some.x_run[some.runs] = window->x_run[run] + (int32_t)cut.first;
         some.w_run[some.runs++] = window->w_run[run] + (int32_t)cut.first;
         some.run_length = cut.end - cut.first;
       }
   }
   for (int64_t o = at.first; o < at.end; o += kernels->panel)
-    kernels->weight_gradient(&some, x, dz + o, pp_least(at.end - o, kernels->panel),
+    kernels->weight_gradient(&some, x, dz + o, pp_least(at.end - o, kernels->panel), kernels->panel,
                              dweights + o * depth_of(layer, layer->input.channels));
 }
 
@@ -512,10 +585,11 @@ static void transformed_gradient(const pp_conv_pass *pass, pp_range images, cons
   pp_range places = part.ky < 0 ? (pp_range){0, PP_PLACES} : (pp_range){part.ky, part.ky + 1};
   for (int64_t place = places.first; place < places.end; place++)
     for (int64_t o = part.at.first; o < part.at.end; o += kernels->panel)
-      kernels->weight_gradient(
-          &window, tiles + place * pp_conv_transformed(pass, in).plane,
-          spread + place * pp_conv_transformed(pass, out).plane + o, pp_least(part.at.end - o, kernels->panel),
-          pass->dweights + part.sum * pass->sum_elements + (o * PP_PLACES + place * kernels->panel) * in.channels);
+      kernels->weight_gradient(&window, tiles + place * pp_conv_transformed(pass, in).plane,
+                               spread + place * pp_conv_transformed(pass, out).plane + o,
+                               pp_least(part.at.end - o, kernels->panel), kernels->panel,
+                               pass->dweights + part.sum * pass->sum_elements +
+                                   (o * PP_PLACES + place * kernels->panel) * in.channels);
 }
 
 /* z = x * weights, or where z is NULL the weights' gradient from dz, which has borders: for some images of a buffer,

@@ -58,7 +58,7 @@ static void forward_group(const pp_conv_pass *pass, int64_t group, int64_t buffe
   pp_range images = {0, pp_conv_images(pass, group)};
   float *z = z_of(pass, group, buffer);
   pp_conv_product(pass, buffer, images, pp_conv_input(pass, group * pass->images, buffer), z,
-                  (pp_weight_part){at, -1, 0, 1, 0});
+                  (pp_weight_part){.at = at, .ky = -1});
   if (run->training && layer->norm)
     pp_norm_add(run, &pass->norm, pass->z, (pp_range){group, group + 1}, at);
   pool_images(pass, group, buffer, images, at);
@@ -96,7 +96,7 @@ static void forward_images(const pp_conv_pass *pass) {
     pp_range images =
         pp_conv_some_images(pass, group, pp_pixels(layer->middle), pp_pool_threads(run->pool), run->thread);
     pp_conv_product(pass, group, images, read_images(pass, group, group, images), z_of(pass, group, group),
-                    (pp_weight_part){all, -1, 0, 1, 0});
+                    (pp_weight_part){.at = all, .ky = -1});
     if (!run->training) {
       pool_images(pass, group, group, images, all);
       activate_images(pass, group, group, images, all);
@@ -227,7 +227,7 @@ void pp_conv_backward_together(pp_conv_pass *pass) {
   pp_range buffers = pp_own(run, bordered ? pass->buffers : 0, 1);
   pp_clear(pass->dz + buffers.first * pp_conv_dz_elements(pass),
            (buffers.end - buffers.first) * pp_conv_dz_elements(pass));
-  pp_conv_clear_gradient(pass, 0, panels);
+  pp_conv_clear_gradient(pass, (pp_weight_part){.at = panels, .ky = -1});
   pp_meet(run);
   pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
   for (; pass->first_group < groups; pass->first_group += pass->buffers) {
@@ -239,5 +239,5 @@ void pp_conv_backward_together(pp_conv_pass *pass) {
       give_own(pass);
     pp_meet(run);
   }
-  pp_conv_unpack_add(pass, panels);
+  pp_conv_add_own(pass);
 }

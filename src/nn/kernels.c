@@ -72,27 +72,27 @@ INLINE void turn_square(const bool adds, const float *restrict from, int64_t pit
   }
 }
 
-/* Between a panel and its outputs' weights (PANEL, in), of the first inputs, as many as are whole lines; returns how
- * many. Packs the weights, or adds what is packed to them. */
-INLINE int64_t turn_lines(const bool unpacks, const float *restrict from, int64_t in, float *restrict to) {
-  int64_t count = in / LINE * LINE;
-  for (int64_t first = 0; first < count; first += LINE)
+/* Between a panel and its outputs' weights (PANEL, in), of the inputs from `at` on, as many as are whole lines; returns
+ * where these end. Packs the weights, or adds what is packed to them. */
+INLINE int64_t turn_lines(const bool unpacks, const float *restrict from, int64_t in, int64_t at, int64_t end,
+                          float *restrict to) {
+  for (; at + LINE <= end; at += LINE)
     for (int lane = 0; lane < PANEL; lane += QUAD)
-      for (int64_t c = first; c < first + LINE; c += QUAD) {
+      for (int64_t c = at; c < at + LINE; c += QUAD) {
         int64_t in_weights = lane * in + c, in_panel = c * PANEL + lane;
         if (unpacks)
           turn_square(true, from + in_panel, PANEL, to + in_weights, in);
         else
           turn_square(false, from + in_weights, in, to + in_panel, PANEL);
       }
-  return count;
+  return at;
 }
 
 static void pack(const float *weight, int64_t in, int64_t taps, uint64_t live, int64_t width, float *packed) {
   float block[PANEL][BLOCK];
   int64_t step = BLOCK / taps; /* input channels */
   memset(block, 0, sizeof block);
-  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(false, weight, in, packed) : 0; first < in;
+  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(false, weight, in, 0, in, packed) : 0; first < in;
        first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t lane = 0; lane < width; lane++)
@@ -135,14 +135,15 @@ static void pack_turned(const float *weight, int64_t in, int64_t out, int64_t ta
     pack_turned_by(taps, weight, in, out, live, width, packed);
 }
 
-static void unpack_add(const float *restrict packed, int64_t in, int64_t taps, uint64_t live, int64_t width,
-                       float *restrict dweight) {
+static void unpack_add(const float *restrict packed, int64_t in, int64_t first, int64_t end, int64_t taps,
+                       uint64_t live, int64_t width, float *restrict dweight) {
   float block[PANEL][BLOCK];
   memset(block, 0, sizeof block);
   int64_t step = BLOCK / taps;
-  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(true, packed, in, dweight) : 0; first < in;
-       first += step) {
-    int64_t count = in - first < step ? in - first : step;
+  if (taps == 1 && width == PANEL)
+    first = turn_lines(true, packed, in, first, end, dweight);
+  for (; first < end; first += step) {
+    int64_t count = end - first < step ? end - first : step;
     for (int64_t c = 0; c < count; c++)
       for (int64_t tap = 0; tap < taps; tap++) {
         if (!is_live(live, tap))
@@ -167,6 +168,21 @@ INLINE void store_panel(float *to, const vec *from, int64_t count) {
   } else {
     memcpy(to, from, (size_t)count * sizeof(float));
   }
+}
+
+/* Adds to the first `count` lanes of one or two vectors. */
+INLINE void add_panel(float *to, const vec *sum, const int vectors, int64_t count) {
+  if (count >= vectors * LANES) {
+    store(to, load(to) + sum[0]);
+    if (vectors > 1)
+      store(to + LANES, load(to + LANES) + sum[1]);
+    return;
+  }
+  float lanes[PANEL];
+  store(lanes, sum[0]);
+  store(lanes + LANES, sum[1]);
+  for (int64_t lane = 0; lane < count; lane++)
+    to[lane] += lanes[lane];
 }
 
 INLINE void convolve_tile(const int tile, const int vectors, const pp_window *window, const float *x,
@@ -226,15 +242,24 @@ static void convolve(const pp_window *window, const float *x, const float *weigh
   }
 }
 
-/* `rows` weights of one run against the pixels [first, first + count). */
-INLINE void gradient_tile(const int rows, const int vectors, const pp_window *window, int64_t first, int64_t count,
-                          const float *x, const float *dy, float *dweights) {
+/* `rows` weights of one run against `count` pixels, whose offsets in dy are those of the window or (local) a panel's.
+ */
+typedef struct gradient_pixels {
+  const int32_t *x_offsets, *y_offsets;
+  int64_t count;
+} gradient_pixels;
+
+INLINE void gradient_tile(const int rows, const int vectors, const gradient_pixels *pixels, const float *x,
+                          const float *dy, int64_t pitch, int64_t width, float *dweights) {
   vec sum[ROWS][2];
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; r++)
+  for (int r = 0; r < rows; r++) {
     sum[r][0] = sum[r][1] = (vec){0};
-  for (int64_t p = first; p < first + count; p++) {
-    const float *from = x + window->x_offsets[p], *gradient = dy + window->y_offsets[p];
+    for (int v = 0; v < vectors; v++)
+      __builtin_prefetch(dweights + r * pitch + v * LANES, 1);
+  }
+  for (int64_t p = 0; p < pixels->count; p++) {
+    const float *from = x + pixels->x_offsets[p], *gradient = dy + pixels->y_offsets[p];
     vec d0 = load(gradient), d1 = vectors > 1 ? load(gradient + LANES) : d0;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
@@ -244,19 +269,16 @@ INLINE void gradient_tile(const int rows, const int vectors, const pp_window *wi
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; r++) {
-    store(dweights + r * PANEL, load(dweights + r * PANEL) + sum[r][0]);
-    if (vectors > 1)
-      store(dweights + r * PANEL + LANES, load(dweights + r * PANEL + LANES) + sum[r][1]);
-  }
+  for (int r = 0; r < rows; r++)
+    add_panel(dweights + r * pitch, sum[r], vectors, width);
 }
 
-INLINE void gradient_rows(int64_t rows, const int vectors, const pp_window *window, int64_t first, int64_t count,
-                          const float *x, const float *dy, float *dweights) {
+INLINE void gradient_rows(int64_t rows, const int vectors, const gradient_pixels *pixels, const float *x,
+                          const float *dy, int64_t pitch, int64_t width, float *dweights) {
 #define ROWS_CASE(n)                                                                                                   \
   case n:                                                                                                              \
     if (n <= ROWS)                                                                                                     \
-      gradient_tile(n <= ROWS ? n : 1, vectors, window, first, count, x, dy, dweights);                                \
+      gradient_tile(n <= ROWS ? n : 1, vectors, pixels, x, dy, pitch, width, dweights);                                \
     break;
   switch (rows) {
     ROWS_CASE(1)
@@ -275,18 +297,30 @@ INLINE void gradient_rows(int64_t rows, const int vectors, const pp_window *wind
 #undef ROWS_CASE
 }
 
-static void weight_gradient(const pp_window *window, const float *x, const float *dy, int64_t width, float *dweights) {
+static void weight_gradient(const pp_window *window, const float *x, const float *dy, int64_t width, int64_t pitch,
+                            float *dweights) {
+  float panels[GRADIENT_PIXELS][PANEL];
+  int32_t offsets[GRADIENT_PIXELS];
+  bool ragged = pitch != PANEL && width % LANES != 0; /* neither dy nor dweights has more than `width` */
+  memset(panels, 0, ragged ? sizeof panels : 0);
+  for (int p = 0; p < GRADIENT_PIXELS; p++)
+    offsets[p] = p * PANEL;
   for (int64_t first = 0; first < window->pixels; first += GRADIENT_PIXELS) {
     int64_t count = window->pixels - first < GRADIENT_PIXELS ? window->pixels - first : GRADIENT_PIXELS;
+    for (int64_t p = 0; p < count && ragged; p++)
+      memcpy(panels[p], dy + window->y_offsets[first + p], (size_t)width * sizeof(float));
+    const gradient_pixels pixels = {window->x_offsets + first, ragged ? offsets : window->y_offsets + first, count};
+    const float *gradient = ragged ? panels[0] : dy;
+    int64_t stored = pitch == PANEL ? PANEL : width;
     for (int run = 0; run < window->runs; run++)
       for (int64_t k = 0; k < window->run_length; k += ROWS) {
         int64_t rows = window->run_length - k < ROWS ? window->run_length - k : ROWS;
         const float *from = x + window->x_run[run] + k;
-        float *to = dweights + (window->w_run[run] + k) * PANEL;
+        float *to = dweights + (window->w_run[run] + k) * pitch;
         if (width > LANES)
-          gradient_rows(rows, 2, window, first, count, from, dy, to);
+          gradient_rows(rows, 2, &pixels, from, gradient, pitch, stored, to);
         else
-          gradient_rows(rows, 1, window, first, count, from, dy, to);
+          gradient_rows(rows, 1, &pixels, from, gradient, pitch, stored, to);
       }
   }
 }

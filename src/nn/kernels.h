@@ -48,16 +48,19 @@ typedef struct pp_kernels {
   const char *name;
   int panel; /* output channels of a panel */
   /* One panel of a dense convolution's weights: `width` outputs of (O, in, taps) to rows (taps, in); turned, `width`
-   * inputs to rows (taps, out), `weight` being the first input's first; and the gradient's way back. Rows of taps that
-   * are not a bit of `live` are left alone: on small images no pixel reads them. */
+   * inputs to rows (taps, out), `weight` being the first input's first; and the gradient's way back, of the inputs
+   * [first, end). Rows of taps that are not a bit of `live` are left alone: on small images no pixel reads them. */
   void (*pack)(const float *weight, int64_t in, int64_t taps, uint64_t live, int64_t width, float *packed);
   void (*pack_turned)(const float *weight, int64_t in, int64_t out, int64_t taps, uint64_t live, int64_t width,
                       float *packed);
-  void (*unpack_add)(const float *packed, int64_t in, int64_t taps, uint64_t live, int64_t width, float *dweight);
+  void (*unpack_add)(const float *packed, int64_t in, int64_t first, int64_t end, int64_t taps, uint64_t live,
+                     int64_t width, float *dweight);
   /* `width` <= panel outputs of every pixel from one panel of weights; pixel p's first is y[y_offsets[p]]. */
   void (*convolve)(const pp_window *window, const float *x, const float *weights, int64_t width, float *y);
-  /* dweights (one panel) += sum over the pixels of x's windows times dy's `width` values at dy[y_offsets[p]]. */
-  void (*weight_gradient)(const pp_window *window, const float *x, const float *dy, int64_t width, float *dweights);
+  /* dweights (rows, pitch) += sum over the pixels of x's windows times dy's `width` <= panel values at
+   * dy[y_offsets[p]]. Where pitch is a panel, dy is read and dweights written beyond `width`, up to a panel. */
+  void (*weight_gradient)(const pp_window *window, const float *x, const float *dy, int64_t width, int64_t pitch,
+                          float *dweights);
   /* The same where every channel has taps of its own: y (channels) of every pixel. */
   void (*depthwise)(const pp_window *window, const float *x, const float *weights, float *y);
   void (*depthwise_gradient)(const pp_window *window, const float *x, const float *dy, float *dweights);
