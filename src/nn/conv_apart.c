@@ -119,15 +119,13 @@ static void weigh_all(const pp_conv_pass *pass, pp_weight_part part) {
 static void fetch_images(const pp_conv_pass *pass) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
-  pp_range own = pp_own_samples(run->samples, run->pool, run->thread), at = pp_conv_weigh_channels(pass);
-  int64_t in = pp_shape_elements(layer->input), channels = layer->middle.channels, pixels = pp_pixels(layer->middle);
+  pp_range at = pp_conv_weigh_channels(pass);
+  int64_t channels = layer->middle.channels, pixels = run->samples * pp_pixels(layer->middle);
   if (pp_conv_copies_x(layer) || pp_conv_is_transformed(layer) || at.first == at.end)
     return;
-  for (int64_t n = own.first == 0 ? own.end : 0; n < run->samples; n = n + 1 == own.first ? own.end : n + 1) {
-    pp_fetch(run, pass->input + n * in, in);
-    for (int64_t pixel = n * pixels; pixel < (n + 1) * pixels; pixel++)
-      pp_fetch(run, pass->all_dz + pixel * channels + at.first, at.end - at.first);
-  }
+  pp_fetch(run, pass->input, run->samples * pp_shape_elements(layer->input));
+  for (int64_t pixel = 0; pixel < pixels; pixel++)
+    pp_fetch(run, pass->all_dz + pixel * channels + at.first, at.end - at.first);
 }
 
 /* Adds to the sum of each group's share. */

@@ -119,10 +119,15 @@ void pp_norm_finish(const pp_layer_run *run, const pp_norm *norm, pp_range chann
   PP_ASSERT(pixels_of(run) > 1);
   clear_sums(norm, channels);
   join_moments(run, norm, channels);
+  const double *means = norm->whole[0], *squares = norm->whole[1];
+  const float *gamma = run->params + layer->gamma;
+  float *restrict mean = norm->mean, *restrict inverse = norm->inverse, *restrict scale = norm->scale;
+  double share = 1 / pixels_of(run);
+  float epsilon = layer->epsilon;
   for (int64_t c = channels.first; c < channels.end; c++) {
-    norm->mean[c] = (float)norm->whole[0][c];
-    norm->inverse[c] = 1.0F / sqrtf((float)(norm->whole[1][c] / pixels_of(run)) + layer->epsilon);
-    norm->scale[c] = run->params[layer->gamma + c] * norm->inverse[c];
+    mean[c] = (float)means[c];
+    inverse[c] = 1.0F / sqrtf((float)(squares[c] * share) + epsilon);
+    scale[c] = gamma[c] * inverse[c];
   }
 }
 
@@ -170,21 +175,23 @@ void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, pp_range 
       for (int64_t c = 0; c < channels; c++)
         norm->whole[i][c] += (double)norm->part[i][part * channels + c];
   }
+  const double *restrict plain = norm->whole[0], *restrict product = norm->whole[1];
+  float *restrict slope = norm->slope, *restrict offset = norm->offset;
+  double share = 1 / pixels_of(run);
   for (int64_t c = 0; c < channels; c++) {
-    double plain = norm->whole[0][c], product = norm->whole[1][c];
-    double scale = (double)norm->scale[c], inverse = (double)norm->inverse[c];
-    norm->slope[c] = norm->offset[c] = 0.0F;
-    if (layer->norm) {
-      norm->slope[c] = (float)(-scale * inverse * inverse * product / pixels_of(run));
-      norm->offset[c] = (float)(-scale * plain / pixels_of(run));
-    }
-    if (c < own.first || c >= own.end)
-      continue;
-    if (layer->norm) {
-      run->grads[layer->gamma + c] += (float)(product * inverse);
-      run->grads[layer->beta + c] += (float)plain;
-    } else if (layer->biased) {
-      run->grads[layer->bias + c] += (float)plain;
-    }
+    double scale = (double)norm->scale[c] * share, inverse = (double)norm->inverse[c];
+    slope[c] = (float)(-scale * inverse * inverse * product[c]);
+    offset[c] = (float)(-scale * plain[c]);
   }
+  if (!layer->norm) {
+    memset(slope, 0, (size_t)channels * sizeof *slope);
+    memset(offset, 0, (size_t)channels * sizeof *offset);
+  }
+  float *grads = run->grads;
+  for (int64_t c = own.first; c < own.end && layer->norm; c++) {
+    grads[layer->gamma + c] += (float)(product[c] * (double)norm->inverse[c]);
+    grads[layer->beta + c] += (float)plain[c];
+  }
+  for (int64_t c = own.first; c < own.end && layer->biased && !layer->norm; c++)
+    grads[layer->bias + c] += (float)plain[c];
 }
