@@ -24,7 +24,7 @@
 #include "nn/kernels.h"
 #include "pipar/nn.h"
 
-enum { BATCH = 100, CLASSES = 10, TURNS = 3, STEPS = 12 /* a turn, at most */, SGEMM = 2048 };
+enum { BATCH = 100, CLASSES = 10, TURNS = 5, STEPS = 12 /* a turn, at most */, SGEMM = 2048 };
 
 static double now(void) {
   struct timespec t;

@@ -115,13 +115,14 @@ static void weigh_all(const pp_conv_pass *pass, pp_weight_part part) {
   }
 }
 
-/* Asks for what weigh_all reads and other threads wrote, where it is neither a copy nor transformed. */
+/* Asks for what weigh_all reads and other threads wrote, where it is neither a copy nor has borders. */
 static void fetch_images(const pp_conv_pass *pass) {
   const pp_layer_run *run = pass->run;
   const pp_layer *layer = run->layer;
   pp_range at = pp_conv_weigh_channels(pass);
   int64_t channels = layer->middle.channels, pixels = run->samples * pp_pixels(layer->middle);
-  if (pp_conv_copies_x(layer) || pp_conv_is_transformed(layer) || at.first == at.end)
+  if (pp_conv_copies_x(layer) || pp_conv_is_transformed(layer) ||
+      pp_has_border(pp_conv_bordered_dz(layer), layer->middle) || at.first == at.end)
     return;
   pp_fetch(run, pass->input, run->samples * pp_shape_elements(layer->input));
   for (int64_t pixel = 0; pixel < pixels; pixel++)
@@ -181,7 +182,7 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   if (at_once) {
     fetch_images(pass);
     pp_conv_weigh_own(pass, weigh_all);
-    if (!pp_conv_adds_what_it_weighs(pass))
+    if (!pp_conv_adds_what_it_weighs(layer))
       pp_meet(run);
   }
   pp_conv_add_own(pass);

@@ -6,7 +6,7 @@
  * its gradient is exactly 0. */
 #include "nn/conv_pass.h"
 
-enum { RUN_UNIT = 4 /* floats of a kernel row, or outputs of a 1x1 kernel, that one thread takes, at least */ };
+enum { RUN_UNIT = 4 /* of a pp_weight_part's run, that one thread takes, at least */ };
 
 void pp_conv_pool(const pp_conv_pass *pass, const float *z, int64_t images, pp_range at, float *m) {
   const pp_layer *layer = pass->run->layer;
@@ -55,14 +55,12 @@ typedef struct weight_rows {
   int64_t panels, rows, length; /* length: of a row that may be cut; otherwise 1 */
 } weight_rows;
 
-static bool is_dense(const pp_layer *layer) { return !layer->depthwise && !pp_conv_is_transformed(layer); }
-
 /* As the kernels add it up: kernel rows, or places. */
 static weight_rows weighed_rows(const pp_conv_pass *pass) {
   const pp_layer *layer = pass->run->layer;
   if (pp_conv_is_pointwise(layer))
     return (weight_rows){1, 1, layer->middle.channels};
-  bool cuts = is_dense(layer) && !pp_conv_is_small(layer);
+  bool cuts = !layer->depthwise && !pp_conv_is_transformed(layer) && !pp_conv_is_small(layer);
   return (weight_rows){
       .panels = pp_conv_units(pass, layer->middle.channels),
       .rows = layer->depthwise                ? 1
@@ -72,12 +70,15 @@ static weight_rows weighed_rows(const pp_conv_pass *pass) {
   };
 }
 
+bool pp_conv_adds_what_it_weighs(const pp_layer *layer) { return pp_conv_is_pointwise(layer) || layer->depthwise; }
+
 /* As it is added to the weights' own: some inputs of all taps. */
 static weight_rows added_rows(const pp_conv_pass *pass) {
   const pp_layer *layer = pass->run->layer;
-  if (pp_conv_is_pointwise(layer))
-    return (weight_rows){1, 1, layer->middle.channels};
-  return (weight_rows){pp_conv_units(pass, layer->middle.channels), 1, is_dense(layer) ? layer->input.channels : 1};
+  if (pp_conv_adds_what_it_weighs(layer))
+    return weighed_rows(pass);
+  return (weight_rows){pp_conv_units(pass, layer->middle.channels), 1,
+                       pp_conv_is_transformed(layer) ? 1 : layer->input.channels};
 }
 
 static int64_t pieces_of(const weight_rows *of) { return (of->length + RUN_UNIT - 1) / RUN_UNIT; }
@@ -119,11 +120,6 @@ void pp_conv_weigh_own(const pp_conv_pass *pass, void (*weigh)(const pp_conv_pas
 void pp_conv_add_own(const pp_conv_pass *pass) {
   weight_rows rows = added_rows(pass);
   visit_own(pass, &rows, pp_conv_add_gradient);
-}
-
-bool pp_conv_adds_what_it_weighs(const pp_conv_pass *pass) {
-  weight_rows weighed = weighed_rows(pass), added = added_rows(pass);
-  return weighed.rows == added.rows && weighed.length == added.length;
 }
 
 pp_range pp_conv_weigh_channels(const pp_conv_pass *pass) {

@@ -21,10 +21,10 @@ static inline void pp_clear(float *x, int64_t count) { memset(x, 0, (size_t)coun
 
 /* Asks for what other threads wrote, all at once: one line after the other each would be waited for. */
 static inline void pp_fetch(const pp_layer_run *run, const float *x, int64_t count) {
-  enum { LINE = 16 /* floats */ };
+  const size_t line = PP_LINE * sizeof *x;
   if (pp_pool_threads(run->pool) > 1)
-    for (int64_t i = 0; i < count; i += LINE)
-      __builtin_prefetch(x + i, 0, 2);
+    for (uintptr_t at = (uintptr_t)x / line * line; at < (uintptr_t)(x + count); at += line)
+      __builtin_prefetch((const void *)at, 0, 2);
 }
 
 /* A pass as one thread sees it. */
@@ -36,8 +36,9 @@ typedef struct pp_conv_pass {
   float *z; /* kept: (N, H, W, O), the convolution without its bias; in evaluation a group of it per buffer */
   float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
   pp_norm norm;
-  float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
-  float *dweights; /* (weight_sums) packed as forward's, or as the weights are */
+  float *weights; /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
+  float *
+      dweights; /* (weight_sums) packed as forward's; of a 1x1 kernel as the weights are, NULL where there is one sum */
   int64_t weight_sums, sum_elements;
   float *x, *dz; /* (buffers) images, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */
@@ -57,18 +58,22 @@ typedef struct pp_conv_pass {
 /* Some of the weights' gradient: of the channels `at`, of kernel row ky or all (-1). */
 typedef struct pp_weight_part {
   pp_range at;
-  int64_t ky;   /* where it is transformed, a place */
-  pp_range run; /* where it is not a whole row: which of its floats; of a 1x1 kernel which outputs, whatever `at` */
-  int64_t sum;  /* which of the sums it is added to */
+  int64_t ky; /* where it is transformed, a place */
+  /* Where it is not the whole of it: which floats of a kernel row; when it is added to the weights' own, which inputs
+   * of every tap; of a 1x1 kernel which outputs, whatever `at`. */
+  pp_range run;
+  int64_t sum; /* which of the sums it is added to */
 } pp_weight_part;
-static inline bool pp_is_whole_row(pp_weight_part part) { return part.run.end == 0; }
+static inline pp_range pp_run_of(pp_weight_part part, int64_t whole) {
+  return part.run.end == 0 ? (pp_range){0, whole} : part.run;
+}
 
 /* Whether every position of the image is a class of its own. */
 bool pp_conv_is_small(const pp_layer *layer);
 /* Whether the products are Winograd's. */
 bool pp_conv_is_transformed(const pp_layer *layer);
-/* Whether the kernel is 1x1: the gradient's layout is then the weights' own, (O, C), and not packed; of one sum its
- * place is theirs, too. */
+/* Whether the kernel is 1x1: the weights' gradient is then not packed but has their own layout, (O, C), and where there
+ * is one sum it is added straight to run->grads. */
 static inline bool pp_conv_is_pointwise(const pp_layer *layer) { return layer->kernel == 1 && !layer->depthwise; }
 /* The input as forward reads it, and the gradient of z as the gradient of the input does. */
 pp_bordered pp_conv_bordered_x(const pp_layer *layer);
@@ -88,10 +93,9 @@ int64_t pp_conv_unit(const pp_conv_pass *pass);
 int64_t pp_conv_units(const pp_conv_pass *pass, int64_t channels);
 /* The weights of some channels, of the outputs or, turned, of the inputs. */
 void pp_conv_pack(const pp_conv_pass *pass, bool turned, pp_range to);
-/* Zeros part of a sum of the packed gradients. */
+/* Zeros part of a sum of the gradients; of a 1x1 kernel all of it, where it is not run->grads. */
 void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_weight_part part);
-/* Adds up the sums of some channels' gradients, and adds them to the weights' own: of all kernel rows, of every tap the
- * inputs `run`. */
+/* Adds up the sums of some channels' gradients, of all kernel rows, and adds them to the weights' own. */
 void pp_conv_add_gradient(const pp_conv_pass *pass, pp_weight_part part);
 /* An image of a transformed buffer. */
 pp_winograd_image pp_conv_transformed(const pp_conv_pass *pass, pp_shape shape);
@@ -117,7 +121,7 @@ void pp_conv_undo_image(const pp_conv_pass *pass, int64_t sample, int64_t buffer
  * weights' own. Whether both are the same part; and the channels that the first is about. */
 void pp_conv_weigh_own(const pp_conv_pass *pass, void (*weigh)(const pp_conv_pass *pass, pp_weight_part part));
 void pp_conv_add_own(const pp_conv_pass *pass);
-bool pp_conv_adds_what_it_weighs(const pp_conv_pass *pass);
+bool pp_conv_adds_what_it_weighs(const pp_layer *layer);
 pp_range pp_conv_weigh_channels(const pp_conv_pass *pass);
 
 /* Whether a thread keeps its own samples, and what it then does: conv_apart.c; otherwise conv_together.c. What the

@@ -388,11 +388,11 @@ void pp_conv_add_gradient(const pp_conv_pass *pass, pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
   const pp_kernels *kernels = pass->run->kernels;
   if (pp_conv_is_pointwise(layer)) {
-    add_pointwise(pass, pp_is_whole_row(part) ? (pp_range){0, layer->middle.channels} : part.run);
+    add_pointwise(pass, pp_run_of(part, layer->middle.channels));
     return;
   }
   int64_t taps = depth_of(layer, 1), in = layer->input.channels;
-  pp_range at = part.at, inputs = pp_is_whole_row(part) ? (pp_range){0, in} : part.run;
+  pp_range at = part.at, inputs = pp_run_of(part, in);
   if (layer->depthwise) {
     add_depthwise(pass, at);
     return;
@@ -415,16 +415,16 @@ static pp_range inputs_of(const pp_conv_pass *pass, int64_t tap, pp_weight_part 
   int64_t in = layer->input.channels, in_row = pp_conv_is_transformed(layer) ? 1 : layer->kernel;
   if (part.ky >= 0 && tap / in_row != part.ky)
     return (pp_range){0, 0};
-  if (pp_is_whole_row(part))
-    return (pp_range){0, in};
   int64_t before = tap % in_row * in;
-  return (pp_range){pp_least(pp_most(part.run.first - before, 0), in), pp_least(pp_most(part.run.end - before, 0), in)};
+  pp_range run = pp_run_of(part, in_row * in);
+  return (pp_range){pp_least(pp_most(run.first - before, 0), in), pp_least(pp_most(run.end - before, 0), in)};
 }
 
 /* Of live taps. */
 void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
   if (pp_conv_is_pointwise(layer)) {
+    PP_ASSERT(part.run.end == 0 || pass->weight_sums == 1);
     if (pass->weight_sums > 1)
       pp_clear(pass->dweights + part.sum * pass->sum_elements, weights_of(layer));
     return;
@@ -434,10 +434,12 @@ void pp_conv_clear_gradient(const pp_conv_pass *pass, pp_weight_part part) {
   for (int64_t tap = 0; tap < taps; tap++) {
     if (!is_live(pass, tap))
       continue;
-    if (layer->depthwise)
+    if (layer->depthwise) {
       pp_clear(dweights + tap * in + part.at.first, part.at.end - part.at.first);
+      continue;
+    }
     pp_range inputs = inputs_of(pass, tap, part);
-    for (int64_t first = part.at.first; first < part.at.end && !layer->depthwise; first += panel)
+    for (int64_t first = part.at.first; first < part.at.end; first += panel)
       pp_clear(dweights + (first * taps + tap * panel) * in + inputs.first * panel,
                (inputs.end - inputs.first) * panel);
   }
@@ -505,7 +507,7 @@ static void weigh_pointwise(const pp_conv_pass *pass, const pp_window *window, c
   const pp_layer *layer = pass->run->layer;
   const pp_kernels *kernels = pass->run->kernels;
   int64_t in = layer->input.channels;
-  pp_range rows = pp_is_whole_row(part) ? (pp_range){0, layer->middle.channels} : part.run;
+  pp_range rows = pp_run_of(part, layer->middle.channels);
   float *sum =
       pass->weight_sums == 1 ? pass->run->grads + layer->weight : pass->dweights + part.sum * pass->sum_elements;
   const pp_window turned = {.x_offsets = window->y_offsets,
@@ -524,11 +526,11 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
   const pp_kernels *kernels = pass->run->kernels;
   pp_window some = *window;
   pp_range at = part.at;
-  float *dweights = pass->dweights + part.sum * pass->sum_elements;
   if (pp_conv_is_pointwise(layer)) {
     weigh_pointwise(pass, window, x, dz, part);
     return;
   }
+  float *dweights = pass->dweights + part.sum * pass->sum_elements;
   if (layer->depthwise) {
     some.run_length = at.end - at.first;
     kernels->depthwise_gradient(&some, x + at.first, dz + at.first, dweights + at.first);
@@ -539,7 +541,7 @@ static void weigh(const pp_conv_pass *pass, const pp_window *window, const float
     some.runs = 0;
     for (int run = 0; run < window->runs; run++)
       if (window->w_run[run] / rows == part.ky) {
-        pp_range cut = pp_is_whole_row(part) ? (pp_range){0, window->run_length} : part.run;
+        pp_range cut = pp_run_of(part, window->run_length);
         some.x_run[some.runs] = window->x_run[run] + (int32_t)cut.first;
         some.w_run[some.runs++] = window->w_run[run] + (int32_t)cut.first;
         some.run_length = cut.end - cut.first;

@@ -46,11 +46,10 @@ INLINE bool is_live(uint64_t live, int64_t tap) { return (live >> tap & 1) != 0;
 
 /* Weights of one tap turn over in squares of four, a line of every output at a time. */
 typedef float quad __attribute__((vector_size(16)));
-enum { QUAD = 4, LINE = 16 /* floats */ };
+enum { QUAD = 4 };
 
-/* Column r of the square at `from` becomes row r at `to`, or is added to it. */
-INLINE void turn_square(const bool adds, const float *restrict from, int64_t pitch, float *restrict to,
-                        int64_t to_pitch) {
+/* Column r of the square at `from` becomes row r at `to`. */
+INLINE void turn_square(const float *restrict from, int64_t pitch, float *restrict to, int64_t to_pitch) {
   quad row[QUAD];
   for (int r = 0; r < QUAD; r++)
     memcpy(&row[r], from + r * pitch, sizeof row[r]);
@@ -62,38 +61,27 @@ INLINE void turn_square(const bool adds, const float *restrict from, int64_t pit
       __builtin_shufflevector(c, d, 0, 1, 4, 5),
       __builtin_shufflevector(c, d, 2, 3, 6, 7),
   };
-  for (int r = 0; r < QUAD; r++) {
-    quad sum = column[r];
-    if (adds) {
-      memcpy(&sum, to + r * to_pitch, sizeof sum);
-      sum += column[r];
-    }
-    memcpy(to + r * to_pitch, &sum, sizeof sum);
-  }
+  for (int r = 0; r < QUAD; r++)
+    memcpy(to + r * to_pitch, &column[r], sizeof column[r]);
 }
 
-/* Between a panel and its outputs' weights (PANEL, in), of the inputs from `at` on, as many as are whole lines; returns
- * where these end. Packs the weights, or adds what is packed to them. */
-INLINE int64_t turn_lines(const bool unpacks, const float *restrict from, int64_t in, int64_t at, int64_t end,
-                          float *restrict to) {
-  for (; at + LINE <= end; at += LINE)
+/* Packs the weights (PANEL, in) of a panel's outputs from the first inputs, as many as are whole lines; returns how
+ * many.
+ */
+INLINE int64_t pack_lines(const float *restrict weight, int64_t in, float *restrict packed) {
+  int64_t count = in / PP_LINE * PP_LINE;
+  for (int64_t first = 0; first < count; first += PP_LINE)
     for (int lane = 0; lane < PANEL; lane += QUAD)
-      for (int64_t c = at; c < at + LINE; c += QUAD) {
-        int64_t in_weights = lane * in + c, in_panel = c * PANEL + lane;
-        if (unpacks)
-          turn_square(true, from + in_panel, PANEL, to + in_weights, in);
-        else
-          turn_square(false, from + in_weights, in, to + in_panel, PANEL);
-      }
-  return at;
+      for (int64_t c = first; c < first + PP_LINE; c += QUAD)
+        turn_square(weight + lane * in + c, in, packed + c * PANEL + lane, PANEL);
+  return count;
 }
 
 static void pack(const float *weight, int64_t in, int64_t taps, uint64_t live, int64_t width, float *packed) {
   float block[PANEL][BLOCK];
   int64_t step = BLOCK / taps; /* input channels */
   memset(block, 0, sizeof block);
-  for (int64_t first = taps == 1 && width == PANEL ? turn_lines(false, weight, in, 0, in, packed) : 0; first < in;
-       first += step) {
+  for (int64_t first = taps == 1 && width == PANEL ? pack_lines(weight, in, packed) : 0; first < in; first += step) {
     int64_t count = in - first < step ? in - first : step;
     for (int64_t lane = 0; lane < width; lane++)
       memcpy(block[lane], weight + (lane * in + first) * taps, (size_t)(count * taps) * sizeof(float));
@@ -140,8 +128,6 @@ static void unpack_add(const float *restrict packed, int64_t in, int64_t first, 
   float block[PANEL][BLOCK];
   memset(block, 0, sizeof block);
   int64_t step = BLOCK / taps;
-  if (taps == 1 && width == PANEL)
-    first = turn_lines(true, packed, in, first, end, dweight);
   for (; first < end; first += step) {
     int64_t count = end - first < step ? end - first : step;
     for (int64_t c = 0; c < count; c++)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum {
+  PP_LINE = 16,         /* floats of a line of the caches */
   PP_MAX_RUNS = 49,     /* a tap each of 7x7 */
   PP_KERNEL_SLACK = 64, /* floats that are read past a gradient's last pixel, and of a depthwise input, and unused */
 };

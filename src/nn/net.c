@@ -60,8 +60,7 @@ static int64_t output_of(const pp_net *net, int layer) {
 
 /* A tensor in the middle of a place, at a whole line. */
 static float *centred(float *place, int64_t size, int64_t elements) {
-  enum { LINE = 16 };
-  return place == NULL ? NULL : place + (size - elements) / 2 / LINE * LINE;
+  return place == NULL ? NULL : place + (size - elements) / 2 / PP_LINE * PP_LINE;
 }
 
 /* Which of the places is for a layer of a block. */
@@ -532,7 +531,7 @@ typedef struct step_pass {
   float learning_rate, momentum, weight_decay;
 } step_pass;
 
-/* This thread's part of every tensor, which is about what it summed up the gradient of: it is in its cache. */
+/* This thread's part of every tensor, for the most part what it summed up the gradient of: that is in its cache. */
 static void step_own(void *context, int thread) {
   const step_pass *pass = context;
   const team_member me = {.net = pass->net, .thread = thread};

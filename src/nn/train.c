@@ -8,8 +8,6 @@
 #include "nn/net.h"
 #include "pipar/nn.h"
 
-enum { LINE = 16 /* floats of a line of the caches */ };
-
 double pp_softmax_cross_entropy(int samples, int classes, const float *logits, const int32_t *labels, float scale,
                                 float *dlogits, int64_t *correct) {
   double total = 0.0;
@@ -61,21 +59,21 @@ void pp_sgd_step(const pp_state *state, int64_t count, float learning_rate, floa
 /* A whole line at its place in memory, past the caches where the processor can. */
 static inline void write_line(float *to, const float *line) {
 #if defined __SSE__
-  for (int i = 0; i < LINE; i += 4)
+  for (int i = 0; i < PP_LINE; i += 4)
     _mm_stream_ps(to + i, _mm_loadu_ps(line + i));
 #else
-  memcpy(to, line, LINE * sizeof *to);
+  memcpy(to, line, PP_LINE * sizeof *to);
 #endif
 }
 
 void pp_sgd_step_shared(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay) {
   const step_rates by = {learning_rate, momentum, weight_decay};
-  float *w = state->params, *g = state->grads, *m = state->momentum, line[LINE];
-  int64_t at = (int64_t)(-((uintptr_t)w / sizeof *w) % LINE); /* where the first line begins */
+  float *w = state->params, *g = state->grads, *m = state->momentum, line[PP_LINE];
+  int64_t at = (int64_t)(-((uintptr_t)w / sizeof *w) % PP_LINE); /* where the first line begins */
   at = at < count ? at : count;
   step(&by, at, w, g, m, w);
-  for (; at + LINE <= count; at += LINE) {
-    step(&by, LINE, w + at, g + at, m + at, line);
+  for (; at + PP_LINE <= count; at += PP_LINE) {
+    step(&by, PP_LINE, w + at, g + at, m + at, line);
     write_line(w + at, line);
   }
   step(&by, count - at, w + at, g + at, m + at, w + at);
