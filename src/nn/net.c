@@ -135,7 +135,9 @@ static int64_t scratch_elements(const pp_layer_plan *plan, int threads) {
   return 2 * plan->sums + plan->scratch + threads * plan->own;
 }
 
-/* Cuts the arena; pointers are set only where they exist. */
+/* Cuts the arena; pointers are set only where they exist. What is kept lies apart from the outputs: a core that writes
+ * some channels of every pixel has lines fetched far past the end of its samples, and the other thread's part of what
+ * lies there then takes longer to write, least so where that is a product, too. */
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
   int64_t samples = net->max_samples, between = 0;
   bool turns = net->first == 0 && net->layer_count > 0;
@@ -153,13 +155,14 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
     if (net->slots != NULL)
       net->slots[slot].image = image;
     for (int layer = 0; layer < net->layer_count; layer++) {
-      float *kept = pp_cut(cutter, plan_of(net, layer, 1).kept), *output = NULL;
-      if (layer < net->layer_count - 1)
-        output = pp_cut(cutter, output_of(net, layer));
-      if (net->slots != NULL) {
+      float *kept = pp_cut(cutter, plan_of(net, layer, 1).kept);
+      if (net->slots != NULL)
         net->slots[slot].kept[layer] = kept;
+    }
+    for (int layer = 0; layer < net->layer_count; layer++) {
+      float *output = layer < net->layer_count - 1 ? pp_cut(cutter, output_of(net, layer)) : NULL;
+      if (net->slots != NULL)
         net->slots[slot].outputs[layer] = output;
-      }
     }
   }
 }
