@@ -8,9 +8,11 @@
 #include "nn/net.h"
 #include "pipar/nn.h"
 
+enum { KEPT = 1024 /* exponentials of a sample, which the gradient takes again */ };
+
 double pp_softmax_cross_entropy(int samples, int classes, const float *logits, const int32_t *labels, float scale,
                                 float *dlogits, int64_t *correct) {
-  double total = 0.0;
+  double total = 0.0, kept[KEPT];
   int64_t hits = 0;
   for (int n = 0; n < samples; n++) {
     const float *row = logits + (int64_t)n * classes;
@@ -20,14 +22,18 @@ double pp_softmax_cross_entropy(int samples, int classes, const float *logits, c
         best = c;
     hits += best == labels[n];
     double top = (double)row[best], sum = 0.0;
-    for (int c = 0; c < classes; c++)
-      sum += exp((double)row[c] - top);
+    for (int c = 0; c < classes; c++) {
+      double power = exp((double)row[c] - top);
+      sum += power;
+      if (c < KEPT)
+        kept[c] = power;
+    }
     total += log(sum) - ((double)row[labels[n]] - top);
     if (dlogits == NULL)
       continue;
     float *gradient = dlogits + (int64_t)n * classes; /* may be the row itself */
     for (int c = 0; c < classes; c++) {
-      double softmax = exp((double)row[c] - top) / sum;
+      double softmax = (c < KEPT ? kept[c] : exp((double)row[c] - top)) / sum;
       gradient[c] = (float)((softmax - (c == labels[n] ? 1.0 : 0.0)) * (double)scale);
     }
   }

@@ -26,6 +26,23 @@ START_TEST(the_loss_is_its_closed_form) {
 }
 END_TEST
 
+START_TEST(the_losss_gradient_is_its_closed_form_for_many_classes) {
+  enum { MANY = 1500 };
+  static float logits[MANY], gradient[MANY];
+  double sum = 0;
+  for (int c = 0; c < MANY; c++) {
+    logits[c] = 0.003F * (float)(c * 37 % 1000);
+    sum += exp((double)logits[c]);
+  }
+  double loss = pp_softmax_cross_entropy(1, MANY, logits, (int32_t[]){1200}, 2.0F, gradient, NULL);
+  ck_assert(fabs(loss - (log(sum) - (double)logits[1200])) < 1e-11);
+  for (int c = 0; c < MANY; c++)
+    ck_assert(fabs((double)gradient[c] - 2 * (exp((double)logits[c]) / sum - (c == 1200))) < 1e-7);
+  pp_softmax_cross_entropy(1, MANY, logits, (int32_t[]){1200}, 2.0F, logits, NULL); /* in place */
+  ck_assert_int_eq(memcmp(logits, gradient, sizeof gradient), 0);
+}
+END_TEST
+
 /* By hand: w = 1, g = 2, decay 0.5, momentum 0.25, rate 0.125, m = 4: g = 2.5, m = 3.5, w = 0.5625. All exact. */
 START_TEST(sgd_is_pytorchs_rule_and_clears_the_gradients) {
   float w[] = {1, 1}, g[] = {2, 0}, m[] = {4, 0};
@@ -297,6 +314,7 @@ int main(void) {
   TCase *tests = tcase_create("training");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, the_loss_is_its_closed_form);
+  tcase_add_test(tests, the_losss_gradient_is_its_closed_form_for_many_classes);
   tcase_add_test(tests, sgd_is_pytorchs_rule_and_clears_the_gradients);
   tcase_add_test(tests, a_shared_step_is_the_same_step);
   tcase_add_test(tests, averaging_weighs_in_double);
