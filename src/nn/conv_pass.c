@@ -88,10 +88,8 @@ static pp_range own_pieces(const pp_conv_pass *pass, const weight_rows *of) {
 }
 
 static pp_range channels_of(const pp_conv_pass *pass, const weight_rows *of, int64_t piece) {
-  int64_t channels = pass->run->layer->middle.channels;
-  if (of->panels == 1)
-    return (pp_range){0, channels};
-  return pp_range_part(channels, pp_conv_unit(pass), of->panels, piece / pieces_of(of) / of->rows);
+  return pp_range_part(pass->run->layer->middle.channels, pp_conv_unit(pass), of->panels,
+                       piece / pieces_of(of) / of->rows);
 }
 
 /* This thread's part, row by row. */

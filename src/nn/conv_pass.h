@@ -36,9 +36,8 @@ typedef struct pp_conv_pass {
   float *z; /* kept: (N, H, W, O), the convolution without its bias; in evaluation a group of it per buffer */
   float *m; /* kept: (N, H/2, W/2, O), what pooling chose of it; without pooling z itself; likewise */
   pp_norm norm;
-  float *weights; /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
-  float *
-      dweights; /* (weight_sums) packed as forward's; of a 1x1 kernel as the weights are, NULL where there is one sum */
+  float *weights;  /* packed panels, for forward or for the input's gradient; depthwise (taps, C) */
+  float *dweights; /* (weight_sums) packed as forward's; of a 1x1 kernel as the weights are, NULL for one sum */
   int64_t weight_sums, sum_elements;
   float *x, *dz; /* (buffers) images, with borders of zeros; x transformed where the product is */
   /* (buffers) transformed: the product, the gradient of z as the weights' and as the inputs' gradient read it. */

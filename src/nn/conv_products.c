@@ -342,18 +342,21 @@ static void add(const float *restrict from, int64_t count, float *restrict to) {
     to[i] += from[i];
 }
 
-/* Of the panels of some channels: joins the sums of some inputs of every tap. */
+/* Joins the sums of some of the gradients: into the first. */
+static void join_sums(const pp_conv_pass *pass, int64_t first, int64_t count) {
+  for (int64_t sum = 1; sum < pass->weight_sums; sum++)
+    add(pass->dweights + sum * pass->sum_elements + first, count, pass->dweights + first);
+}
+
+/* Of the panels of some channels: some inputs of every tap. */
 static void join_panels(const pp_conv_pass *pass, pp_range at, pp_range inputs) {
   const pp_layer *layer = pass->run->layer;
   int64_t panel = pass->run->kernels->panel, in = layer->input.channels, taps = packed_rows(layer, 1);
-  for (int64_t sum = 1; sum < pass->weight_sums; sum++)
-    for (int64_t first = at.first; first < at.end; first += panel)
-      for (int64_t tap = 0; tap < taps; tap++) {
-        int64_t row = first * packed_rows(layer, in) + (tap * in + inputs.first) * panel;
-        if (is_live(pass, tap))
-          add(pass->dweights + sum * pass->sum_elements + row, (inputs.end - inputs.first) * panel,
-              pass->dweights + row);
-      }
+  for (int64_t first = at.first; first < at.end; first += panel)
+    for (int64_t tap = 0; tap < taps; tap++)
+      if (is_live(pass, tap))
+        join_sums(pass, first * packed_rows(layer, in) + (tap * in + inputs.first) * panel,
+                  (inputs.end - inputs.first) * panel);
 }
 
 static void add_depthwise(const pp_conv_pass *pass, pp_range at) {
@@ -363,11 +366,9 @@ static void add_depthwise(const pp_conv_pass *pass, pp_range at) {
   for (int64_t tap = 0; tap < taps; tap++) {
     if (!is_live(pass, tap))
       continue;
-    float *row = pass->dweights + tap * channels;
-    for (int64_t sum = 1; sum < pass->weight_sums; sum++)
-      add(row + sum * pass->sum_elements + at.first, at.end - at.first, row + at.first);
+    join_sums(pass, tap * channels + at.first, at.end - at.first);
     for (int64_t c = at.first; c < at.end; c++)
-      dweight[c * taps + tap] += row[c];
+      dweight[c * taps + tap] += pass->dweights[tap * channels + c];
   }
 }
 
@@ -378,8 +379,7 @@ static void add_pointwise(const pp_conv_pass *pass, pp_range outputs) {
   int64_t in = layer->input.channels, end = outputs.end * in;
   for (int64_t first = outputs.first * in; first < end && pass->weight_sums > 1; first += PIECE) {
     int64_t count = pp_least(end - first, PIECE);
-    for (int64_t sum = 1; sum < pass->weight_sums; sum++)
-      add(pass->dweights + sum * pass->sum_elements + first, count, pass->dweights + first);
+    join_sums(pass, first, count);
     add(pass->dweights + first, count, pass->run->grads + layer->weight + first);
   }
 }
@@ -523,13 +523,13 @@ static void weigh_pointwise(const pp_conv_pass *pass, const pp_window *window, c
 static void weigh(const pp_conv_pass *pass, const pp_window *window, const float *x, const float *dz,
                   pp_weight_part part) {
   const pp_layer *layer = pass->run->layer;
-  const pp_kernels *kernels = pass->run->kernels;
-  pp_window some = *window;
-  pp_range at = part.at;
   if (pp_conv_is_pointwise(layer)) {
     weigh_pointwise(pass, window, x, dz, part);
     return;
   }
+  const pp_kernels *kernels = pass->run->kernels;
+  pp_window some = *window;
+  pp_range at = part.at;
   float *dweights = pass->dweights + part.sum * pass->sum_elements;
   if (layer->depthwise) {
     some.run_length = at.end - at.first;

@@ -65,8 +65,7 @@ INLINE void turn_square(const float *restrict from, int64_t pitch, float *restri
     memcpy(to + r * to_pitch, &column[r], sizeof column[r]);
 }
 
-/* Packs the weights (PANEL, in) of a panel's outputs from the first inputs, as many as are whole lines; returns how
- * many.
+/* Packs the weights (PANEL, in) of a panel's outputs from the first inputs, those in whole lines; returns how many.
  */
 INLINE int64_t pack_lines(const float *restrict weight, int64_t in, float *restrict packed) {
   int64_t count = in / PP_LINE * PP_LINE;
@@ -228,13 +227,13 @@ static void convolve(const pp_window *window, const float *x, const float *weigh
   }
 }
 
-/* `rows` weights of one run against `count` pixels, whose offsets in dy are those of the window or (local) a panel's.
- */
+/* Some pixels, and where their values lie in x and in dy. */
 typedef struct gradient_pixels {
   const int32_t *x_offsets, *y_offsets;
   int64_t count;
 } gradient_pixels;
 
+/* `rows` weights of one run: adds the first `width` of a panel's gradients to each. */
 INLINE void gradient_tile(const int rows, const int vectors, const gradient_pixels *pixels, const float *x,
                           const float *dy, int64_t pitch, int64_t width, float *dweights) {
   vec sum[ROWS][2];
@@ -285,19 +284,19 @@ INLINE void gradient_rows(int64_t rows, const int vectors, const gradient_pixels
 
 static void weight_gradient(const pp_window *window, const float *x, const float *dy, int64_t width, int64_t pitch,
                             float *dweights) {
-  float panels[GRADIENT_PIXELS][PANEL];
+  float panels[GRADIENT_PIXELS][PANEL]; /* of dy, where neither it nor dweights has more than `width` */
   int32_t offsets[GRADIENT_PIXELS];
-  bool ragged = pitch != PANEL && width % LANES != 0; /* neither dy nor dweights has more than `width` */
+  bool packed = pitch == PANEL, ragged = !packed && width % LANES != 0;
+  int64_t stored = packed ? PANEL : width;
   memset(panels, 0, ragged ? sizeof panels : 0);
-  for (int p = 0; p < GRADIENT_PIXELS; p++)
-    offsets[p] = p * PANEL;
   for (int64_t first = 0; first < window->pixels; first += GRADIENT_PIXELS) {
     int64_t count = window->pixels - first < GRADIENT_PIXELS ? window->pixels - first : GRADIENT_PIXELS;
-    for (int64_t p = 0; p < count && ragged; p++)
+    for (int p = 0; p < count && ragged; p++) {
       memcpy(panels[p], dy + window->y_offsets[first + p], (size_t)width * sizeof(float));
+      offsets[p] = p * PANEL;
+    }
     const gradient_pixels pixels = {window->x_offsets + first, ragged ? offsets : window->y_offsets + first, count};
     const float *gradient = ragged ? panels[0] : dy;
-    int64_t stored = pitch == PANEL ? PANEL : width;
     for (int run = 0; run < window->runs; run++)
       for (int64_t k = 0; k < window->run_length; k += ROWS) {
         int64_t rows = window->run_length - k < ROWS ? window->run_length - k : ROWS;

@@ -543,7 +543,7 @@ static void step_own(void *context, int thread) {
     const pp_layer *description = layer_of(pass->net, layer);
     const int64_t cuts[] = {0, description->bias, description->parameter_count}; /* weights, then vectors */
     for (int i = 0; i < 2; i++) {
-      pp_range at = own_part(&me, cuts[i + 1] - cuts[i], 16);
+      pp_range at = own_part(&me, cuts[i + 1] - cuts[i], PP_LINE);
       int64_t first = description->params - pass->net->first_param + cuts[i] + at.first;
       pp_state some = {.params = pass->state->params + first,
                        .grads = pass->state->grads + first,

@@ -10,7 +10,7 @@ PP_MUST_CHECK pp_status pp_net_create_with(const pp_model *model, int first, int
 
 /* pp_sgd_step where all threads of a pass read the parameters, and this one takes the step of some of them: it writes
  * whole lines past the caches. A line that two cores have in their caches is taken from the other before it is written,
- * at a fifth of the memory's rate on some machines. */
+ * at a quarter of the memory's rate on some machines. */
 void pp_sgd_step_shared(const pp_state *state, int64_t count, float learning_rate, float momentum, float weight_decay);
 
 #endif

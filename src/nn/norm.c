@@ -176,22 +176,22 @@ void pp_norm_sums_finish(const pp_layer_run *run, const pp_norm *norm, pp_range 
         norm->whole[i][c] += (double)norm->part[i][part * channels + c];
   }
   const double *restrict plain = norm->whole[0], *restrict product = norm->whole[1];
-  float *restrict slope = norm->slope, *restrict offset = norm->offset;
+  float *restrict slope = norm->slope, *restrict offset = norm->offset, *grads = run->grads;
+  if (!layer->norm) {
+    memset(slope, 0, (size_t)channels * sizeof *slope);
+    memset(offset, 0, (size_t)channels * sizeof *offset);
+    for (int64_t c = own.first; c < own.end && layer->biased; c++)
+      grads[layer->bias + c] += (float)plain[c];
+    return;
+  }
   double share = 1 / pixels_of(run);
   for (int64_t c = 0; c < channels; c++) {
     double scale = (double)norm->scale[c] * share, inverse = (double)norm->inverse[c];
     slope[c] = (float)(-scale * inverse * inverse * product[c]);
     offset[c] = (float)(-scale * plain[c]);
   }
-  if (!layer->norm) {
-    memset(slope, 0, (size_t)channels * sizeof *slope);
-    memset(offset, 0, (size_t)channels * sizeof *offset);
-  }
-  float *grads = run->grads;
-  for (int64_t c = own.first; c < own.end && layer->norm; c++) {
+  for (int64_t c = own.first; c < own.end; c++) {
     grads[layer->gamma + c] += (float)(product[c] * (double)norm->inverse[c]);
     grads[layer->beta + c] += (float)plain[c];
   }
-  for (int64_t c = own.first; c < own.end && layer->biased && !layer->norm; c++)
-    grads[layer->bias + c] += (float)plain[c];
 }

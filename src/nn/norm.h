@@ -14,7 +14,7 @@ int64_t pp_groups_of_share(const pp_groups *groups);
 int64_t pp_groups_count(const pp_groups *groups);
 pp_range pp_group_samples(const pp_groups *groups, int64_t group);
 
-enum { PP_NORM_UNIT = 16 /* channels that one thread takes, at least: a line of the cache */ };
+enum { PP_NORM_UNIT = PP_LINE /* channels that one thread takes, at least */ };
 
 typedef struct pp_norm {
   /* This thread's own, (channels) each. */

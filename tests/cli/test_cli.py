@@ -263,7 +263,7 @@ class Outputs(CliTest):
             folder = path.removesuffix("/out.h5")
             for ranks in (None, 2):
                 with self.subTest(path=path, ranks=ranks):
-                    self.fails(1, [path, f"no directory {folder}"], "run", "large.yaml", "-o", path, ranks=ranks)
+                    self.fails(1, [f"cannot write {path}: there is no directory {folder}"], "run", "large.yaml", "-o", path, ranks=ranks)
 
     def test_what_is_no_plain_file_is_not_replaced(self):
         (self.folder / "folder").mkdir()

@@ -138,7 +138,7 @@ class Files(NonsenseTest):
         self.assertEqual(self.names("figures"), ["idle.png"])
 
     def test_a_profile_that_cannot_be_written_is_told_before_anything_is_timed(self):
-        self.makes_nothing(1, ["no/such/p.yaml", "no directory no/such"], "profile", "vgg5", "--repeats", "10000", "-o", "no/such/p.yaml")
+        self.makes_nothing(1, ["cannot write no/such/p.yaml: there is no directory no/such"], "profile", "vgg5", "--repeats", "10000", "-o", "no/such/p.yaml")
         self.makes_nothing(1, ["is a directory"], "profile", "vgg5", "--repeats", "10000", "-o", ".", "--force")
 
     def test_a_profile_does_not_replace_the_network_it_is_of(self):
