@@ -135,9 +135,10 @@ static int64_t scratch_elements(const pp_layer_plan *plan, int threads) {
   return 2 * plan->sums + plan->scratch + threads * plan->own;
 }
 
-/* Cuts the arena; pointers are set only where they exist. What is kept lies apart from the outputs: a core that writes
- * some channels of every pixel has lines fetched far past the end of its samples, and the other thread's part of what
- * lies there then takes longer to write, least so where that is a product, too. */
+/* Cuts the arena; pointers are set only where they exist. A core that writes some channels of every pixel has lines
+ * fetched far past the end of its samples, and the other thread's part of what lies there then takes longer to write.
+ * So what is kept lies apart from the outputs, and each layer's lies before that of the layer before it, which is
+ * written already. */
 static void cut_arena(pp_net *net, pp_cutter *cutter) {
   int64_t samples = net->max_samples, between = 0;
   bool turns = net->first == 0 && net->layer_count > 0;
@@ -154,12 +155,12 @@ static void cut_arena(pp_net *net, pp_cutter *cutter) {
     float *image = pp_cut(cutter, turns ? samples * pp_shape_elements(net->model->input) : 0);
     if (net->slots != NULL)
       net->slots[slot].image = image;
-    for (int layer = 0; layer < net->layer_count; layer++) {
+    for (int layer = net->layer_count - 1; layer >= 0; layer--) {
       float *kept = pp_cut(cutter, plan_of(net, layer, 1).kept);
       if (net->slots != NULL)
         net->slots[slot].kept[layer] = kept;
     }
-    for (int layer = 0; layer < net->layer_count; layer++) {
+    for (int layer = net->layer_count - 1; layer >= 0; layer--) {
       float *output = layer < net->layer_count - 1 ? pp_cut(cutter, output_of(net, layer)) : NULL;
       if (net->slots != NULL)
         net->slots[slot].outputs[layer] = output;
