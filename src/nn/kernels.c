@@ -656,6 +656,8 @@ static void undo_pool(const float *dy, const float *z, const float *m, int64_t h
     }
 }
 
+void PP_KERNELS_SGD(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m); /* sgd.c */
+
 extern const pp_kernels PP_KERNELS_TABLE;
 const pp_kernels PP_KERNELS_TABLE = {
     .name = PP_KERNELS_NAME,
@@ -676,4 +678,5 @@ const pp_kernels PP_KERNELS_TABLE = {
     .gradient_sums = gradient_sums,
     .undo = undo,
     .undo_pool = undo_pool,
+    .sgd = PP_KERNELS_SGD,
 };

@@ -45,6 +45,11 @@ typedef struct pp_affine {
   const float *mean, *scale, *shift, *slope, *offset; /* (channels) */
 } pp_affine;
 
+/* Rates of a step of SGD. */
+typedef struct pp_sgd {
+  float learning_rate, momentum, weight_decay;
+} pp_sgd;
+
 typedef struct pp_kernels {
   const char *name;
   int panel; /* output channels of a panel */
@@ -89,6 +94,10 @@ typedef struct pp_kernels {
   /* As undo, through the pooling too: dy and m: (height / 2, width / 2, channels); the first of equal values counts. */
   void (*undo_pool)(const float *dy, const float *z, const float *m, int64_t height, int64_t width, int64_t channels,
                     const pp_affine *affine, int64_t pitch, float *dz);
+  /* pp_sgd_step of `count` weights w, gradients g and momenta m. past: whole lines of weights are written past the
+   * caches, for where other threads read them, too: a line that two cores have in their caches is taken from the other
+   * before it is written, at a quarter of the memory's rate on some machines. */
+  void (*sgd)(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m);
 } pp_kernels;
 
 /* The best that this processor runs, and all that it runs, NULL-terminated, for tests. */

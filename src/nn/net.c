@@ -532,7 +532,7 @@ void pp_net_backward(pp_net *net, const pp_state *state, int slot, float *dy, fl
 typedef struct step_pass {
   const pp_net *net;
   const pp_state *state;
-  float learning_rate, momentum, weight_decay;
+  pp_sgd rates;
 } step_pass;
 
 /* This thread's part of every tensor, for the most part what it summed up the gradient of: that is in its cache. */
@@ -546,15 +546,12 @@ static void step_own(void *context, int thread) {
     for (int i = 0; i < 2; i++) {
       pp_range at = own_part(&me, cuts[i + 1] - cuts[i], PP_LINE);
       int64_t first = description->params - pass->net->first_param + cuts[i] + at.first;
-      pp_state some = {.params = pass->state->params + first,
-                       .grads = pass->state->grads + first,
-                       .momentum = pass->state->momentum + first};
-      (alone ? pp_sgd_step : pp_sgd_step_shared)(&some, at.end - at.first, pass->learning_rate, pass->momentum,
-                                                 pass->weight_decay);
+      pass->net->kernels->sgd(&pass->rates, at.end - at.first, !alone, pass->state->params + first,
+                              pass->state->grads + first, pass->state->momentum + first);
     }
   }
 }
 
 void pp_net_step(const pp_net *net, const pp_state *state, float learning_rate, float momentum, float weight_decay) {
-  pp_pool_run(net->pool, step_own, &(step_pass){net, state, learning_rate, momentum, weight_decay});
+  pp_pool_run(net->pool, step_own, &(step_pass){net, state, {learning_rate, momentum, weight_decay}});
 }

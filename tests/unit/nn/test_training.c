@@ -52,22 +52,31 @@ START_TEST(sgd_is_pytorchs_rule_and_clears_the_gradients) {
 }
 END_TEST
 
-/* As a thread of several steps its part, whatever lines its ends lie in. */
-START_TEST(a_shared_step_is_the_same_step) {
+/* Of every instruction set, whatever lines its ends lie in, past the caches and not: the bits of the formula. */
+START_TEST(sgd_is_the_same_step_everywhere) {
   enum { ALL = 80 };
+  const pp_sgd by = {0.1F, 0.9F, 0.01F};
+  const pp_kernels *kernels[MAX_KERNELS];
+  tested_kernels(kernels);
   for (int first = 0; first < 18; first++)
     for (int count = 0; first + count < ALL; count += 1 + count / 5) {
-      float values[2][3][ALL];
+      float before[3][ALL], after[3][ALL];
       for (int i = 0; i < 3; i++)
-        fill_normal(values[0][i], ALL, (uint32_t)(3 * (first * ALL + count) + i), 1.0, 0.0);
-      memcpy(values[1], values[0], sizeof values[0]);
-      pp_state some[2];
-      for (int i = 0; i < 2; i++)
-        some[i] =
-            (pp_state){.params = values[i][0] + first, .grads = values[i][1] + first, .momentum = values[i][2] + first};
-      pp_sgd_step(&some[0], count, 0.1F, 0.9F, 0.01F);
-      pp_sgd_step_shared(&some[1], count, 0.1F, 0.9F, 0.01F);
-      ck_assert_int_eq(memcmp(values[0], values[1], sizeof values[0]), 0);
+        fill_normal(before[i], ALL, (uint32_t)(3 * (first * ALL + count) + i), 1.0, 0.0);
+      memcpy(after, before, sizeof after);
+      for (int i = first; i < first + count; i++) {
+        float gradient = before[1][i] + 0.01F * before[0][i];
+        after[2][i] = 0.9F * before[2][i] + gradient;
+        after[0][i] = before[0][i] - 0.1F * after[2][i];
+        after[1][i] = 0;
+      }
+      for (int set = 0; kernels[set] != NULL; set++)
+        for (int past = 0; past < 2; past++) {
+          float x[3][ALL];
+          memcpy(x, before, sizeof x);
+          kernels[set]->sgd(&by, count, past == 1, x[0] + first, x[1] + first, x[2] + first);
+          ck_assert_int_eq(memcmp(x, after, sizeof x), 0);
+        }
     }
 }
 END_TEST
@@ -316,7 +325,7 @@ int main(void) {
   tcase_add_test(tests, the_loss_is_its_closed_form);
   tcase_add_test(tests, the_losss_gradient_is_its_closed_form_for_many_classes);
   tcase_add_test(tests, sgd_is_pytorchs_rule_and_clears_the_gradients);
-  tcase_add_test(tests, a_shared_step_is_the_same_step);
+  tcase_add_test(tests, sgd_is_the_same_step_everywhere);
   tcase_add_test(tests, averaging_weighs_in_double);
   tcase_add_test(tests, micro_batches_give_the_mini_batchs_gradient_without_batch_norm);
   tcase_add_test(tests, statistics_move_once_per_forward);
