@@ -88,20 +88,25 @@ static void wake_sleepers(pp_pool *pool) {
   pthread_mutex_unlock(&pool->lock);
 }
 
-/* Notes that a thread is there. */
-static uint64_t arrive(pp_pool *pool, int thread) {
+void pp_pool_arrive(pp_pool *pool, int thread) {
+  if (pp_pool_threads(pool) == 1)
+    return;
   uint64_t count = atomic_load_explicit(&pool->met[thread].count, memory_order_relaxed) + 1;
   atomic_store(&pool->met[thread].count, count);
   wake_sleepers(pool);
-  return count;
+}
+
+void pp_pool_await(pp_pool *pool, int thread) {
+  if (pp_pool_threads(pool) == 1)
+    return;
+  uint64_t count = atomic_load_explicit(&pool->met[thread].count, memory_order_relaxed);
+  for (int other = 0; other < pool->threads; other++)
+    await(&(awaited){pool, &pool->met[other], count});
 }
 
 void pp_pool_meet(pp_pool *pool, int thread) {
-  if (pp_pool_threads(pool) == 1)
-    return;
-  uint64_t count = arrive(pool, thread);
-  for (int other = 0; other < pool->threads; other++)
-    await(&(awaited){pool, &pool->met[other], count});
+  pp_pool_arrive(pool, thread);
+  pp_pool_await(pool, thread);
 }
 
 static void *serve(void *argument) {
@@ -113,7 +118,7 @@ static void *serve(void *argument) {
       return NULL; /* stopped */
     pool->work(pool->context, self->thread);
     atomic_store(&pool->met[self->thread].ended, done + 1);
-    arrive(pool, self->thread);
+    pp_pool_arrive(pool, self->thread);
   }
 }
 

@@ -29,6 +29,10 @@ void pp_pool_run(pp_pool *pool, pp_work work, void *context);
 /* Called by every thread of the work, by all equally often (pp_pool_run asserts that none called it once more): returns
  * when all have called it as often as the caller. What each wrote before, all see after. */
 void pp_pool_meet(pp_pool *pool, int thread);
+/* The same in two halves, with work between them that neither needs what others do before they arrive nor is needed by
+ * them: `arrive` says that the caller is there, `await` returns when all have said so as often. */
+void pp_pool_arrive(pp_pool *pool, int thread);
+void pp_pool_await(pp_pool *pool, int thread);
 
 /* Part `part` of `parts` of the numbers [0, total), cut at multiples of unit. */
 typedef struct pp_range {

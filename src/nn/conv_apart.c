@@ -160,11 +160,12 @@ void pp_conv_backward_apart(pp_conv_pass *pass) {
   pp_range groups = own_groups(pass), shares = pp_own(run, pass->cut.shares, 1);
   pp_norm_sums_take(run, &pass->norm, pass->dy, pass->m,
                     (pp_range){groups.first * pass->norm.parts, groups.end * pass->norm.parts});
+  pp_arrive(run);
   if (pass->dx != NULL)
     pp_conv_pack(pass, true, all_channels(layer->input));
   if (!at_once)
     clear_borders(pass, pass->images, true);
-  pp_meet(run);
+  pp_await(run);
   pp_norm_sums_finish(run, &pass->norm, pp_own(run, layer->middle.channels, PP_NORM_UNIT));
   for (int64_t share = shares.first; share < shares.end && !at_once; share++)
     pp_conv_clear_gradient(pass, (pp_weight_part){.at = all_channels(layer->middle), .ky = -1, .sum = share});

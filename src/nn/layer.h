@@ -182,6 +182,8 @@ static inline pp_range pp_own_of(const pp_layer_run *run, int64_t total, int64_t
   return (pp_range){0, run->thread == 0 ? total : 0};
 }
 static inline void pp_meet(const pp_layer_run *run) { pp_pool_meet(run->pool, run->thread); }
+static inline void pp_arrive(const pp_layer_run *run) { pp_pool_arrive(run->pool, run->thread); }
+static inline void pp_await(const pp_layer_run *run) { pp_pool_await(run->pool, run->thread); }
 /* As `pipar models` shows it. */
 static inline const char *pp_activation_name(pp_activation act) {
   return act == PP_ACT_RELU           ? "relu"
