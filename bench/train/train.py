@@ -11,7 +11,7 @@ import time
 # of the time on some machines, and is not what is compared.
 KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 28)}
 if any(name not in os.environ for name in KEPT):
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT})
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**KEPT, **os.environ})
 
 try:
     import torch

@@ -656,8 +656,6 @@ static void undo_pool(const float *dy, const float *z, const float *m, int64_t h
     }
 }
 
-void PP_KERNELS_SGD(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m); /* sgd.c */
-
 extern const pp_kernels PP_KERNELS_TABLE;
 const pp_kernels PP_KERNELS_TABLE = {
     .name = PP_KERNELS_NAME,

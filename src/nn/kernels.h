@@ -1,4 +1,5 @@
-/* The hot loops of convolutions, one table per instruction set, all compiled from kernels.c.
+/* The hot loops of convolutions, one table per instruction set, all compiled from kernels.c; the optimiser's step from
+ * sgd.c.
  *
  * A window says what each pixel of a product reads: some runs of `run_length` floats, each at the same distance from
  * the pixel's own offset, and where in the weights a run's rows begin. Channels last, a kernel row's taps inside the
@@ -99,6 +100,9 @@ typedef struct pp_kernels {
    * before it is written, at a quarter of the memory's rate on some machines. */
   void (*sgd)(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m);
 } pp_kernels;
+#ifdef PP_KERNELS_SGD
+void PP_KERNELS_SGD(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m);
+#endif
 
 /* The best that this processor runs, and all that it runs, NULL-terminated, for tests. */
 const pp_kernels *pp_kernels_best(void);

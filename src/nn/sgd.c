@@ -9,7 +9,7 @@
 
 enum {
   LANES = PP_VECTOR_BYTES / 4,
-  AHEAD = 1024, /* bytes between what is asked for and what is read: the caches' own guesses come late */
+  AHEAD = 256, /* floats between what is asked for and what is read: the caches' own guesses come late */
 };
 
 typedef float vec __attribute__((vector_size(PP_VECTOR_BYTES)));
@@ -22,7 +22,7 @@ static void step_some(const pp_sgd *by, int64_t count, float *w, float *g, float
   }
 }
 
-/* To a whole line at its place in memory, past the caches where the processor can. */
+/* A vector of a whole line at its place in memory, past the caches where the processor can. */
 static inline void write_past(float *to, vec v) {
 #if PP_VECTOR_BYTES == 64 && defined __AVX512F__
   _mm512_stream_ps(to, (__m512)v);
@@ -35,14 +35,14 @@ static inline void write_past(float *to, vec v) {
 #endif
 }
 
-static inline void ask_for(const float *x) { __builtin_prefetch((const void *)((uintptr_t)x + AHEAD)); }
-
 static inline void step_lines(const pp_sgd *by, int64_t count, const bool past, float *w, float *g, float *m) {
   const vec zero = {0};
   for (int64_t at = 0; at < count; at += PP_LINE) {
-    ask_for(w + at);
-    ask_for(g + at);
-    ask_for(m + at);
+    if (at + AHEAD < count) { /* what lies after is another thread's */
+      __builtin_prefetch(w + at + AHEAD);
+      __builtin_prefetch(g + at + AHEAD);
+      __builtin_prefetch(m + at + AHEAD);
+    }
     for (int64_t i = at; i < at + PP_LINE; i += LANES) {
       vec weight, gradient, momentum;
       memcpy(&weight, w + i, sizeof weight);
@@ -60,16 +60,16 @@ static inline void step_lines(const pp_sgd *by, int64_t count, const bool past, 
   }
 }
 
-void PP_KERNELS_SGD(const pp_sgd *by, int64_t count, bool past, float *w, float *g, float *m) {
+void PP_KERNELS_SGD(const pp_sgd *rates, int64_t count, bool past, float *w, float *g, float *m) {
   int64_t first = (int64_t)(-((uintptr_t)w / sizeof *w) % PP_LINE); /* where the first line begins */
   first = first < count ? first : count;
   int64_t lines = (count - first) / PP_LINE * PP_LINE, rest = first + lines;
-  step_some(by, first, w, g, m);
+  step_some(rates, first, w, g, m);
   if (past)
-    step_lines(by, lines, true, w + first, g + first, m + first);
+    step_lines(rates, lines, true, w + first, g + first, m + first);
   else
-    step_lines(by, lines, false, w + first, g + first, m + first);
-  step_some(by, count - rest, w + rest, g + rest, m + rest);
+    step_lines(rates, lines, false, w + first, g + first, m + first);
+  step_some(rates, count - rest, w + rest, g + rest, m + rest);
 #if defined __SSE__
   if (past)
     _mm_sfence(); /* before the threads meet */

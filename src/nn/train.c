@@ -1,6 +1,5 @@
 /* What training needs besides a network: loss, optimiser, averaging. */
 #include <math.h>
-#include <string.h>
 
 #include "nn/kernels.h"
 #include "pipar/nn.h"

@@ -66,6 +66,37 @@ START_TEST(threads_that_fell_asleep_wake_again) {
 }
 END_TEST
 
+/* One thread after the other is put off between arriving and awaiting, some of them until the others sleep: those that
+ * await do not wait for it, but cannot pass the next meeting. */
+static void meet_in_halves(void *context, int thread) {
+  rows *all = context;
+  for (int step = 0; step < all->steps; step++) {
+    all->at[step][thread] = step + thread;
+    pp_pool_arrive(all->pool, thread);
+    if (step % all->threads == thread)
+      usleep(step % 5 == 0 ? 5000 : 20);
+    pp_pool_await(all->pool, thread);
+    for (int other = 0; other < all->threads; other++)
+      all->wrong[thread] += all->at[step][other] != step + other;
+  }
+}
+
+START_TEST(threads_may_meet_in_halves) {
+  enum { TIMES = 40 };
+  for (int threads = 1; threads <= 4; threads++) {
+    static rows all;
+    pp_pool *pool = NULL;
+    ck_assert_ptr_null(pp_pool_create(threads, &pool));
+    all = (rows){.pool = pool, .threads = threads, .steps = TIMES};
+    pp_pool_run(pool, meet_in_halves, &all);
+    for (int thread = 0; thread < threads; thread++)
+      ck_assert_int_eq(all.wrong[thread], 0);
+    assert_together(pool, 3);
+    pp_pool_destroy(pool);
+  }
+}
+END_TEST
+
 /* The last thread comes late to every meeting. */
 static void come_late(void *context, int thread) {
   rows *all = context;
@@ -127,6 +158,7 @@ int main(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, every_thread_runs_once_and_sees_what_others_wrote_before_they_met);
   tcase_add_test(tests, threads_that_fell_asleep_wake_again);
+  tcase_add_test(tests, threads_may_meet_in_halves);
   tcase_add_test(tests, those_that_wait_long_sleep);
   tcase_add_test(tests, without_a_pool_the_caller_runs_alone);
   tcase_add_test(tests, parts_follow_one_another_and_are_cut_at_units);

@@ -60,9 +60,9 @@ START_TEST(sgd_is_the_same_step_everywhere) {
   tested_kernels(kernels);
   for (int first = 0; first < 18; first++)
     for (int count = 0; first + count < ALL; count += 1 + count / 5) {
-      float before[3][ALL], after[3][ALL];
+      float before[3][ALL + 3], after[3][ALL + 3]; /* rows begin anywhere in a line */
       for (int i = 0; i < 3; i++)
-        fill_normal(before[i], ALL, (uint32_t)(3 * (first * ALL + count) + i), 1.0, 0.0);
+        fill_normal(before[i], ALL + 3, (uint32_t)(3 * (first * ALL + count) + i), 1.0, 0.0);
       memcpy(after, before, sizeof after);
       for (int i = first; i < first + count; i++) {
         float gradient = before[1][i] + 0.01F * before[0][i];
@@ -72,7 +72,7 @@ START_TEST(sgd_is_the_same_step_everywhere) {
       }
       for (int set = 0; kernels[set] != NULL; set++)
         for (int past = 0; past < 2; past++) {
-          float x[3][ALL];
+          float x[3][ALL + 3];
           memcpy(x, before, sizeof x);
           kernels[set]->sgd(&by, count, past == 1, x[0] + first, x[1] + first, x[2] + first);
           ck_assert_int_eq(memcmp(x, after, sizeof x), 0);
