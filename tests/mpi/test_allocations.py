@@ -28,7 +28,7 @@ KINDS = [
     ("pipar", "vgg5", "virtual", SYNTHETIC, "", DP_FEDAVG),
     ("pipar", "vgg5", "virtual", SYNTHETIC, "", ACTIVATION),
     ("fl", "resnet18", "virtual", SYNTHETIC + ", augment: true, partition: dirichlet", "", ""),
-    ("sfl", "vgg11", "virtual", SYNTHETIC, "", ""),
+    ("sfl", "vgg8", "virtual", SYNTHETIC, "", ""),
 ]
 if "imagenet" in sys.argv[5:]:
     KINDS.append(("pipar", "mobilenetv3-small", "virtual", "name: imagenet, path: images", "", ""))

@@ -112,11 +112,11 @@ def main():
             (folder / "exp.yaml").write_text(text + "\n")
             compare_training(f"{case[0]} {case[1]} {training} {extra.strip()} {data.split(',')[0][1:]}")
         # Older versions of the model that updates begin with.
-        write(folder, ("vgg11", "fl", 16, 4, 1), extra="aggregate: {mode: async, buffer: 1}\n")
+        write(folder, ("resnet18", "fl", 16, 4, 1), extra="aggregate: {mode: async, buffer: 1}\n")
         slower = (folder / "exp.yaml").read_text().replace("count: 2", "count: 3") + (
             "  - {count: 1, device: raspberry-pi-4b, network: code-10-25}\n")
         (folder / "exp.yaml").write_text(slower.replace("{batch_size: 16}", "{batch_size: 16, epochs: 3}"))
-        compare_training("vgg11 async", ranks=5)
+        compare_training("resnet18 async", ranks=5)
         if ALONE:
             # The largest network on the largest images: a step of a micro-batch of 4 within 6 GiB.
             available = int(re.search(r"MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text())[1]) / 1024
