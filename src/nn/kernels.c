@@ -1,11 +1,9 @@
 /* See kernels.h. Compiled once per instruction set, with its vectors' bytes and the name of the table; products and
  * sums are contracted where the set has a fused multiply-add. */
 #include "nn/kernels.h"
-
-#include <string.h>
+#include "nn/vector.h"
 
 enum {
-  LANES = PP_VECTOR_BYTES / 4,
   PANEL = 2 * LANES,
   TILE = PP_TILE,            /* pixels of a tile: TILE x 2 accumulators stay in registers */
   ROWS = PP_ROWS,            /* weights of a weight-gradient tile */
@@ -14,17 +12,7 @@ enum {
   GRADIENT_PIXELS = 128,     /* whose gradients stay in the first-level cache */
 };
 
-typedef float vec __attribute__((vector_size(PP_VECTOR_BYTES)));
 typedef int32_t mask __attribute__((vector_size(PP_VECTOR_BYTES)));
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE vec load(const float *p) {
-  vec v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-INLINE void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
 
 /* The first `count` of a vector's lanes; the others are 0, or stay. */
 INLINE vec load_some(const float *p, int64_t count) {
@@ -65,8 +53,7 @@ INLINE void turn_square(const float *restrict from, int64_t pitch, float *restri
     memcpy(to + r * to_pitch, &column[r], sizeof column[r]);
 }
 
-/* Packs the weights (PANEL, in) of a panel's outputs from the first inputs, those in whole lines; returns how many.
- */
+/* Packs the weights (PANEL, in) of a panel's outputs, those of the inputs in whole lines; returns how many. */
 INLINE int64_t pack_lines(const float *restrict weight, int64_t in, float *restrict packed) {
   int64_t count = in / PP_LINE * PP_LINE;
   for (int64_t first = 0; first < count; first += PP_LINE)

@@ -1,3 +1,4 @@
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,8 +14,14 @@ typedef struct rows {
   int threads, steps;
   int at[STEPS][MOST];
   int ran[MOST], wrong[MOST];
+  _Atomic int passed[MOST]; /* meetings */
   _Atomic bool strangers;
 } rows;
+
+static void see_all(rows *all, int step, int thread) {
+  for (int other = 0; other < all->threads; other++)
+    all->wrong[thread] += all->at[step][other] != step + other;
+}
 
 static void write_and_read(void *context, int thread) {
   rows *all = context;
@@ -26,8 +33,7 @@ static void write_and_read(void *context, int thread) {
   for (int step = 0; step < all->steps; step++) {
     all->at[step][thread] = step + thread;
     pp_pool_meet(all->pool, thread);
-    for (int other = 0; other < all->threads; other++)
-      all->wrong[thread] += all->at[step][other] != step + other;
+    see_all(all, step, thread);
   }
 }
 
@@ -66,28 +72,27 @@ START_TEST(threads_that_fell_asleep_wake_again) {
 }
 END_TEST
 
-/* One thread after the other is put off between arriving and awaiting, some of them until the others sleep: those that
- * await do not wait for it, but cannot pass the next meeting. */
+/* One thread after the other goes on from arriving to awaiting only when the next one has passed that meeting, which it
+ * could not if it had to wait for more than the arrival. */
 static void meet_in_halves(void *context, int thread) {
   rows *all = context;
   for (int step = 0; step < all->steps; step++) {
     all->at[step][thread] = step + thread;
     pp_pool_arrive(all->pool, thread);
-    if (step % all->threads == thread)
-      usleep(step % 5 == 0 ? 5000 : 20);
+    while (all->threads > 1 && step % all->threads == thread && all->passed[(thread + 1) % all->threads] <= step)
+      sched_yield();
     pp_pool_await(all->pool, thread);
-    for (int other = 0; other < all->threads; other++)
-      all->wrong[thread] += all->at[step][other] != step + other;
+    all->passed[thread] = step + 1;
+    see_all(all, step, thread);
   }
 }
 
 START_TEST(threads_may_meet_in_halves) {
-  enum { TIMES = 40 };
   for (int threads = 1; threads <= 4; threads++) {
     static rows all;
     pp_pool *pool = NULL;
     ck_assert_ptr_null(pp_pool_create(threads, &pool));
-    all = (rows){.pool = pool, .threads = threads, .steps = TIMES};
+    all = (rows){.pool = pool, .threads = threads, .steps = STEPS};
     pp_pool_run(pool, meet_in_halves, &all);
     for (int thread = 0; thread < threads; thread++)
       ck_assert_int_eq(all.wrong[thread], 0);
@@ -105,8 +110,7 @@ static void come_late(void *context, int thread) {
       usleep(5000);
     all->at[step][thread] = step + thread;
     pp_pool_meet(all->pool, thread);
-    for (int other = 0; other < all->threads; other++)
-      all->wrong[thread] += all->at[step][other] != step + other;
+    see_all(all, step, thread);
   }
 }
 
